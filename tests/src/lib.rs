@@ -1,0 +1,1 @@
+//! Guest programs and the tests that run them natively and inside.
