@@ -1,1 +1,15 @@
+//! The sentry: Linux, as far as a program can see. Safe code only; the machine is behind `platform::Platform`.
+//!
+//! Entry: `start`, called once by the platform on the first kernel thread.
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(any(test, feature = "fake"))]
+extern crate std;
+
+pub mod errno;
+pub mod platform;
+pub mod start;
+
+pub use start::start;

@@ -1,0 +1,319 @@
+//! The request ABI: what the guest may ask of the host. A request is 64 bytes that the host copies out before it looks at
+//! them; anything malformed is answered with a negative errno, never with silence and never with a panic.
+//!
+//! Two kinds of handles: a *node* names a file by path and belongs to the gofer; a *file* is an open descriptor that the
+//! gofer donated (or the CLI passed in, for standard streams) and belongs to the sandbox process. Handle numbers are given by the host.
+
+use crate::addr::GuestPa;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A buffer in guest-physical memory, contiguous.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct GuestBuf {
+    /// First byte.
+    pub pa: GuestPa,
+    /// Length in bytes.
+    pub len: u64,
+}
+
+/// `GuestBuf`s in a segment list at most (`Request::FLAG_SEGMENTS`): 1 MiB in 4 KiB pages.
+pub const MAX_SEGMENTS: usize = 256;
+/// Bytes of a path component, symlink target or xattr name at most.
+pub const MAX_NAME: usize = 4096;
+
+/// One request.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Request {
+    /// Comes back in the completion.
+    pub tag: u64,
+    /// `Op`.
+    pub op: u16,
+    /// `FLAG_*`.
+    pub flags: u16,
+    /// Node or file handle the request is about.
+    pub handle: u32,
+    /// File offset, or what the op says.
+    pub offset: u64,
+    /// What the op says.
+    pub arg: u64,
+    /// Bytes for the host to read (arguments, names, data to write), or its segment list.
+    pub input: GuestBuf,
+    /// Room for the host to write to (attributes, entries, data read), or its segment list.
+    pub output: GuestBuf,
+}
+
+impl Request {
+    /// The data buffer (`input` of `Write`, `output` of `Read`) is a list of `GuestBuf` segments, `MAX_SEGMENTS` at most.
+    pub const FLAG_SEGMENTS: u16 = 1 << 0;
+}
+
+/// The answer to the request with the same tag.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Completion {
+    /// From the request.
+    pub tag: u64,
+    /// Zero or more: what the op returns. Negative: an errno.
+    pub result: i64,
+}
+
+const _: () = {
+    assert!(core::mem::size_of::<Request>() == 64);
+    assert!(core::mem::size_of::<Completion>() == 16);
+};
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $name:ident = $value:literal,)*) => {
+        /// What is asked. `in`/`out` name the layout of the two buffers; names are bytes without a terminating NUL, one component each.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u16)]
+        pub enum Op { $($(#[$doc])* $name = $value,)* }
+
+        impl Op {
+            /// The op with this number, if there is one.
+            pub const fn from_raw(raw: u16) -> Option<Self> {
+                match raw { $($value => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+ops! {
+    // Path operations, answered by the gofer.
+    /// handle: index of a mount in the start specification → its root node; out: `Attr`.
+    Attach = 1,
+    /// handle: directory node; in: name. → node; out: `Attr`. Never follows a symlink and never leaves the mount.
+    Lookup = 2,
+    /// handle: node; out: `Attr`.
+    GetAttr = 3,
+    /// handle: node; in: `SetAttr`; out: `Attr`.
+    SetAttr = 4,
+    /// handle: node; arg: open flags (access mode, O_TRUNC, O_APPEND, O_DIRECTORY). → file handle, donated to the sandbox process.
+    Open = 5,
+    /// handle: directory node; arg: open flags; in: `MakeArgs` + name; out: `Attr` then `u32` file handle. → node. Fails with EEXIST.
+    Create = 6,
+    /// handle: directory node; in: `MakeArgs` + name; out: `Attr`. → node. The file type is in `MakeArgs::mode`: directory, FIFO, device, socket or empty regular file.
+    Make = 7,
+    /// handle: directory node; in: `MakeArgs` + name; offset: bytes of the name; the target follows the name; out: `Attr`. → node.
+    Symlink = 8,
+    /// handle: directory node of the new name; arg: node to link; in: name.
+    Link = 9,
+    /// handle: directory node; arg: 0 or AT_REMOVEDIR; in: name.
+    Unlink = 10,
+    /// handle: old directory node; arg: new directory node; offset: bytes of the old name | renameat2 flags << 32; in: old name, new name.
+    Rename = 11,
+    /// handle: node; out: target. → bytes.
+    ReadLink = 12,
+    /// handle: directory node; offset: cookie (0 at first); out: packed `DirEntry` + name, each padded to 8 bytes. → bytes, 0 at the end.
+    ReadDir = 13,
+    /// handle: node; out: `StatFs`.
+    StatFs = 14,
+    /// handle: node; in: name; out: value. → bytes (or the size when out is empty).
+    GetXattr = 15,
+    /// handle: node; arg: flags; offset: bytes of the name; in: name, value.
+    SetXattr = 16,
+    /// handle: node; out: NUL-terminated names. → bytes (or the size when out is empty).
+    ListXattr = 17,
+    /// handle: node; in: name.
+    RemoveXattr = 18,
+    /// handle: node. Forgets it.
+    Forget = 19,
+    /// handle: node of a unix socket. → file handle of a connected stream to it (bind mounts that allow it only).
+    Connect = 20,
+
+    // Data operations on a file handle, answered by the sandbox process.
+    /// offset: file offset, or `OFFSET_STREAM` for read(2) at the file's own position; out: data. → bytes. Never blocks on a stream: EAGAIN.
+    Read = 64,
+    /// offset as for `Read`; in: data. → bytes.
+    Write = 65,
+    /// arg: 1 for fdatasync.
+    Sync = 66,
+    /// offset: new length.
+    Truncate = 67,
+    /// offset: start; arg: length; `flags >> 8`: fallocate mode.
+    Allocate = 68,
+    /// out: `Attr`.
+    FileAttr = 69,
+    /// arg: whence; offset: offset. → new position.
+    Seek = 70,
+    /// arg: poll(2) events. Completes when one is ready. → revents.
+    Poll = 71,
+    /// Closes it. Pending polls on it complete with POLLNVAL.
+    Close = 72,
+    /// → F_GETFL of the descriptor.
+    FileFlags = 73,
+    /// handle: file handle of a tty; out: `WindowSize`.
+    WindowSize = 74,
+
+    // The sandbox itself.
+    /// Completes when the host has something to say. → `Event` kind | value << 8.
+    NextEvent = 128,
+    /// arg: bytes; offset: first byte; both page-aligned. The pages are free; the host drops them, and they read as zero from then on.
+    FreePages = 129,
+    /// in: text for the host's stderr, at most 1 KiB (warnings; never a program's output).
+    Log = 130,
+    /// out: fresh entropy.
+    Entropy = 131,
+    /// → host CLOCK_REALTIME in ns (for slow drift correction).
+    RealTime = 132,
+}
+
+/// `Request::offset` of `Read` and `Write` at the file's own position.
+pub const OFFSET_STREAM: u64 = u64::MAX;
+
+/// Kinds of `Op::NextEvent`.
+pub mod event {
+    /// A signal for the container's first process; the value is its number.
+    pub const SIGNAL: u64 = 1;
+    /// The host terminal changed its size.
+    pub const WINDOW: u64 = 2;
+    /// The gofer is gone: every path operation fails with EIO from now on.
+    pub const GOFER_GONE: u64 = 3;
+}
+
+/// Attributes of a file: what statx(2) says, fixed-size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Attr {
+    /// Device number of the file system, as the host sees it (major << 32 | minor).
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// 512-byte blocks.
+    pub blocks: u64,
+    /// Type and permissions (`st_mode`).
+    pub mode: u32,
+    /// Hard links.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Preferred I/O size in bytes.
+    pub blksize: u32,
+    /// Explicit padding.
+    pub pad: u32,
+    /// Device number of a device file (major << 32 | minor).
+    pub rdev: u64,
+    /// Access time.
+    pub atime: Time,
+    /// Modification time.
+    pub mtime: Time,
+    /// Change time.
+    pub ctime: Time,
+    /// Birth time, zero where unknown.
+    pub btime: Time,
+}
+
+/// Seconds and nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Time {
+    /// Seconds, may be negative.
+    pub sec: i64,
+    /// 0–999,999,999.
+    pub nsec: i64,
+}
+
+/// What `Op::SetAttr` changes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetAttr {
+    /// `SetAttr::MODE` … which of the fields below count.
+    pub valid: u32,
+    /// Permissions.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Size.
+    pub size: u64,
+    /// Access time.
+    pub atime: Time,
+    /// Modification time.
+    pub mtime: Time,
+}
+
+impl SetAttr {
+    /// `mode` counts.
+    pub const MODE: u32 = 1;
+    /// `uid` counts.
+    pub const UID: u32 = 2;
+    /// `gid` counts.
+    pub const GID: u32 = 4;
+    /// `size` counts.
+    pub const SIZE: u32 = 8;
+    /// `atime` counts.
+    pub const ATIME: u32 = 16;
+    /// `mtime` counts.
+    pub const MTIME: u32 = 32;
+}
+
+/// Arguments of `Create`, `Make` and `Symlink`; the name follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MakeArgs {
+    /// Type and permissions, umask applied.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Explicit padding.
+    pub pad: u32,
+    /// Device number of a device file (major << 32 | minor).
+    pub rdev: u64,
+}
+
+/// One entry of `Op::ReadDir`; the name follows, padded with NULs to 8 bytes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct DirEntry {
+    /// Inode number.
+    pub ino: u64,
+    /// Cookie of the next entry.
+    pub next: u64,
+    /// Bytes of the name.
+    pub name_len: u16,
+    /// `DT_*`.
+    pub kind: u8,
+    /// Explicit padding.
+    pub pad: [u8; 5],
+}
+
+/// statfs(2), in the units it uses.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct StatFs {
+    /// Magic number of the file system.
+    pub kind: u64,
+    /// Block size in bytes.
+    pub bsize: u64,
+    /// Blocks in all.
+    pub blocks: u64,
+    /// Free blocks.
+    pub bfree: u64,
+    /// Blocks free for users.
+    pub bavail: u64,
+    /// Inodes in all.
+    pub files: u64,
+    /// Free inodes.
+    pub ffree: u64,
+    /// Longest name in bytes.
+    pub namelen: u64,
+}
+
+/// Size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct WindowSize {
+    /// Rows.
+    pub rows: u16,
+    /// Columns.
+    pub columns: u16,
+}
