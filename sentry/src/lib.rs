@@ -9,7 +9,14 @@ extern crate alloc;
 extern crate std;
 
 pub mod errno;
+pub mod fs;
+pub mod mm;
 pub mod platform;
+pub mod signal;
 pub mod start;
+pub mod sync;
+pub mod syscall;
+pub mod task;
+pub mod wait;
 
 pub use start::start;

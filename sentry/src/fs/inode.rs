@@ -1,0 +1,118 @@
+//! `Inode`: a file, whatever its file system. Calls may block on the host; none is made with a spinning lock held.
+
+use super::open_file::{FileOps, OpenFlags};
+use crate::errno::Errno;
+use crate::mm::Mapping;
+use crate::syscall::Fail;
+use crate::task::Current;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use linker::request::{Attr, MakeArgs, SetAttr, StatFs};
+use linux_raw_sys::general as raw;
+
+/// The type bits of a mode.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum FileKind {
+    Regular,
+    Directory,
+    Symlink,
+    CharDevice,
+    BlockDevice,
+    Fifo,
+    Socket,
+    /// Anonymous inodes (epoll, eventfd …) have no type bits.
+    Anonymous,
+}
+
+impl FileKind {
+    /// The kind in `st_mode`.
+    pub const fn of_mode(mode: u32) -> Self {
+        match mode & raw::S_IFMT {
+            raw::S_IFREG => Self::Regular,
+            raw::S_IFDIR => Self::Directory,
+            raw::S_IFLNK => Self::Symlink,
+            raw::S_IFCHR => Self::CharDevice,
+            raw::S_IFBLK => Self::BlockDevice,
+            raw::S_IFIFO => Self::Fifo,
+            raw::S_IFSOCK => Self::Socket,
+            _ => Self::Anonymous,
+        }
+    }
+}
+
+/// A file. `lookup` and what changes directories are called by the VFS, which has checked permissions and holds the
+/// directory's `SleepLock`, so that two of them on one directory do not race.
+pub trait Inode: Send + Sync {
+    /// Its kind; never changes.
+    fn kind(&self) -> FileKind;
+    /// Its attributes.
+    fn attr(&self) -> Result<Attr, Errno>;
+    /// Changes attributes (chmod, chown, utimens, truncate); permissions were checked. ctime moves.
+    fn set_attr(&self, _change: &SetAttr) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+    /// Opens it. `flags` are the caller's; permissions, O_CREAT, O_EXCL, O_DIRECTORY and O_TRUNC were dealt with by the VFS.
+    fn open(self: Arc<Self>, current: &Current, flags: OpenFlags) -> Result<Arc<dyn FileOps>, Fail>;
+    /// The pages of a regular file, for mmap and the page cache; ENODEV where it has none.
+    fn mapping(&self) -> Result<Arc<Mapping>, Errno> {
+        Err(Errno::ENODEV)
+    }
+    /// The entry `name` of a directory; ENOENT if there is none. Never "." or "..".
+    fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::ENOTDIR)
+    }
+    /// Whether a looked-up entry may be kept in the dentry cache without asking again (false: /proc/PID, shared host mounts).
+    fn cacheable(&self) -> bool {
+        true
+    }
+    /// Makes a file of any type (regular, directory, FIFO, device, socket; the type is in `mode`). EEXIST if the name is there.
+    fn make(&self, _name: &[u8], _args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::EPERM)
+    }
+    /// Makes a symbolic link.
+    fn symlink(&self, _name: &[u8], _target: &[u8], _args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::EPERM)
+    }
+    /// Makes another name for `target`, an inode of the same file system (EXDEV otherwise).
+    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+    /// Removes a name; of a directory only with `directory` (ENOTEMPTY where it is not empty).
+    fn unlink(&self, _name: &[u8], _directory: bool) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+    /// Renames `name` to `new_name` in `new_dir` (same file system, EXDEV otherwise). `flags` as for renameat2(2).
+    fn rename(&self, _name: &[u8], _new_dir: &Arc<dyn Inode>, _new_name: &[u8], _flags: u32) -> Result<(), Errno> {
+        Err(Errno::EPERM)
+    }
+    /// A symbolic link's target.
+    fn read_link(&self, _current: &Current) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EINVAL)
+    }
+    /// Where following leads without a name (`/proc/PID/{exe,cwd,root,fd/N}`); `None`: resolve `read_link`'s text.
+    fn magic_link(&self, _current: &Current) -> Option<Result<super::Path, Errno>> {
+        None
+    }
+    /// The file system's numbers.
+    fn stat_fs(&self) -> Result<StatFs, Errno>;
+    /// Extended attributes: one value, or ENODATA; EOPNOTSUPP where there are none at all.
+    fn get_xattr(&self, _name: &[u8]) -> Result<Vec<u8>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Sets an extended attribute (`flags`: XATTR_CREATE, XATTR_REPLACE).
+    fn set_xattr(&self, _name: &[u8], _value: &[u8], _flags: u32) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// All names, each with its NUL.
+    fn list_xattr(&self) -> Result<Vec<u8>, Errno> {
+        Ok(Vec::new())
+    }
+    /// Removes one.
+    fn remove_xattr(&self, _name: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// For a file system to recognise its own.
+    fn as_any(&self) -> &dyn Any;
+}

@@ -1,0 +1,234 @@
+//! An open file description: what descriptors point to. Holds the position and the status flags; `FileOps` does the work.
+
+use super::inode::Inode;
+use super::io::{Sink, Source};
+use crate::errno::Errno;
+use crate::sync::SleepLock;
+use crate::syscall::Fail;
+use crate::task::Current;
+use crate::wait::{Events, WaitQueue};
+use alloc::sync::Arc;
+use bitflags::bitflags;
+use core::any::Any;
+use core::sync::atomic::{AtomicU32, Ordering};
+use linux_raw_sys::general as raw;
+
+bitflags! {
+    /// open(2)'s flags.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[allow(missing_docs)]
+    pub struct OpenFlags: u32 {
+        const WRONLY = raw::O_WRONLY;
+        const RDWR = raw::O_RDWR;
+        const CREAT = raw::O_CREAT;
+        const EXCL = raw::O_EXCL;
+        const NOCTTY = raw::O_NOCTTY;
+        const TRUNC = raw::O_TRUNC;
+        const APPEND = raw::O_APPEND;
+        const NONBLOCK = raw::O_NONBLOCK;
+        const DSYNC = raw::O_DSYNC;
+        const ASYNC = raw::FASYNC;
+        const DIRECT = raw::O_DIRECT;
+        const LARGEFILE = raw::O_LARGEFILE;
+        const DIRECTORY = raw::O_DIRECTORY;
+        const NOFOLLOW = raw::O_NOFOLLOW;
+        const NOATIME = raw::O_NOATIME;
+        const CLOEXEC = raw::O_CLOEXEC;
+        const SYNC = raw::O_SYNC;
+        const PATH = raw::O_PATH;
+        const TMPFILE = raw::O_TMPFILE;
+    }
+}
+
+impl OpenFlags {
+    /// Whether reading is allowed.
+    pub fn readable(self) -> bool {
+        !self.contains(Self::PATH) && self.bits() & raw::O_ACCMODE != raw::O_WRONLY
+    }
+
+    /// Whether writing is allowed.
+    pub fn writable(self) -> bool {
+        !self.contains(Self::PATH) && self.bits() & raw::O_ACCMODE != raw::O_RDONLY
+    }
+}
+
+impl crate::syscall::FromArg for OpenFlags {
+    fn from_arg(raw: u64) -> Result<Self, Errno> {
+        // open(2) ignores unknown flags; openat2(2) refuses them itself.
+        Ok(Self::from_bits_truncate(raw as u32))
+    }
+}
+
+/// Takes directory entries: inode number, `DT_*`, name, and the position behind the entry. False: no room, stop (the entry was not taken).
+pub type DirSink<'a> = dyn FnMut(u64, u8, &[u8], u64) -> bool + 'a;
+
+/// What a file does. The defaults are those of a file that cannot.
+///
+/// `read`/`write` check neither access mode nor position: `OpenFile` does. They may block (honouring `OpenFile::nonblocking`).
+pub trait FileOps: Send + Sync {
+    /// Reads into `sink`. `offset` counts only where `seekable`. Returns bytes, 0 at the end.
+    fn read(&self, _current: &Current, _file: &OpenFile, _sink: &mut Sink<'_>, _offset: u64) -> Result<usize, Fail> {
+        Err(Errno::EINVAL.into())
+    }
+    /// Writes from `source`. With O_APPEND a seekable file writes at its end. Returns bytes and, where seekable, the position behind them.
+    fn write(
+        &self,
+        _current: &Current,
+        _file: &OpenFile,
+        _source: &mut Source<'_>,
+        _offset: u64,
+    ) -> Result<(usize, u64), Fail> {
+        Err(Errno::EINVAL.into())
+    }
+    /// Whether the file has positions (otherwise lseek and pread give ESPIPE).
+    fn seekable(&self) -> bool {
+        false
+    }
+    /// lseek(2) other than SEEK_SET/SEEK_CUR: SEEK_END, SEEK_DATA, SEEK_HOLE. Returns the new position.
+    fn seek(&self, _file: &OpenFile, _offset: i64, _whence: u32) -> Result<u64, Errno> {
+        Err(Errno::ESPIPE)
+    }
+    /// What is ready right now. Regular files always are.
+    fn poll(&self, _file: &OpenFile) -> Events {
+        Events::READABLE | Events::WRITABLE
+    }
+    /// The queue that is woken when `poll` may have changed; `None`: it never does, and epoll refuses the file (EPERM).
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        None
+    }
+    /// ioctl(2).
+    fn ioctl(&self, _current: &Current, _file: &OpenFile, _command: u32, _arg: u64) -> Result<u64, Fail> {
+        Err(Errno::ENOTTY.into())
+    }
+    /// getdents: entries from `position` on.
+    fn read_dir(
+        &self,
+        _current: &Current,
+        _file: &OpenFile,
+        _position: u64,
+        _emit: &mut DirSink<'_>,
+    ) -> Result<(), Fail> {
+        Err(Errno::ENOTDIR.into())
+    }
+    /// fsync(2), fdatasync(2).
+    fn sync(&self, _data_only: bool) -> Result<(), Fail> {
+        Err(Errno::EINVAL.into())
+    }
+    /// A descriptor was closed (not necessarily the last); `Drop` is the last.
+    fn flush(&self, _current: &Current) {}
+    /// For the owner of the type to recognise it (epoll, sockets, pidfds).
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// An open file description.
+pub struct OpenFile {
+    ops: Arc<dyn FileOps>,
+    flags: AtomicU32,
+    position: SleepLock<u64>,
+    inode: Arc<dyn Inode>,
+    path: Option<super::Path>,
+}
+
+/// Flags that fcntl(F_SETFL) may change.
+const SETTABLE: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT | raw::FASYNC | raw::O_NOATIME;
+/// Flags that only count while opening.
+const OPEN_ONLY: u32 = raw::O_CREAT | raw::O_EXCL | raw::O_NOCTTY | raw::O_TRUNC | raw::O_CLOEXEC;
+
+impl OpenFile {
+    /// A description of `ops`, at position 0. `path`: the name it was opened by; `None` for pipes, sockets and anonymous files.
+    pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, inode: Arc<dyn Inode>, path: Option<super::Path>) -> Arc<Self> {
+        let flags = AtomicU32::new(flags.bits() & !OPEN_ONLY);
+        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path })
+    }
+
+    /// What does the work.
+    pub fn ops(&self) -> &Arc<dyn FileOps> {
+        &self.ops
+    }
+
+    /// The work, as a concrete type.
+    pub fn downcast<T: 'static>(&self) -> Option<&T> {
+        self.ops.as_any().downcast_ref()
+    }
+
+    /// The inode (fstat, locks, maps).
+    pub fn inode(&self) -> &Arc<dyn Inode> {
+        &self.inode
+    }
+
+    /// The name it was opened by.
+    pub fn path(&self) -> Option<&super::Path> {
+        self.path.as_ref()
+    }
+
+    /// Status flags and access mode.
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Sets what F_SETFL may set.
+    pub fn set_flags(&self, flags: OpenFlags) {
+        let keep = self.flags.load(Ordering::Relaxed) & !SETTABLE;
+        self.flags.store(keep | flags.bits() & SETTABLE, Ordering::Relaxed);
+    }
+
+    /// Whether O_NONBLOCK is set.
+    pub fn nonblocking(&self) -> bool {
+        self.flags().contains(OpenFlags::NONBLOCK)
+    }
+
+    /// The position, for lseek and getdents. Parks while another thread reads or writes through this description.
+    pub fn position(&self) -> &SleepLock<u64> {
+        &self.position
+    }
+
+    /// read(2): at the position, which moves.
+    pub fn read(&self, current: &Current, sink: &mut Sink<'_>) -> Result<usize, Fail> {
+        if !self.flags().readable() {
+            return Err(Errno::EBADF.into());
+        }
+        if !self.ops.seekable() {
+            return self.ops.read(current, self, sink, 0);
+        }
+        let mut position = self.position.lock();
+        let bytes = self.ops.read(current, self, sink, *position)?;
+        *position += bytes as u64;
+        Ok(bytes)
+    }
+
+    /// write(2): at the position, which moves.
+    pub fn write(&self, current: &Current, source: &mut Source<'_>) -> Result<usize, Fail> {
+        if !self.flags().writable() {
+            return Err(Errno::EBADF.into());
+        }
+        if !self.ops.seekable() {
+            return self.ops.write(current, self, source, 0).map(|(bytes, _)| bytes);
+        }
+        let mut position = self.position.lock();
+        let (bytes, behind) = self.ops.write(current, self, source, *position)?;
+        *position = behind;
+        Ok(bytes)
+    }
+
+    /// pread(2).
+    pub fn read_at(&self, current: &Current, sink: &mut Sink<'_>, offset: u64) -> Result<usize, Fail> {
+        if !self.flags().readable() {
+            return Err(Errno::EBADF.into());
+        }
+        if !self.ops.seekable() {
+            return Err(Errno::ESPIPE.into());
+        }
+        self.ops.read(current, self, sink, offset)
+    }
+
+    /// pwrite(2).
+    pub fn write_at(&self, current: &Current, source: &mut Source<'_>, offset: u64) -> Result<usize, Fail> {
+        if !self.flags().writable() {
+            return Err(Errno::EBADF.into());
+        }
+        if !self.ops.seekable() {
+            return Err(Errno::ESPIPE.into());
+        }
+        self.ops.write(current, self, source, offset).map(|(bytes, _)| bytes)
+    }
+}

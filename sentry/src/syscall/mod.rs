@@ -1,0 +1,14 @@
+//! System calls: from the trap to the handler and back.
+//!
+//! `dispatch` looks a number up in `table` and calls the row's handler. Handlers, one file a family, decode arguments, call the
+//! subsystem and copy out; behaviour lives in the subsystem. The one handler signature is
+//! `fn(&mut Current, typed arguments…) -> Result<impl IntoRet, impl Into<Fail>>`.
+
+pub mod args;
+pub mod dispatch;
+pub mod outcome;
+pub mod table;
+mod task;
+
+pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};
+pub use outcome::{Fail, IntoRet, SysResult};

@@ -1,0 +1,140 @@
+//! The running thread's own view: what every handler gets.
+
+use super::{Credentials, Process, Task};
+use crate::errno::Errno;
+use crate::fs::{FdTable, FsContext, OpenFile};
+use crate::mm::AddressSpace;
+use crate::platform::{Access, CopyFault, UserContext, platform};
+use crate::signal::ThreadSignalState;
+use crate::sync::assert_none_held;
+use crate::syscall::Fd;
+use crate::wait::{Events, WaitError, WaitQueue, wait_on};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use linker::addr::UserVa;
+
+/// The running thread. Exists once per thread, on its kernel stack.
+pub struct Current {
+    /// The thread, as others see it.
+    pub task: Arc<Task>,
+    /// Its process.
+    pub process: Arc<Process>,
+    /// User registers.
+    pub regs: UserContext,
+    /// Address space.
+    pub mm: Arc<AddressSpace>,
+    /// Descriptors.
+    pub files: Arc<FdTable>,
+    /// Root, working directory, umask.
+    pub fs: Arc<FsContext>,
+    /// Credentials.
+    pub creds: Arc<Credentials>,
+    /// What signals need of the thread alone: alternate stack, mask to restore, restart block.
+    pub signal: ThreadSignalState,
+    /// `set_robust_list`: head, 0 for none.
+    pub robust_list: u64,
+    /// `set_tid_address`: where to write 0 and wake at exit, 0 for none.
+    pub clear_child_tid: u64,
+}
+
+impl Current {
+    /// Copies user memory in. EFAULT where it cannot be read.
+    #[inline]
+    pub fn copy_in(&self, from: UserVa, to: &mut [u8]) -> Result<(), Errno> {
+        let mut done = 0;
+        self.retry(Access::Read, |platform| {
+            let at = from.checked_add(done as u64).ok_or(CopyFault { done: 0, address: from })?;
+            platform.copy_from_user(at, &mut to[done..]).map_err(|fault| {
+                done += fault.done;
+                fault
+            })
+        })
+    }
+
+    /// Copies to user memory. EFAULT where it cannot be written.
+    #[inline]
+    pub fn copy_out(&self, to: UserVa, from: &[u8]) -> Result<(), Errno> {
+        let mut done = 0;
+        self.retry(Access::Write, |platform| {
+            let at = to.checked_add(done as u64).ok_or(CopyFault { done: 0, address: to })?;
+            platform.copy_to_user(at, &from[done..]).map_err(|fault| {
+                done += fault.done;
+                fault
+            })
+        })
+    }
+
+    /// Copies a NUL-terminated string in, without its NUL; `too_long` where none comes within `max` bytes.
+    pub fn copy_in_string(&self, from: UserVa, max: usize, too_long: Errno) -> Result<Vec<u8>, Errno> {
+        const STEP: usize = 256;
+        let mut bytes = Vec::new();
+        loop {
+            let have = bytes.len();
+            let step = STEP.min(max - have);
+            if step == 0 {
+                return Err(too_long);
+            }
+            let mut buffer = vec![0; step];
+            let at = from.checked_add(have as u64).ok_or(Errno::EFAULT)?;
+            // From the start of the step again after a fault: a string is short.
+            let end = self.retry(Access::Read, |platform| platform.copy_string_from_user(at, &mut buffer))?;
+            match end {
+                Some(len) => {
+                    bytes.extend_from_slice(&buffer[..len]);
+                    return Ok(bytes);
+                }
+                None => bytes.append(&mut buffer),
+            }
+        }
+    }
+
+    /// Runs a user copy until it succeeds, faulting in the page it stopped at; EFAULT where that page cannot be had.
+    #[inline]
+    pub fn retry<T>(
+        &self,
+        access: Access,
+        mut copy: impl FnMut(&dyn crate::platform::Platform) -> Result<T, CopyFault>,
+    ) -> Result<T, Errno> {
+        assert_none_held();
+        loop {
+            match copy(platform()) {
+                Ok(value) => return Ok(value),
+                Err(fault) => self.mm.fault(fault.address, access).map_err(|_| Errno::EFAULT)?,
+            }
+        }
+    }
+
+    /// Whether a signal wants to be delivered: the condition that ends interruptible waits.
+    #[inline]
+    pub fn interrupted(&self) -> bool {
+        self.task.signals.deliverable()
+    }
+
+    /// Waits interruptibly on one queue.
+    pub fn wait<T>(
+        &self,
+        queue: &WaitQueue,
+        mask: Events,
+        deadline_ns: Option<u64>,
+        ready: impl FnMut() -> Option<T>,
+    ) -> Result<T, WaitError> {
+        wait_on(&[(queue, mask)], false, deadline_ns, &|| self.interrupted(), ready)
+    }
+
+    /// The open file behind `fd`, EBADF if there is none.
+    #[inline]
+    pub fn file(&self, fd: Fd) -> Result<Arc<OpenFile>, Errno> {
+        self.files.get(fd)
+    }
+
+    /// Makes the private copies visible to others. Called after each change of `mm`, `files`, `fs` or `creds`.
+    pub fn publish(&self) {
+        self.task.publish(super::Published {
+            mm: Some(self.mm.clone()),
+            files: Some(self.files.clone()),
+            fs: Some(self.fs.clone()),
+            creds: self.creds.clone(),
+        });
+    }
+}
