@@ -20,6 +20,15 @@ bitflags! {
     }
 }
 
+bitflags! {
+    /// What the host wants beside a container.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub struct BootFlags: u32 {
+        /// Run ring0's self-test instead of the sentry: exits with 0, or panics saying what failed.
+        const SELF_TEST = 1 << 0;
+    }
+}
+
 /// A range of guest-physical memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -63,6 +72,10 @@ pub struct BootInfo {
     pub seed: [u8; 32],
     /// Bytes of the blob's ring of trace records, 0 while tracing is off.
     pub trace_bytes: u64,
+    /// `BootFlags` bits.
+    pub flags: u32,
+    /// Explicit padding.
+    pub pad: u32,
 }
 
 const _: () = {

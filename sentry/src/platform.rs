@@ -229,6 +229,9 @@ pub trait Platform: Send + Sync {
 
     /// Runs the current thread in user mode until it traps. Its page table is the one last given to `use_page_table`.
     fn run_user(&self, context: &mut UserContext) -> Trap;
+    /// Brings `fs_base` and `gs_base` of the current thread's context up to date where user mode can set them itself
+    /// (FSGSBASE). Call before a context is copied or its bases are reported.
+    fn sync_segment_bases(&self, context: &mut UserContext);
     /// Makes `table` the current thread's (kept referenced), or none.
     fn use_page_table(&self, table: Option<Arc<dyn PageTable>>);
     /// A new, empty page table.
