@@ -40,7 +40,8 @@ pub struct PhysRange {
 }
 
 /// The boot page, at `layout::BOOT_INFO`. vCPU `n` starts at the blob's ELF entry with RDI = n and RSP undefined,
-/// interrupts off, paging on with the VMM's tables (kernel image W^X at `KERNEL_BASE`, RAM at `DIRECT_MAP`, nothing below).
+/// interrupts off, x2APIC on, paging on with the VMM's tables (kernel image W^X at `KERNEL_BASE`, RAM at `DIRECT_MAP`,
+/// nothing below). CS is 0x10 and the data segments 0x18, but there is no descriptor table yet.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct BootInfo {

@@ -3,6 +3,10 @@
 //!
 //! Sleep protocol, both ways the same: the consumer sets its flag, re-checks the queue, and only then sleeps; the producer
 //! publishes its entry, and rings only when it reads the flag as set. Both use sequentially consistent accesses, so no wake-up is lost.
+//!
+//! The guest keeps at most `ENTRIES` requests in flight on a ring, so that completions always find room; the host drops what does not fit.
+//! When `PORT_DOORBELL_SYNC` returns, the submission queue was seen empty and what this thread took is completed, except `Poll` and
+//! `NextEvent`, and except what the worker had taken before: for those the guest sleeps as always.
 
 use crate::boot::VectorSwap;
 use crate::request::{Completion, Request};
