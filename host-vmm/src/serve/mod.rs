@@ -1,0 +1,159 @@
+//! The request server: takes requests from the vCPUs' rings, answers them, posts completions.
+//!
+//! A ring is served by its vCPU's own thread (`Server::serve_sync`) or by the worker (`worker::run`); either way a request
+//! is copied out of guest memory once, before it is looked at. Data requests are answered here (`data`), path requests by
+//! the gofer (`path`), and what waits (`wait`) completes from the worker.
+//!
+//! Locks, each held briefly and none while a request is executed: `RingHost::{sq, cq}`, `FileTable`, `wait::Polls`, `wait::Events`.
+
+pub mod data;
+pub mod file;
+pub mod path;
+pub mod ring;
+pub mod wait;
+pub mod worker;
+
+use crate::gofer::client::Client;
+use crate::report;
+use crate::serve::file::FileTable;
+use crate::serve::ring::RingHost;
+use crate::serve::wait::{Events, Polls};
+use crate::vm::{Lines, Memory};
+use linker::request::{Op, Request};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+
+/// Result of a request: what its completion carries, or an errno.
+pub type Answer = Result<u64, Errno>;
+
+/// The server of one sandbox.
+#[derive(Debug)]
+pub struct Server {
+    memory: Memory,
+    rings: Vec<RingHost>,
+    files: FileTable,
+    /// One for each vCPU thread; the worker has its own.
+    gofer: Vec<Mutex<Client>>,
+    polls: Polls,
+    events: Events,
+    debug: bool,
+}
+
+/// What a server starts with.
+#[derive(Debug)]
+pub struct Parts {
+    /// Guest memory.
+    pub memory: Memory,
+    /// One for each vCPU.
+    pub lines: Vec<Lines>,
+    /// Open files in the order of their handles.
+    pub files: Vec<Option<OwnedFd>>,
+    /// One connection to the gofer for each vCPU.
+    pub gofer: Vec<Client>,
+    /// Registers and early output are shown.
+    pub debug: bool,
+}
+
+/// How a request goes on after its first look.
+#[derive(Debug)]
+enum Outcome {
+    /// It is answered.
+    Done(Answer),
+    /// It completes later, from the worker.
+    Waits,
+}
+
+impl Server {
+    /// A server, and the doorbells that its worker listens to.
+    pub fn new(parts: Parts) -> Result<(Self, Vec<OwnedFd>), Errno> {
+        let (doorbells, rings) =
+            parts.lines.into_iter().enumerate().map(|(cpu, l)| (l.doorbell, RingHost::new(cpu, l.interrupt))).unzip();
+        let server = Self {
+            memory: parts.memory,
+            rings,
+            files: FileTable::new(parts.files)?,
+            gofer: parts.gofer.into_iter().map(Mutex::new).collect(),
+            polls: Polls::new()?,
+            events: Events::default(),
+            debug: parts.debug,
+        };
+        Ok((server, doorbells))
+    }
+
+    /// Guest memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Whether `--debug` was given.
+    pub fn debug(&self) -> bool {
+        self.debug
+    }
+
+    /// Serves a vCPU's ring on its own thread until it is empty.
+    pub fn serve_sync(&self, cpu: usize) {
+        let Some(ring) = self.rings.get(cpu) else { return };
+        while let Some(request) = ring.take(&self.memory) {
+            let outcome = match path::is_path_op(request.op) {
+                true => Outcome::Done(self.call_gofer(cpu, &request)),
+                false => self.execute(cpu, &request),
+            };
+            if let Outcome::Done(answer) = outcome {
+                // No interrupt: the vCPU is not asleep, it is here.
+                ring.complete(&self.memory, request.tag, answer);
+            }
+        }
+    }
+
+    /// Answers a request that needs no gofer, or puts it where it waits.
+    fn execute(&self, cpu: usize, request: &Request) -> Outcome {
+        match Op::from_raw(request.op) {
+            None => Outcome::Done(Err(Errno::NOSYS)),
+            Some(Op::Poll) => self.start_poll(cpu, request),
+            Some(Op::NextEvent) => self.start_next_event(cpu, request.tag),
+            Some(op) => Outcome::Done(self.execute_data(op, request)),
+        }
+    }
+
+    /// Asks the gofer and waits for its answer, on the thread of vCPU `cpu`.
+    fn call_gofer(&self, cpu: usize, request: &Request) -> Answer {
+        let call = path::prepare(&self.memory, request)?;
+        let client = self.gofer.get(cpu).ok_or(Errno::IO)?;
+        let mut client = client.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let answer = client.call(&call)?;
+        self.finish_path(request, answer)
+    }
+
+    /// Posts a completion from another thread than the vCPU's, and wakes the vCPU if it sleeps.
+    fn complete(&self, cpu: usize, tag: u64, answer: Answer) {
+        if let Some(ring) = self.rings.get(cpu) {
+            ring.complete(&self.memory, tag, answer);
+            ring.wake(&self.memory);
+        }
+    }
+
+    /// One byte of early console output.
+    pub fn debug_byte(&self, byte: u8) {
+        if self.debug {
+            report::raw(&[byte]);
+        }
+    }
+
+    /// Ends the sandbox with a status as for `PORT_EXIT`.
+    pub fn end(&self, status: u32) -> ! {
+        crate::process::exit_now(report::exit_code(status))
+    }
+
+    /// Ends the sandbox because ringwall failed.
+    pub fn end_failed(&self, line: &str) -> ! {
+        report::line(line);
+        crate::process::exit_now(report::FAILURE)
+    }
+
+    /// Ends the sandbox because ring0 panicked: says where.
+    pub fn end_panicked(&self) -> ! {
+        report::panic_record(&self.memory);
+        crate::process::exit_now(report::FAILURE)
+    }
+}

@@ -1,0 +1,74 @@
+//! The KVM calls that take raw addresses. One of the three files of this crate that may contain unsafe code.
+
+use crate::vm::Memory;
+use kvm_bindings::{
+    KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr, kvm_userspace_memory_region, kvm_xsave,
+};
+use kvm_ioctls::{VcpuFd, VmFd};
+use rustix::mm::Advice;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
+use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::{ioctl::ioctl_with_ref, ioctl_ioc_nr, ioctl_iow_nr};
+
+ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
+
+/// Gives a region of guest memory to the VM.
+pub fn map_region(vm: &VmFd, slot: u32, region: &impl GuestMemoryRegion) -> Result<(), kvm_ioctls::Error> {
+    let host = region
+        .get_host_address(MemoryRegionAddress(0))
+        .map_err(|_| kvm_ioctls::Error::new(libc::EFAULT))?;
+    let slot = kvm_userspace_memory_region {
+        slot,
+        flags: 0,
+        guest_phys_addr: region.start_addr().raw_value(),
+        memory_size: region.len(),
+        userspace_addr: host as u64,
+    };
+    // SAFETY: the region is a whole mapping of ours that vm-memory keeps until the process ends; the VM writes only there.
+    unsafe { vm.set_user_memory_region(slot) }
+}
+
+/// Asks for large host pages behind guest memory: one host fault for 2 MiB instead of 512.
+pub fn advise_large_pages(memory: &Memory) {
+    for region in memory.iter() {
+        if let Ok(host) = region.get_host_address(MemoryRegionAddress(0)) {
+            // SAFETY: advice about a whole mapping of ours; it changes no content. A host that refuses it is only slower.
+            let _ = unsafe { rustix::mm::madvise(host.cast(), region.len() as usize, Advice::LinuxHugepage) };
+        }
+    }
+}
+
+/// Gives pages back to the host; they read as zero from then on. The caller checked that the range is page-aligned.
+pub fn drop_pages(memory: &Memory, start: GuestAddress, len: usize) -> Result<(), rustix::io::Errno> {
+    let slice = memory.get_slice(start, len).map_err(|_| rustix::io::Errno::FAULT)?;
+    let host = slice.ptr_guard_mut().as_ptr();
+    // SAFETY: the range lies in one mapping of guest memory (`get_slice` checked it), which Rust code reaches only through
+    // volatile accesses, so that its content may change at any time.
+    unsafe { rustix::mm::madvise(host.cast(), len, Advice::LinuxDontNeed) }
+}
+
+/// Makes the guest's TSC the host's own. False where KVM has no such control; the guest's TSC then begins near 0.
+pub fn share_host_tsc(vcpu: &VcpuFd) -> bool {
+    let offset: u64 = 0;
+    let attr = kvm_device_attr {
+        flags: 0,
+        group: KVM_VCPU_TSC_CTRL,
+        attr: u64::from(KVM_VCPU_TSC_OFFSET),
+        addr: std::ptr::from_ref(&offset) as u64,
+    };
+    // SAFETY: KVM reads `attr` and the u64 behind `addr`, both alive until the call returns.
+    unsafe { ioctl_with_ref(vcpu, KVM_SET_DEVICE_ATTR(), &attr) == 0 }
+}
+
+/// Loads a vCPU's vector state. A state that KVM finds invalid is an error and changes nothing.
+pub fn set_xsave(vcpu: &VcpuFd, state: &kvm_xsave) -> Result<(), kvm_ioctls::Error> {
+    // SAFETY: KVM reads 4 KiB unless dynamically enabled features make the area larger; this process enables none.
+    unsafe { vcpu.set_xsave(state) }
+}
+
+/// The descriptor of an eventfd, owned.
+pub fn into_owned(event: EventFd) -> OwnedFd {
+    // SAFETY: `into_raw_fd` gives up the one owner of an open descriptor.
+    unsafe { OwnedFd::from_raw_fd(event.into_raw_fd()) }
+}

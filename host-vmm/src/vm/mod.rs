@@ -1,0 +1,196 @@
+//! The virtual machine: guest memory with the kernel image, its page tables and the boot page, and one vCPU a thread.
+//!
+//! Entry: `Machine::create`, then `vcpu::run` on each vCPU's thread. Neighbours: `serve` answers what the guest asks,
+//! `quirk` knows what this host's KVM does differently.
+
+pub mod boot;
+pub mod cpu;
+pub mod exit;
+pub mod guest_io;
+pub mod image;
+pub mod kvm;
+pub mod memory;
+pub mod tables;
+
+use crate::vm::image::Image;
+use kvm_bindings::{
+    KVM_CAP_SPLIT_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MP_STATE_RUNNABLE, KvmIrqRouting, kvm_enable_cap, kvm_irq_routing_entry,
+    kvm_mp_state,
+};
+use kvm_ioctls::{Cap, IoEventAddress, Kvm, VcpuFd, VmFd};
+use linker::boot::Quirks;
+use linker::layout::{HOST_GSI, MAX_CPUS, PORT_DOORBELL_ASYNC, VECTOR_HOST};
+use std::os::fd::OwnedFd;
+use vm_memory::GuestMemoryMmap;
+use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
+
+/// Guest memory.
+pub type Memory = GuestMemoryMmap<()>;
+
+/// What can go wrong before the first guest instruction.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `/dev/kvm` cannot be opened.
+    #[error("/dev/kvm: {0}")]
+    NoKvm(kvm_ioctls::Error),
+    /// Not the KVM that the interface was frozen with.
+    #[error("/dev/kvm speaks API version {0}, not 12")]
+    Api(i32),
+    /// A KVM call failed.
+    #[error("KVM: {what}: {source}")]
+    Kvm {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: kvm_ioctls::Error,
+    },
+    /// Guest memory could not be had.
+    #[error("guest memory of {mib} MiB: {source}")]
+    Memory {
+        /// Its size.
+        mib: u64,
+        /// Why.
+        source: vm_memory::mmap::FromRangesError,
+    },
+    /// An access to guest memory during set-up.
+    #[error("guest memory: {0}")]
+    Access(#[from] vm_memory::GuestMemoryError),
+    /// The kernel image.
+    #[error("kernel image: {0}")]
+    Image(#[from] image::Error),
+    /// An eventfd.
+    #[error("eventfd: {0}")]
+    EventFd(std::io::Error),
+    /// Entropy.
+    #[error("entropy for the guest: {0}")]
+    Entropy(rustix::io::Errno),
+    /// Too many vCPUs.
+    #[error("{0} vCPUs: at least 1 and at most {MAX_CPUS} are possible")]
+    Cpus(usize),
+}
+
+/// Turns a KVM error into one that says what was tried.
+fn kvm(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Error {
+    move |source| Error::Kvm { what, source }
+}
+
+/// What a machine is made of.
+#[derive(Debug)]
+pub struct Config<'a> {
+    /// vCPUs.
+    pub cpus: usize,
+    /// Bytes of RAM.
+    pub memory_bytes: u64,
+    /// The kernel, an ELF file.
+    pub image: &'a [u8],
+    /// The encoded start specification.
+    pub spec: &'a [u8],
+    /// What this host's KVM does differently.
+    pub quirks: Quirks,
+    /// `BootInfo::flags`.
+    pub flags: u32,
+}
+
+/// One vCPU's way to be woken and to wake the worker.
+#[derive(Debug)]
+pub struct Lines {
+    /// Becomes readable when the guest rings `PORT_DOORBELL_ASYNC`.
+    pub doorbell: OwnedFd,
+    /// Raises `VECTOR_HOST` on the vCPU when written to.
+    pub interrupt: OwnedFd,
+}
+
+/// A machine that is ready to run.
+#[derive(Debug)]
+pub struct Machine {
+    /// The VM; kept because the vCPUs' memory map belongs to it.
+    pub vm: VmFd,
+    /// Guest memory.
+    pub memory: Memory,
+    /// The vCPUs in order.
+    pub vcpus: Vec<VcpuFd>,
+    /// Their lines, in the same order.
+    pub lines: Vec<Lines>,
+}
+
+/// Opens `/dev/kvm` and checks its version.
+pub fn open_kvm() -> Result<Kvm, Error> {
+    let kvm = Kvm::new().map_err(Error::NoKvm)?;
+    // Documentation/virt/kvm/api.rst, 4.1: applications should refuse to run with another version.
+    match kvm.get_api_version() {
+        12 => Ok(kvm),
+        other => Err(Error::Api(other)),
+    }
+}
+
+impl Machine {
+    /// Makes a VM with the kernel loaded and every vCPU about to execute its first instruction.
+    pub fn create(kvm_fd: &Kvm, config: &Config<'_>) -> Result<Self, Error> {
+        if config.cpus == 0 || config.cpus > MAX_CPUS {
+            return Err(Error::Cpus(config.cpus));
+        }
+        let image = Image::parse(config.image)?;
+        let vm = kvm_fd.create_vm().map_err(kvm("create VM"))?;
+        let memory = memory::create(config.memory_bytes)?;
+        for (slot, region) in vm_memory::GuestMemoryBackend::iter(&memory).enumerate() {
+            kvm::map_region(&vm, slot as u32, region).map_err(kvm("set memory region"))?;
+        }
+        image.load(&memory)?;
+        create_irqchip(&vm)?;
+
+        let mut cpuid = kvm_fd.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES).map_err(kvm("supported CPUID"))?;
+        let giant_pages = cpu::has_giant_pages(&cpuid);
+        let tables = tables::build(&memory, &image, giant_pages)?;
+
+        let mut vcpus = Vec::with_capacity(config.cpus);
+        let mut lines = Vec::with_capacity(config.cpus);
+        for index in 0..config.cpus {
+            let vcpu = vm.create_vcpu(index as u64).map_err(kvm("create vCPU"))?;
+            cpu::fix_cpuid(&mut cpuid, index as u32, config.cpus as u32);
+            cpu::set_up(&vcpu, &cpuid, &tables, image.entry(), index)?;
+            vcpu.set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE }).map_err(kvm("set vCPU state"))?;
+            lines.push(connect(&vm, index)?);
+            vcpus.push(vcpu);
+        }
+        route_interrupts(&vm, config.cpus)?;
+        boot::write(&memory, &image, tables.end, vcpus.first(), config)?;
+        Ok(Self { vm, memory, vcpus, lines })
+    }
+}
+
+/// An in-kernel interrupt controller: LAPICs only where KVM can, else the whole PC set.
+fn create_irqchip(vm: &VmFd) -> Result<(), Error> {
+    if vm.check_extension(Cap::SplitIrqchip) {
+        let cap = kvm_enable_cap { cap: KVM_CAP_SPLIT_IRQCHIP, args: [u64::from(HOST_GSI), 0, 0, 0], ..Default::default() };
+        if vm.enable_cap(&cap).is_ok() {
+            return Ok(());
+        }
+    }
+    vm.create_irq_chip().map_err(kvm("create irqchip"))
+}
+
+/// The doorbell and the interrupt line of one vCPU.
+fn connect(vm: &VmFd, cpu: usize) -> Result<Lines, Error> {
+    let doorbell = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::EventFd)?;
+    let interrupt = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC).map_err(Error::EventFd)?;
+    vm.register_ioevent(&doorbell, &IoEventAddress::Pio(u64::from(PORT_DOORBELL_ASYNC)), cpu as u32)
+        .map_err(kvm("connect doorbell"))?;
+    vm.register_irqfd(&interrupt, HOST_GSI + cpu as u32).map_err(kvm("connect interrupt"))?;
+    Ok(Lines { doorbell: kvm::into_owned(doorbell), interrupt: kvm::into_owned(interrupt) })
+}
+
+/// Routes GSI `HOST_GSI + n` to vCPU n as an MSI.
+fn route_interrupts(vm: &VmFd, cpus: usize) -> Result<(), Error> {
+    let entries: Vec<kvm_irq_routing_entry> = (0..cpus as u32)
+        .map(|cpu| {
+            let mut entry =
+                kvm_irq_routing_entry { gsi: HOST_GSI + cpu, type_: KVM_IRQ_ROUTING_MSI, ..Default::default() };
+            // Intel SDM vol. 3, 12.11: fixed delivery, physical destination in bits 12–19 of the address.
+            entry.u.msi.address_lo = 0xfee0_0000 | cpu << 12;
+            entry.u.msi.data = u32::from(VECTOR_HOST);
+            entry
+        })
+        .collect();
+    let routing = KvmIrqRouting::from_entries(&entries).map_err(|_| Error::Cpus(cpus))?;
+    vm.set_gsi_routing(&routing).map_err(kvm("route interrupts"))
+}
