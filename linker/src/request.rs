@@ -47,6 +47,8 @@ pub struct Request {
 impl Request {
     /// The data buffer (`input` of `Write`, `output` of `Read`) is a list of `GuestBuf` segments, `MAX_SEGMENTS` at most.
     pub const FLAG_SEGMENTS: u16 = 1 << 0;
+    /// `Poll` completes at once with what is ready, which may be nothing (0).
+    pub const FLAG_NOW: u16 = 1 << 1;
 }
 
 /// The answer to the request with the same tag.
@@ -138,7 +140,7 @@ ops! {
     FileAttr = 69,
     /// arg: whence; offset: offset. → new position.
     Seek = 70,
-    /// arg: poll(2) events. Completes when one is ready. → revents.
+    /// arg: poll(2) events. Completes when one is ready (at once with `FLAG_NOW`). → revents.
     Poll = 71,
     /// Closes it. Pending polls on it complete with POLLNVAL.
     Close = 72,

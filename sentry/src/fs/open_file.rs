@@ -11,6 +11,7 @@ use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
 use core::sync::atomic::{AtomicU32, Ordering};
+use linker::request::OFFSET_STREAM;
 use linux_raw_sys::general as raw;
 
 bitflags! {
@@ -84,6 +85,11 @@ pub trait FileOps: Send + Sync {
     fn seekable(&self) -> bool {
         false
     }
+    /// Whether the position is kept elsewhere (a host file passed in shares its position with the host): `read` and `write` at
+    /// the position get `OFFSET_STREAM`, and `seek` serves every whence.
+    fn keeps_position(&self) -> bool {
+        false
+    }
     /// lseek(2) other than SEEK_SET/SEEK_CUR: SEEK_END, SEEK_DATA, SEEK_HOLE. Returns the new position.
     fn seek(&self, _file: &OpenFile, _offset: i64, _whence: u32) -> Result<u64, Errno> {
         Err(Errno::ESPIPE)
@@ -92,6 +98,8 @@ pub trait FileOps: Send + Sync {
     fn poll(&self, _file: &OpenFile) -> Events {
         Events::READABLE | Events::WRITABLE
     }
+    /// poll, select and epoll_wait call this before they look, with no lock held: what only the host knows is asked for here.
+    fn prepare_poll(&self, _file: &OpenFile) {}
     /// The queue that is woken when `poll` may have changed; `None`: it never does, and epoll refuses the file (EPERM).
     fn wait_queue(&self) -> Option<&WaitQueue> {
         None
@@ -190,6 +198,9 @@ impl OpenFile {
         if !self.ops.seekable() {
             return self.ops.read(current, self, sink, 0);
         }
+        if self.ops.keeps_position() {
+            return self.ops.read(current, self, sink, OFFSET_STREAM);
+        }
         let mut position = self.position.lock();
         let bytes = self.ops.read(current, self, sink, *position)?;
         *position += bytes as u64;
@@ -203,6 +214,9 @@ impl OpenFile {
         }
         if !self.ops.seekable() {
             return self.ops.write(current, self, source, 0).map(|(bytes, _)| bytes);
+        }
+        if self.ops.keeps_position() {
+            return self.ops.write(current, self, source, OFFSET_STREAM).map(|(bytes, _)| bytes);
         }
         let mut position = self.position.lock();
         let (bytes, behind) = self.ops.write(current, self, source, *position)?;

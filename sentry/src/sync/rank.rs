@@ -38,9 +38,11 @@ pub enum Rank {
     Futex = 44,
     Notify = 46,
     /// Leaves: taken last, nothing is taken inside.
-    Leaf = 58,
-    WaitQueue = 60,
-    Random = 62,
+    Leaf = 56,
+    WaitQueue = 58,
+    Random = 60,
+    /// What a `Drop` leaves for later (handles of the host): a drop may happen under any other lock.
+    Deferred = 62,
 }
 
 /// Asserts (debug builds) that the rank may be taken now, and marks it held.
