@@ -108,7 +108,7 @@ impl Current {
     /// Whether a signal wants to be delivered: the condition that ends interruptible waits.
     #[inline]
     pub fn interrupted(&self) -> bool {
-        self.task.signals.deliverable()
+        self.task.signals.deliverable() || self.task.is_doomed()
     }
 
     /// Waits interruptibly on one queue.

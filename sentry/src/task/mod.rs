@@ -2,16 +2,20 @@
 //!
 //! What only the running thread changes (address space, descriptors, credentials) it holds privately in `Current`, so that a
 //! system call takes no lock for it; a copy for others (`/proc`, kill's permission check) is published in `Task`.
+//!
+//! Life: `clone` makes, `run` drives, `exec` changes the program, `exit` ends, `wait` reaps; `registry` knows who exists.
 
 mod creds;
 mod current;
 mod process;
 mod registry;
+mod status;
 #[allow(clippy::module_inception)]
 mod task;
 
 pub use creds::{Cap, Credentials};
 pub use current::Current;
 pub use process::Process;
-pub use registry::{Tid, registry};
+pub use registry::{INIT, PID_MAX, Registry, THREADS_MAX, Tables, Tid, registry};
+pub use status::{ExitStatus, LIMITS, Limits, UNLIMITED, Usage};
 pub use task::{Published, Task};

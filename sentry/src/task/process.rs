@@ -1,33 +1,91 @@
-//! A process: the threads that share a pid.
+//! A process: the threads that share a pid, what they share, and how it ended.
 
-use super::{Task, Tid};
+use super::{ExitStatus, Limits, Task, Tid, Usage};
+use crate::fs::Path;
+use crate::platform::platform;
 use crate::signal::ProcessSignals;
 use crate::sync::{Lock, Rank};
+use crate::wait::WaitQueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A process (thread group).
 pub struct Process {
     pid: Tid,
-    parent_pid: AtomicU32,
-    threads: Lock<Vec<Arc<Task>>>,
+    parent: AtomicU32,
+    group: AtomicU32,
+    session: AtomicU32,
+    subreaper: AtomicBool,
+    exec_done: AtomicBool,
+    dumpable: AtomicU32,
+    death_signal_to_parent: u32,
+    threads: Lock<Threads>,
+    limits: Lock<Limits>,
+    executable: Lock<Option<Path>>,
+    usage: Lock<Accounts>,
+    start_ns: u64,
+    /// Woken when a child changes state.
+    pub child_wait: WaitQueue,
+    /// Woken when this process has exited (pidfds poll it).
+    pub exit_wait: WaitQueue,
+    /// Woken when a thread of this process is gone (execve waits for the others).
+    pub thread_wait: WaitQueue,
     /// Signals of the whole process, and the actions.
     pub signals: ProcessSignals,
 }
 
+#[derive(Default)]
+struct Threads {
+    live: Vec<Arc<Task>>,
+    /// All threads are to end with this status: exit_group, a fatal signal.
+    ending: Option<ExitStatus>,
+    /// The last thread is gone: a zombie until reaped.
+    exited: Option<ExitStatus>,
+}
+
+#[derive(Default)]
+struct Accounts {
+    /// Of threads that are gone.
+    own: Usage,
+    /// Of children that were waited for.
+    children: Usage,
+}
+
 impl Process {
-    /// A process without threads yet.
-    pub fn new(pid: Tid, parent: Tid) -> Self {
+    /// A process without threads yet. `exit_signal`: what its parent gets when it ends, 0 for nothing.
+    pub fn new(
+        pid: Tid,
+        parent: Tid,
+        group: Tid,
+        session: Tid,
+        exit_signal: u32,
+        limits: Limits,
+        signals: ProcessSignals,
+    ) -> Self {
         Self {
             pid,
-            parent_pid: AtomicU32::new(parent.raw()),
-            threads: Lock::new(Rank::Process, Vec::new()),
-            signals: ProcessSignals::default(),
+            parent: AtomicU32::new(parent.raw()),
+            group: AtomicU32::new(group.raw()),
+            session: AtomicU32::new(session.raw()),
+            subreaper: AtomicBool::new(false),
+            exec_done: AtomicBool::new(false),
+            dumpable: AtomicU32::new(1),
+            death_signal_to_parent: exit_signal,
+            threads: Lock::new(Rank::Process, Threads::default()),
+            limits: Lock::new(Rank::Leaf, limits),
+            executable: Lock::new(Rank::Leaf, None),
+            usage: Lock::new(Rank::Leaf, Accounts::default()),
+            start_ns: platform().monotonic_ns(),
+            child_wait: WaitQueue::new(),
+            exit_wait: WaitQueue::new(),
+            thread_wait: WaitQueue::new(),
+            signals,
         }
     }
 
     /// Its number.
+    #[inline]
     pub fn pid(&self) -> Tid {
         self.pid
     }
@@ -35,11 +93,197 @@ impl Process {
     /// Its parent's number, 0 when the parent is outside.
     #[inline]
     pub fn parent_pid(&self) -> Tid {
-        Tid::new(self.parent_pid.load(Ordering::Relaxed))
+        Tid::new(self.parent.load(Ordering::Relaxed))
     }
+
+    pub(super) fn set_parent(&self, parent: Tid) {
+        self.parent.store(parent.raw(), Ordering::Relaxed);
+    }
+
+    /// Its process group.
+    #[inline]
+    pub fn group(&self) -> Tid {
+        Tid::new(self.group.load(Ordering::Relaxed))
+    }
+
+    /// Its session.
+    #[inline]
+    pub fn session(&self) -> Tid {
+        Tid::new(self.session.load(Ordering::Relaxed))
+    }
+
+    /// Sets group and session; the caller holds the registry's lock.
+    pub(super) fn set_group(&self, group: Tid, session: Tid) {
+        self.group.store(group.raw(), Ordering::Relaxed);
+        self.session.store(session.raw(), Ordering::Relaxed);
+    }
+
+    /// Whether it leads its session.
+    pub fn is_session_leader(&self) -> bool {
+        self.session() == self.pid
+    }
+
+    /// PR_SET_CHILD_SUBREAPER.
+    pub fn is_subreaper(&self) -> bool {
+        self.subreaper.load(Ordering::Relaxed)
+    }
+
+    /// Sets PR_SET_CHILD_SUBREAPER.
+    pub fn set_subreaper(&self, on: bool) {
+        self.subreaper.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether it called execve since its fork (setpgid by the parent then fails).
+    pub fn has_execed(&self) -> bool {
+        self.exec_done.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_execed(&self) {
+        self.exec_done.store(true, Ordering::Relaxed);
+    }
+
+    /// PR_GET_DUMPABLE: 0, 1 or 2.
+    pub fn dumpable(&self) -> u32 {
+        self.dumpable.load(Ordering::Relaxed)
+    }
+
+    /// Sets PR_SET_DUMPABLE.
+    pub fn set_dumpable(&self, value: u32) {
+        self.dumpable.store(value, Ordering::Relaxed);
+    }
+
+    /// The signal its parent gets when it ends, 0 for none.
+    pub fn exit_signal(&self) -> u32 {
+        self.death_signal_to_parent
+    }
+
+    /// CLOCK_MONOTONIC at its start, ns.
+    pub fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    /// Its program's file.
+    pub fn executable(&self) -> Option<Path> {
+        self.executable.lock().clone()
+    }
+
+    /// Sets its program's file.
+    pub fn set_executable(&self, path: Option<Path>) {
+        let old = core::mem::replace(&mut *self.executable.lock(), path);
+        drop(old);
+    }
+
+    // Threads.
 
     /// Its live threads.
     pub fn threads(&self) -> Vec<Arc<Task>> {
-        self.threads.lock().clone()
+        self.threads.lock().live.clone()
+    }
+
+    /// How many threads are live.
+    pub fn thread_count(&self) -> usize {
+        self.threads.lock().live.len()
+    }
+
+    /// The thread whose number is the pid, or any other when that is gone.
+    pub fn leader(&self) -> Option<Arc<Task>> {
+        let threads = self.threads.lock();
+        let leader = threads.live.iter().find(|task| task.tid() == self.pid);
+        leader.or(threads.live.first()).cloned()
+    }
+
+    /// Adds a thread; false when the process is ending.
+    pub(super) fn add_thread(&self, task: &Arc<Task>) -> bool {
+        let mut threads = self.threads.lock();
+        if threads.ending.is_some() {
+            return false;
+        }
+        threads.live.push(task.clone());
+        true
+    }
+
+    /// Removes an ending thread. Returns the process's status when it was the last: `status`, or that of the group's end.
+    pub(super) fn remove_thread(&self, tid: Tid, status: ExitStatus) -> Option<ExitStatus> {
+        let mut threads = self.threads.lock();
+        let removed =
+            threads.live.iter().position(|task| task.tid() == tid).map(|index| threads.live.swap_remove(index));
+        let last = threads.live.is_empty();
+        let result = last.then(|| threads.ending.unwrap_or(status));
+        drop(threads);
+        drop(removed);
+        result
+    }
+
+    /// Makes all threads end with `status`, unless they already end with another. Returns the status that holds, and the
+    /// threads to wake.
+    pub fn begin_end(&self, status: ExitStatus) -> (ExitStatus, Vec<Arc<Task>>) {
+        let mut threads = self.threads.lock();
+        let holds = *threads.ending.get_or_insert(status);
+        (holds, threads.live.clone())
+    }
+
+    /// The status all threads are to end with, if they are.
+    pub fn ending(&self) -> Option<ExitStatus> {
+        self.threads.lock().ending
+    }
+
+    /// Whether it is ending or has ended.
+    pub fn is_exiting(&self) -> bool {
+        let threads = self.threads.lock();
+        threads.ending.is_some() || threads.exited.is_some()
+    }
+
+    /// Whether all of its threads are gone (a zombie).
+    pub fn is_exited(&self) -> bool {
+        self.threads.lock().exited.is_some()
+    }
+
+    /// Its exit status, once all threads are gone.
+    pub fn exited(&self) -> Option<ExitStatus> {
+        self.threads.lock().exited
+    }
+
+    pub(super) fn set_exited(&self, status: ExitStatus) {
+        self.threads.lock().exited = Some(status);
+    }
+
+    // Limits and accounting.
+
+    /// Its resource limits.
+    pub fn limits(&self) -> Limits {
+        *self.limits.lock()
+    }
+
+    /// One soft limit (`RLIMIT_*`); unlimited for an unknown one.
+    #[inline]
+    pub fn soft_limit(&self, resource: u32) -> u64 {
+        self.limits.lock().soft(resource)
+    }
+
+    /// Changes the limits.
+    pub fn with_limits<T>(&self, change: impl FnOnce(&mut Limits) -> T) -> T {
+        change(&mut self.limits.lock())
+    }
+
+    /// Resources used by all of its threads, dead or alive.
+    pub fn usage(&self) -> Usage {
+        let mut usage = self.usage.lock().own;
+        for task in self.threads() {
+            usage.add(&task.usage());
+        }
+        usage
+    }
+
+    /// Resources used by children that were waited for.
+    pub fn children_usage(&self) -> Usage {
+        self.usage.lock().children
+    }
+
+    pub(super) fn account_thread(&self, usage: &Usage) {
+        self.usage.lock().own.add(usage);
+    }
+
+    pub(super) fn account_child(&self, usage: &Usage) {
+        self.usage.lock().children.add(usage);
     }
 }

@@ -1,9 +1,12 @@
-//! Who exists: tasks and processes by number.
+//! Who exists: tasks and processes by number, and how processes are related. One lock guards all relations, so that
+//! reparenting, groups and sessions are always seen whole; what is read often is mirrored in atomics of `Process`.
 
 use super::{Process, Task};
-use crate::sync::{Lock, Rank};
+use crate::errno::Errno;
+use crate::sync::{Lock, LockGuard, Rank};
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// A thread, process, group or session number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -23,17 +26,47 @@ impl Tid {
 
 impl crate::syscall::FromArg for Tid {
     #[inline]
-    fn from_arg(raw: u64) -> Result<Self, crate::errno::Errno> {
+    fn from_arg(raw: u64) -> Result<Self, Errno> {
         Ok(Self(raw as u32))
     }
 }
 
+/// The number of the sandbox's first process.
+pub const INIT: Tid = Tid::new(1);
+/// Numbers stay below (`/proc/sys/kernel/pid_max`).
+pub const PID_MAX: u32 = 4_194_304;
+/// Where numbering starts again after `PID_MAX`, as in Linux.
+const PID_RESTART: u32 = 300;
+/// Tasks at most (`/proc/sys/kernel/threads-max`).
+pub const THREADS_MAX: usize = 32_768;
+
 /// The one registry of the sandbox.
 pub struct Registry {
-    tasks: Lock<BTreeMap<Tid, Weak<Task>>>,
+    tables: Lock<Tables>,
 }
 
-static REGISTRY: Registry = Registry { tasks: Lock::new(Rank::Processes, BTreeMap::new()) };
+/// What the registry's lock guards.
+pub struct Tables {
+    tasks: BTreeMap<Tid, Arc<Task>>,
+    processes: BTreeMap<Tid, Relations>,
+    last: u32,
+    forks: u64,
+}
+
+/// One process and its relations.
+pub struct Relations {
+    /// The process.
+    pub process: Arc<Process>,
+    /// Its children, in the order of their making.
+    pub children: Vec<Arc<Process>>,
+}
+
+static REGISTRY: Registry = Registry {
+    tables: Lock::new(
+        Rank::Processes,
+        Tables { tasks: BTreeMap::new(), processes: BTreeMap::new(), last: 0, forks: 0 },
+    ),
+};
 
 /// The registry.
 pub fn registry() -> &'static Registry {
@@ -41,13 +74,156 @@ pub fn registry() -> &'static Registry {
 }
 
 impl Registry {
-    /// The thread with this number.
-    pub fn task(&self, tid: Tid) -> Option<Arc<Task>> {
-        self.tasks.lock().get(&tid).and_then(Weak::upgrade)
+    /// The tables, locked. No other lock but leaves and signal queues is taken inside.
+    pub fn lock(&self) -> LockGuard<'_, Tables> {
+        self.tables.lock()
     }
 
+    /// The thread with this number.
+    pub fn task(&self, tid: Tid) -> Option<Arc<Task>> {
+        self.tables.lock().tasks.get(&tid).cloned()
+    }
+
+    /// The process with this number (zombies included).
+    pub fn process(&self, pid: Tid) -> Option<Arc<Process>> {
+        self.tables.lock().process(pid)
+    }
+
+    /// Every process (zombies included), by number.
+    pub fn processes(&self) -> Vec<Arc<Process>> {
+        self.tables.lock().processes.values().map(|entry| entry.process.clone()).collect()
+    }
+
+    /// The processes of a group.
+    pub fn group(&self, group: Tid) -> Vec<Arc<Process>> {
+        let tables = self.tables.lock();
+        let all = tables.processes.values().map(|entry| &entry.process);
+        all.filter(|process| process.group() == group).cloned().collect()
+    }
+
+    /// Threads that exist, and forks since the start.
+    pub fn counts(&self) -> (usize, u64) {
+        let tables = self.tables.lock();
+        (tables.tasks.len(), tables.forks)
+    }
+
+    /// The number given last.
+    pub fn last_number(&self) -> Tid {
+        Tid::new(self.tables.lock().last)
+    }
+}
+
+impl Tables {
     /// The process with this number.
     pub fn process(&self, pid: Tid) -> Option<Arc<Process>> {
-        self.task(pid).map(|task| task.process().clone()).filter(|process| process.pid() == pid)
+        self.processes.get(&pid).map(|entry| entry.process.clone())
+    }
+
+    /// A process's children.
+    pub fn children(&self, pid: Tid) -> &[Arc<Process>] {
+        self.processes.get(&pid).map_or(&[], |entry| &entry.children)
+    }
+
+    /// Every process.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Process>> {
+        self.processes.values().map(|entry| &entry.process)
+    }
+
+    /// A number that no thread, process, group or session has. EAGAIN when there are too many threads.
+    pub fn new_number(&mut self) -> Result<Tid, Errno> {
+        if self.tasks.len() >= THREADS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        loop {
+            self.last = if self.last + 1 >= PID_MAX { PID_RESTART } else { self.last + 1 };
+            let number = Tid::new(self.last);
+            let taken = self.tasks.contains_key(&number)
+                || self.processes.contains_key(&number)
+                || self.all().any(|process| process.group() == number || process.session() == number);
+            if !taken {
+                return Ok(number);
+            }
+        }
+    }
+
+    /// Adds a process under `parent` (`None` for the first).
+    pub fn add_process(&mut self, process: &Arc<Process>, parent: Option<Tid>) {
+        self.processes.insert(process.pid(), Relations { process: process.clone(), children: Vec::new() });
+        if let Some(parent) = parent.and_then(|pid| self.processes.get_mut(&pid)) {
+            parent.children.push(process.clone());
+        }
+        self.forks += 1;
+    }
+
+    /// Adds a thread.
+    pub fn add_task(&mut self, task: &Arc<Task>) {
+        self.tasks.insert(task.tid(), task.clone());
+    }
+
+    /// Removes a thread; the caller drops it outside the lock.
+    #[must_use]
+    pub fn remove_task(&mut self, tid: Tid) -> Option<Arc<Task>> {
+        self.tasks.remove(&tid)
+    }
+
+    /// Gives a thread the number `to` (execve by a thread that is not the leader).
+    pub fn renumber(&mut self, task: &Arc<Task>, to: Tid) -> Option<Arc<Task>> {
+        self.tasks.remove(&task.tid());
+        task.set_tid(to);
+        self.tasks.insert(to, task.clone())
+    }
+
+    /// Removes a reaped process from its parent; the caller drops it outside the lock.
+    #[must_use]
+    pub fn remove_process(&mut self, pid: Tid) -> Option<Relations> {
+        let entry = self.processes.remove(&pid)?;
+        let parent = entry.process.parent_pid();
+        if let Some(parent) = self.processes.get_mut(&parent) {
+            parent.children.retain(|child| child.pid() != pid);
+        }
+        Some(entry)
+    }
+
+    /// Hands all children of `from` to `to`; returns them.
+    pub fn reparent(&mut self, from: Tid, to: Tid) -> Vec<Arc<Process>> {
+        let Some(entry) = self.processes.get_mut(&from) else { return Vec::new() };
+        let children = core::mem::take(&mut entry.children);
+        for child in &children {
+            child.set_parent(to);
+        }
+        if let Some(new) = self.processes.get_mut(&to) {
+            new.children.extend(children.iter().cloned());
+        }
+        children
+    }
+
+    /// Who inherits the children of `process`: the nearest living ancestor that is a child subreaper, else the first process.
+    pub fn reaper_of(&self, process: &Process) -> Tid {
+        let mut pid = process.parent_pid();
+        while let Some(entry) = self.processes.get(&pid) {
+            if entry.process.is_subreaper() && !entry.process.is_exiting() {
+                return pid;
+            }
+            if pid == INIT {
+                break;
+            }
+            pid = entry.process.parent_pid();
+        }
+        INIT
+    }
+
+    /// Whether a group is orphaned: no member has a living parent in another group of the same session (POSIX).
+    /// `ignoring` is a process that counts as gone.
+    pub fn is_orphaned(&self, group: Tid, ignoring: Option<Tid>) -> bool {
+        !self.all().any(|member| {
+            member.group() == group
+                && Some(member.pid()) != ignoring
+                && !member.is_exited()
+                && self.processes.get(&member.parent_pid()).is_some_and(|parent| {
+                    parent.process.session() == member.session()
+                        && parent.process.group() != group
+                        && parent.process.pid() != INIT
+                })
+        })
     }
 }

@@ -1,20 +1,25 @@
 //! A thread as others see it.
 
-use super::{Credentials, Process, Tid};
+use super::{Credentials, Process, Tid, Usage};
 use crate::fs::{FdTable, FsContext};
 use crate::mm::AddressSpace;
 use crate::platform::ThreadRef;
 use crate::signal::TaskSignals;
 use crate::sync::{Lock, Rank};
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A thread.
 pub struct Task {
-    tid: Tid,
+    tid: AtomicU32,
+    doomed: AtomicBool,
     process: Arc<Process>,
     thread: spin::Once<ThreadRef>,
     name: Lock<[u8; 16]>,
     published: Lock<Published>,
+    minor_faults: AtomicU64,
+    /// PR_SET_PDEATHSIG.
+    pub parent_death_signal: AtomicU32,
     /// Signals of this thread alone.
     pub signals: TaskSignals,
 }
@@ -31,20 +36,41 @@ pub struct Published {
 
 impl Task {
     /// A thread `tid` of `process` that has not started yet.
-    pub fn new(tid: Tid, process: Arc<Process>, name: [u8; 16], published: Published) -> Self {
+    pub fn new(tid: Tid, process: Arc<Process>, name: [u8; 16], published: Published, signals: TaskSignals) -> Self {
         Self {
-            tid,
+            tid: AtomicU32::new(tid.raw()),
+            doomed: AtomicBool::new(false),
             process,
             thread: spin::Once::new(),
             name: Lock::new(Rank::Leaf, name),
             published: Lock::new(Rank::Task, published),
-            signals: TaskSignals::default(),
+            minor_faults: AtomicU64::new(0),
+            parent_death_signal: AtomicU32::new(0),
+            signals,
         }
     }
 
     /// Its number.
+    #[inline]
     pub fn tid(&self) -> Tid {
-        self.tid
+        Tid::new(self.tid.load(Ordering::Relaxed))
+    }
+
+    /// Changes its number; the caller holds the registry's lock.
+    pub(super) fn set_tid(&self, tid: Tid) {
+        self.tid.store(tid.raw(), Ordering::Relaxed);
+    }
+
+    /// Whether it must end as soon as it can: its process ends, or another thread called execve.
+    #[inline]
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
+    /// Makes it end as soon as it can.
+    pub fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+        self.wake();
     }
 
     /// Its process.
@@ -68,6 +94,17 @@ impl Task {
             thread.unpark();
             thread.kick();
         }
+    }
+
+    /// Counts a page fault.
+    pub fn count_fault(&self) {
+        self.minor_faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Resources it used so far.
+    pub fn usage(&self) -> Usage {
+        let (user_ns, system_ns) = self.thread.get().map_or((0, 0), |thread| thread.cpu_time_ns());
+        Usage { user_ns, system_ns, minor_faults: self.minor_faults.load(Ordering::Relaxed), ..Usage::default() }
     }
 
     /// `comm`, NUL-padded.
