@@ -1,1 +1,47 @@
-fn main() {}
+//! `cargo xtask …`: builds, boots, tests and checks ringwall.
+//!
+//! One verb, one module. A verb that needs a Debian package or a kernel image asks [`setup`] for it,
+//! so a fresh clone needs no step before the first useful command.
+
+mod process;
+mod project;
+mod setup;
+mod vm;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Exit code for failures of the tool itself, apart from those of the command it runs.
+const TOOL_FAILED: u8 = 125;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Builds, boots, tests and checks ringwall"
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what the other verbs need (each of them does so for itself, too)
+    Setup,
+    /// Run a command in the emulated reference machine, which has a /dev/kvm
+    Vm(vm::VmArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Setup => setup::everything().map(|()| 0),
+        Verb::Vm(args) => vm::run(&args),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(TOOL_FAILED)
+        }
+    }
+}

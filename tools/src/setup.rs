@@ -1,0 +1,168 @@
+//! Installs what the verbs need from Debian's packages, and says what it does.
+//!
+//! A need is a file that has to exist and the package that brings it: when all files are there, nothing is started.
+
+use crate::{process, vm};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file that a verb uses, and the Debian package it comes from.
+#[derive(Clone, Copy)]
+pub struct Need {
+    file: &'static str,
+    package: &'static str,
+}
+
+const fn need(file: &'static str, package: &'static str) -> Need {
+    Need { file, package }
+}
+
+/// For `cargo xtask vm`.
+pub const QEMU: &[Need] = &[
+    need("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
+    need("/usr/share/seabios/vgabios-stdvga.bin", "seabios"),
+    need("/usr/bin/busybox", "busybox-static"),
+    need("/usr/bin/xz", "xz-utils"),
+    need("/usr/bin/setpriv", "util-linux"),
+];
+
+/// For `cargo xtask vm --intel`.
+pub const BOCHS: &[Need] = &[
+    need("/usr/bin/bochs", "bochs"),
+    need(
+        "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so",
+        "bochs-term",
+    ),
+    need("/usr/share/bochs/BIOS-bochs-latest", "bochsbios"),
+    need("/usr/share/vgabios/vgabios.bin", "vgabios"),
+    need("/usr/bin/busybox", "busybox-static"),
+    need("/usr/bin/xz", "xz-utils"),
+    need("/usr/bin/script", "bsdutils"),
+    need("/usr/bin/grub-mkrescue", "grub-common"),
+    need("/usr/lib/grub/i386-pc/multiboot.mod", "grub-pc-bin"),
+    need("/usr/bin/xorriso", "xorriso"),
+    need("/usr/bin/mformat", "mtools"),
+];
+
+/// For the programs that the acceptance cases and the guest tests run.
+pub const PROGRAMS: &[Need] = &[
+    need("/usr/bin/gcc", "gcc"),
+    need("/usr/include/stdio.h", "libc6-dev"),
+    need("/usr/bin/python3", "python3"),
+    need("/usr/bin/perl", "perl"),
+    need("/usr/bin/xz", "xz-utils"),
+    need("/usr/bin/cmp", "diffutils"),
+    need("/usr/bin/objdump", "binutils"),
+];
+
+/// Everything that any verb needs.
+pub fn everything() -> Result<()> {
+    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS].concat();
+    packages(&all)?;
+    vm::image::prepare()?;
+    guest_target();
+    println!("everything is there");
+    Ok(())
+}
+
+/// Installs the packages whose files are missing.
+pub fn packages(needs: &[Need]) -> Result<()> {
+    let mut missing: Vec<&str> = needs
+        .iter()
+        .filter(|need| !Path::new(need.file).exists())
+        .map(|need| need.package)
+        .collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("xtask: installing {} (apt-get)", missing.join(" "));
+    update_lists_if_missing()?;
+    process::output(
+        apt_get()
+            .args(["install", "-y", "-qq", "--no-install-recommends"])
+            .args(&missing),
+    )
+    .with_context(|| format!("cannot install {}", missing.join(" ")))?;
+    Ok(())
+}
+
+/// Downloads a package into `directory` without installing it; returns the file.
+pub fn download(package: &str, directory: &Path) -> Result<PathBuf> {
+    update_lists_if_missing()?;
+    eprintln!("xtask: downloading {package} (apt-get download)");
+    process::output(
+        Command::new("apt-get")
+            .args(["download", "-qq", package])
+            .current_dir(directory),
+    )?;
+    let prefix = format!("{package}_");
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            return Ok(entry.path());
+        }
+    }
+    bail!("apt-get download {package} left no file")
+}
+
+/// Adds the bare-metal target of the guest blob; without it the build falls back to the host target.
+fn guest_target() {
+    if project_has_guest_target() {
+        return;
+    }
+    eprintln!("xtask: adding the Rust target {GUEST_TARGET} (rustup)");
+    let added = process::output(Command::new("rustup").args(["target", "add", GUEST_TARGET]));
+    if let Err(error) = added {
+        eprintln!(
+            "xtask: no {GUEST_TARGET}, so ring0 is built for the host target without SSE ({error:#})"
+        );
+    }
+}
+
+/// The target ring0 is built for where it can be had.
+pub const GUEST_TARGET: &str = "x86_64-unknown-none";
+
+/// Whether the compiler in use has a `core` for [`GUEST_TARGET`].
+pub fn project_has_guest_target() -> bool {
+    process::output(Command::new("rustc").args([
+        "--print",
+        "target-libdir",
+        "--target",
+        GUEST_TARGET,
+    ]))
+    .is_ok_and(|dir| Path::new(String::from_utf8_lossy(&dir).trim()).is_dir())
+}
+
+fn apt_get() -> Command {
+    let mut command = if process::find("sudo").is_some() && !is_root() {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["-n", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        sudo
+    } else {
+        Command::new("apt-get")
+    };
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
+}
+
+fn update_lists_if_missing() -> Result<()> {
+    let known = std::fs::read_dir("/var/lib/apt/lists")?
+        .flatten()
+        .any(|entry| entry.file_name().to_string_lossy().contains("_Packages"));
+    if known { Ok(()) } else { update_lists() }
+}
+
+/// Fetches the package lists.
+pub fn update_lists() -> Result<()> {
+    eprintln!("xtask: fetching the package lists (apt-get update)");
+    process::output(apt_get().args(["update", "-qq"]))?;
+    Ok(())
+}

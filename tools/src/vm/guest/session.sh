@@ -1,0 +1,39 @@
+#!/run/ringwall-vm/busybox sh
+# After the switch of the root: the rest of the mounts, then the command between pipes that are joined to the ports
+# (1 stdout, 2 stderr, 3 stdin, 4 control), then its exit code on the control port.
+B=/run/ringwall-vm/busybox
+cd /run/ringwall-vm || exit
+$B mkdir -p /dev/pts /dev/shm /dev/mqueue
+$B mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
+$B mount -t tmpfs -o mode=1777 shm /dev/shm
+$B mount -t mqueue mqueue /dev/mqueue
+$B mount -t cgroup2 cgroup2 /sys/fs/cgroup
+$B ln -sf /proc/self/fd /dev/fd
+$B ln -sf fd/0 /dev/stdin
+$B ln -sf fd/1 /dev/stdout
+$B ln -sf fd/2 /dev/stderr
+$B chmod 666 /dev/kvm /dev/fuse /dev/net/tun 2>/dev/null
+$B ip link set lo up
+$B hostname ringwall-vm
+ulimit -Hn 1048576
+ulimit -Sn 1024
+$B mkfifo -m 666 in out err
+until [ -c "$(echo /dev/vport*p4)" ]; do $B usleep 10000; done
+port=$(echo /dev/vport*p4)
+port=${port%4}
+$B cat out >"${port}1" & stdout=$!
+$B cat err >"${port}2" & stderr=$!
+# The host starts to feed stdin at the first byte.
+{ echo >&4; $B cat <&4 >in; } 4<>"${port}3" &
+# The subshell opens the pipes: here, the end of a relay would interrupt the opening.
+(exec /bin/sh ./command) <in >out 2>err
+code=$?
+# Whoever the command left behind would keep the pipes open.
+for process in /proc/[0-9]*; do
+  process=${process#/proc/}
+  case $process in 1 | $stdout | $stderr) ;; *) kill -KILL "$process" 2>/dev/null ;; esac
+done
+wait $stdout $stderr
+echo "exit $code" >"${port}4"
+$B sleep 5
+$B reboot -f

@@ -1,0 +1,42 @@
+//! `cargo xtask vm`: one command in an emulated machine that has a `/dev/kvm`.
+//!
+//! [`image`] makes kernel and initramfs, [`qemu`] boots the reference (AMD) machine, [`relay`] joins its ports to our
+//! own stdin, stdout and stderr. `guest/` holds the two scripts that run inside.
+
+mod command;
+mod cpio;
+pub mod image;
+mod qemu;
+mod relay;
+
+use anyhow::Result;
+use clap::Args;
+use std::ffi::OsString;
+
+/// What machine to boot and what to run in it.
+#[derive(Args, Debug)]
+pub struct VmArgs {
+    /// How many CPUs the machine has
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub cpus: u32,
+    /// How much memory the machine has, as QEMU writes it
+    #[arg(long, default_value = "4G", value_name = "SIZE")]
+    pub mem: String,
+    /// One instruction is one nanosecond of guest time: rdtsc counts instructions (one CPU)
+    #[arg(long)]
+    pub icount: bool,
+    /// End the machine after this many seconds, with exit code 124
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Exit code of a machine that was ended by `--timeout`, as timeout(1) has it.
+const TIMED_OUT: u8 = 124;
+
+/// Runs the command and returns its exit code.
+pub fn run(args: &VmArgs) -> Result<u8> {
+    qemu::run(args)
+}
