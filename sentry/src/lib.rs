@@ -9,6 +9,8 @@ extern crate alloc;
 extern crate std;
 
 pub mod errno;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod fs;
 pub mod mm;
 pub mod platform;

@@ -1,0 +1,79 @@
+//! A running thread with memory, for tests of handlers.
+
+use super::install;
+use crate::fs::{FdTable, FsContext};
+use crate::mm::AddressSpace;
+use crate::platform::{Prot, UserContext, platform};
+use crate::signal::ThreadSignalState;
+use crate::task::{Credentials, Current, Process, Published, Task, Tid};
+use linker::addr::UserVa;
+use linker::layout::PAGE_SIZE;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::vec;
+use std::vec::Vec;
+
+/// Where `current()` has readable and writable memory.
+pub const USER_MEMORY: UserVa = UserVa::new(0x10_0000);
+/// How much of it; nothing is mapped right behind it.
+pub const USER_MEMORY_BYTES: u64 = 64 * PAGE_SIZE;
+
+/// An address space with `USER_MEMORY`.
+pub fn address_space() -> Arc<AddressSpace> {
+    install();
+    let mm = AddressSpace::new().expect("an address space");
+    for page in 0..USER_MEMORY_BYTES / PAGE_SIZE {
+        let frame = platform().alloc_frame(true).expect("a frame");
+        let at = UserVa::new(USER_MEMORY.raw() + page * PAGE_SIZE);
+        mm.table().map(at, frame, Prot { read: true, write: true, execute: false }).expect("a mapping");
+    }
+    mm
+}
+
+/// Root's credentials, with every capability.
+pub fn credentials() -> Arc<Credentials> {
+    let all = u64::MAX >> 23;
+    let caps = linker::spec::Capabilities { bounding: all, effective: all, inheritable: 0, permitted: all, ambient: 0 };
+    Arc::new(Credentials { caps, ..Credentials::default() })
+}
+
+/// A running thread of its own new process, root, with `USER_MEMORY` and no files. The calling thread's page table is its.
+pub fn current() -> Current {
+    current_in(address_space())
+}
+
+/// The same in an address space that is there already.
+pub fn current_in(mm: Arc<AddressSpace>) -> Current {
+    install();
+    static NEXT: AtomicU32 = AtomicU32::new(1000);
+    let tid = Tid::new(NEXT.fetch_add(1, Ordering::SeqCst));
+    let process = Arc::new(Process::new(tid, Tid::new(1)));
+    let (files, fs, creds) = (Arc::new(FdTable::new()), Arc::new(FsContext {}), credentials());
+    let published =
+        Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
+    let task = Arc::new(Task::new(tid, process.clone(), [0; 16], published));
+    task.set_name(b"test");
+    task.set_thread(platform().current_thread());
+    platform().use_page_table(Some(mm.table().clone()));
+    let signal = ThreadSignalState::default();
+    let regs = UserContext::default();
+    Current { task, process, regs, mm, files, fs, creds, signal, robust_list: 0, clear_child_tid: 0 }
+}
+
+/// Writes user memory, faulting it in.
+///
+/// # Panics
+/// Where it cannot be written.
+pub fn write_user(current: &Current, at: UserVa, bytes: &[u8]) {
+    current.copy_out(at, bytes).expect("writable user memory");
+}
+
+/// Reads user memory, faulting it in.
+///
+/// # Panics
+/// Where it cannot be read.
+pub fn read_user(current: &Current, at: UserVa, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    current.copy_in(at, &mut bytes).expect("readable user memory");
+    bytes
+}
