@@ -4,12 +4,12 @@ use super::install;
 use crate::fs::{FdTable, FsContext};
 use crate::mm::AddressSpace;
 use crate::platform::{Prot, UserContext, platform};
-use crate::signal::ThreadSignalState;
-use crate::task::{Credentials, Current, Process, Published, Task, Tid};
+use crate::signal::{ProcessSignals, TaskSignals, ThreadSignalState};
+use crate::task::{Credentials, Current, INIT, Limits, Process, Published, Task, registry};
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
+use linux_raw_sys::general::SIGCHLD;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::vec;
 use std::vec::Vec;
 
@@ -37,7 +37,7 @@ pub fn credentials() -> Arc<Credentials> {
     Arc::new(Credentials { caps, ..Credentials::default() })
 }
 
-/// A running thread of its own new process, root, with `USER_MEMORY` and no files. The calling thread's page table is its.
+/// A running thread of its own new process, root, with `USER_MEMORY` and no files, registered. The calling thread's page table is its.
 pub fn current() -> Current {
     current_in(address_space())
 }
@@ -45,15 +45,18 @@ pub fn current() -> Current {
 /// The same in an address space that is there already.
 pub fn current_in(mm: Arc<AddressSpace>) -> Current {
     install();
-    static NEXT: AtomicU32 = AtomicU32::new(1000);
-    let tid = Tid::new(NEXT.fetch_add(1, Ordering::SeqCst));
-    let process = Arc::new(Process::new(tid, Tid::new(1)));
+    let tid = registry().lock().new_number().expect("a free number");
+    let limits = Limits::default();
+    let process = Arc::new(Process::new(tid, INIT, tid, tid, SIGCHLD, limits, ProcessSignals::default()));
     let (files, fs, creds) = (Arc::new(FdTable::new()), Arc::new(FsContext {}), credentials());
     let published =
         Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
-    let task = Arc::new(Task::new(tid, process.clone(), [0; 16], published));
+    let task = Arc::new(Task::new(tid, process.clone(), [0; 16], published, TaskSignals::default()));
     task.set_name(b"test");
     task.set_thread(platform().current_thread());
+    process.add_thread(&task);
+    registry().lock().add_process(&process, None);
+    registry().lock().add_task(&task);
     platform().use_page_table(Some(mm.table().clone()));
     let signal = ThreadSignalState::default();
     let regs = UserContext::default();

@@ -193,7 +193,7 @@ impl Process {
     }
 
     /// Adds a thread; false when the process is ending.
-    pub(super) fn add_thread(&self, task: &Arc<Task>) -> bool {
+    pub(crate) fn add_thread(&self, task: &Arc<Task>) -> bool {
         let mut threads = self.threads.lock();
         if threads.ending.is_some() {
             return false;
