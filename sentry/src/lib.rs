@@ -14,6 +14,7 @@ pub mod fake;
 pub mod fs;
 pub mod mm;
 pub mod platform;
+pub mod random;
 pub mod signal;
 pub mod start;
 pub mod sync;
