@@ -12,6 +12,8 @@ pub mod errno;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod fs;
+pub mod kmsg;
+pub mod load;
 pub mod mm;
 pub mod platform;
 pub mod random;
@@ -20,6 +22,7 @@ pub mod start;
 pub mod sync;
 pub mod syscall;
 pub mod task;
+pub mod uts;
 pub mod wait;
 
 pub use start::start;

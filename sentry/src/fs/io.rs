@@ -41,6 +41,14 @@ impl<'a> Sink<'a> {
         self.left
     }
 
+    /// Whether a signal wants to be delivered to the thread that reads: long reads stop early then.
+    pub fn interrupted(&self) -> bool {
+        match &self.target {
+            Target::User { current, .. } => current.interrupted(),
+            Target::Kernel(_) => false,
+        }
+    }
+
     /// Bytes put so far.
     pub fn done(&self) -> usize {
         self.done

@@ -25,6 +25,13 @@ macro_rules! integers {
 }
 integers!(u64 i64 usize u32 i32 u16);
 
+impl FromArg for UserVa {
+    #[inline]
+    fn from_arg(raw: u64) -> Result<Self, Errno> {
+        Ok(Self::new(raw))
+    }
+}
+
 /// Implements `FromArg` for a bitflags type: unknown bits get `$errno`. The register's low 32 bits count.
 #[macro_export]
 macro_rules! flags_from_arg {

@@ -59,6 +59,7 @@ pub enum Cap {
     AuditWrite = 29,
     AuditControl = 30,
     Setfcap = 31,
+    Syslog = 34,
     Perfmon = 38,
     Bpf = 39,
     CheckpointRestore = 40,

@@ -1,0 +1,228 @@
+//! uname, sysinfo, getrandom, host and domain name, the kernel log, getcpu: the system as a whole.
+
+use super::table::{Level, Row, arg, finish, row};
+use super::{UserBuf, UserPtr};
+use crate::errno::Errno;
+use crate::fs::Sink;
+use crate::platform::platform;
+use crate::task::{Cap, Current, registry};
+use crate::{kmsg, load, random, uts};
+use alloc::vec;
+use core::mem::{offset_of, size_of};
+use linker::addr::UserVa;
+use linker::layout::PAGE_SIZE;
+use linux_raw_sys::{general, system};
+use syscalls::Sysno;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Bytes of one field of `struct new_utsname`, its NUL included.
+const UTS_FIELD: usize = uts::MAX_NAME + 1;
+
+/// `struct new_utsname`.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Utsname {
+    sysname: [u8; UTS_FIELD],
+    nodename: [u8; UTS_FIELD],
+    release: [u8; UTS_FIELD],
+    version: [u8; UTS_FIELD],
+    machine: [u8; UTS_FIELD],
+    domainname: [u8; UTS_FIELD],
+}
+
+const _: () = {
+    assert!(size_of::<Utsname>() == size_of::<system::new_utsname>());
+    assert!(offset_of!(Utsname, domainname) == offset_of!(system::new_utsname, domainname));
+};
+
+/// `struct sysinfo`.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Sysinfo {
+    uptime: i64,
+    loads: [u64; 3],
+    totalram: u64,
+    freeram: u64,
+    sharedram: u64,
+    bufferram: u64,
+    totalswap: u64,
+    freeswap: u64,
+    procs: u16,
+    pad: [u16; 3],
+    totalhigh: u64,
+    freehigh: u64,
+    mem_unit: u32,
+    pad_end: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Sysinfo>() == size_of::<system::sysinfo>());
+    assert!(offset_of!(Sysinfo, procs) == offset_of!(system::sysinfo, procs));
+    assert!(offset_of!(Sysinfo, mem_unit) == offset_of!(system::sysinfo, mem_unit));
+};
+
+fn field(text: &[u8]) -> [u8; UTS_FIELD] {
+    let mut field = [0; UTS_FIELD];
+    for (to, from) in field.iter_mut().zip(text.iter().take(uts::MAX_NAME)) {
+        *to = *from;
+    }
+    field
+}
+
+/// uname(2).
+pub fn uname(current: &mut Current, to: UserPtr<Utsname>) -> Result<(), Errno> {
+    let names = Utsname {
+        sysname: field(uts::SYSNAME.as_bytes()),
+        nodename: field(&uts::host()),
+        release: field(uts::release().as_bytes()),
+        version: field(uts::VERSION.as_bytes()),
+        machine: field(uts::MACHINE.as_bytes()),
+        domainname: field(&uts::domain()),
+    };
+    to.write(current, &names)
+}
+
+/// sysinfo(2).
+pub fn sysinfo(current: &mut Current, to: UserPtr<Sysinfo>) -> Result<(), Errno> {
+    let memory = platform().memory_info();
+    let info = Sysinfo {
+        uptime: i64::try_from(load::uptime_ns() / 1_000_000_000).unwrap_or(i64::MAX),
+        loads: load::averages().map(|load| load << (system::SI_LOAD_SHIFT - load::SHIFT)),
+        totalram: memory.total_pages,
+        freeram: memory.free_pages,
+        sharedram: 0,
+        bufferram: 0,
+        totalswap: 0,
+        freeswap: 0,
+        procs: u16::try_from(registry().counts().0).unwrap_or(u16::MAX),
+        pad: [0; 3],
+        totalhigh: 0,
+        freehigh: 0,
+        mem_unit: PAGE_SIZE as u32,
+        pad_end: 0,
+    };
+    to.write(current, &info)
+}
+
+/// getrandom(2).
+pub fn getrandom(current: &mut Current, to: UserVa, len: usize, flags: u32) -> Result<usize, Errno> {
+    let (random, insecure) = (general::GRND_RANDOM, general::GRND_INSECURE);
+    if flags & !(general::GRND_NONBLOCK | random | insecure) != 0 || flags & (random | insecure) == random | insecure {
+        return Err(Errno::EINVAL);
+    }
+    let pieces = [UserBuf { addr: to, len: len.min(isize::MAX as usize) }];
+    random_to(&mut Sink::user(current, &pieces))
+}
+
+/// Fills `sink` with random bytes. The first 256 bytes come at once; a signal can end a longer request early (random(7)).
+pub fn random_to(sink: &mut Sink<'_>) -> Result<usize, Errno> {
+    random::reseed_if_due();
+    let mut buffer = vec![0; sink.left().min(PAGE_SIZE as usize)];
+    while sink.left() > 0 {
+        let len = buffer.len().min(sink.left());
+        let Some(chunk) = buffer.get_mut(..len) else { break };
+        random::fill(chunk);
+        match sink.put(chunk) {
+            Ok(put) if put == len => {}
+            Ok(_) => break,
+            Err(_) if sink.done() > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+        if sink.interrupted() {
+            break;
+        }
+    }
+    Ok(sink.done())
+}
+
+fn read_name(current: &Current, from: UserVa, len: i64) -> Result<alloc::vec::Vec<u8>, Errno> {
+    if !current.creds.has(Cap::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    let len = usize::try_from(len).ok().filter(|len| *len <= uts::MAX_NAME).ok_or(Errno::EINVAL)?;
+    UserPtr::<u8>::new(from).read_vec(current, len)
+}
+
+/// sethostname(2).
+pub fn sethostname(current: &mut Current, from: UserVa, len: i32) -> Result<(), Errno> {
+    let name = read_name(current, from, i64::from(len))?;
+    uts::set_host(&name);
+    Ok(())
+}
+
+/// setdomainname(2).
+pub fn setdomainname(current: &mut Current, from: UserVa, len: i32) -> Result<(), Errno> {
+    let name = read_name(current, from, i64::from(len))?;
+    uts::set_domain(&name);
+    Ok(())
+}
+
+/// Actions of syslog(2), whose manual numbers them in its section "The type argument".
+mod action {
+    pub const CLOSE: u32 = 0;
+    pub const OPEN: u32 = 1;
+    pub const READ: u32 = 2;
+    pub const READ_ALL: u32 = 3;
+    pub const READ_CLEAR: u32 = 4;
+    pub const CLEAR: u32 = 5;
+    pub const CONSOLE_OFF: u32 = 6;
+    pub const CONSOLE_ON: u32 = 7;
+    pub const CONSOLE_LEVEL: u32 = 8;
+    pub const SIZE_UNREAD: u32 = 9;
+    pub const SIZE_BUFFER: u32 = 10;
+}
+
+/// syslog(2): the log is short, fixed and may be read by all.
+pub fn syslog(current: &mut Current, action: u32, to: UserVa, len: i32) -> Result<usize, Errno> {
+    let privileged = current.creds.has(Cap::SysAdmin) || current.creds.has(Cap::Syslog);
+    if !privileged && !matches!(action, action::READ_ALL | action::SIZE_BUFFER) {
+        return Err(Errno::EPERM);
+    }
+    match action {
+        action::CLOSE | action::OPEN | action::CLEAR | action::CONSOLE_OFF | action::CONSOLE_ON => Ok(0),
+        action::READ | action::READ_ALL | action::READ_CLEAR => {
+            let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+            if to.raw() == 0 {
+                return Err(Errno::EINVAL);
+            }
+            // What was read once is not read again; the log never grows, so READ would wait for ever: it says "nothing" instead.
+            let text = if action == action::READ { alloc::string::String::new() } else { kmsg::text() };
+            let text = text.as_bytes();
+            let tail = text.get(text.len().saturating_sub(len)..).unwrap_or_default();
+            current.copy_out(to, tail)?;
+            Ok(tail.len())
+        }
+        action::CONSOLE_LEVEL => {
+            if (1..=8).contains(&len) {
+                Ok(0)
+            } else {
+                Err(Errno::EINVAL)
+            }
+        }
+        action::SIZE_UNREAD => Ok(0),
+        action::SIZE_BUFFER => Ok(kmsg::BUFFER_BYTES),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// getcpu(2).
+pub fn getcpu(current: &mut Current, cpu: UserPtr<u32>, node: UserPtr<u32>) -> Result<(), Errno> {
+    let number = u32::try_from(platform().current_thread().cpu()).unwrap_or(0);
+    if let Some(cpu) = cpu.non_null() {
+        cpu.write(current, &number)?;
+    }
+    if let Some(node) = node.non_null() {
+        node.write(current, &0)?;
+    }
+    Ok(())
+}
+
+pub(super) const ROWS: &[Row] = &[
+    row!(uname = uname(1), Full, ""),
+    row!(sysinfo = sysinfo(1), Full, ""),
+    row!(getrandom = getrandom(3), Full, ""),
+    row!(sethostname = sethostname(2), Full, ""),
+    row!(setdomainname = setdomainname(2), Full, ""),
+    row!(syslog = syslog(3), Partial, "a fixed log"),
+    row!(getcpu = getcpu(2), Full, ""),
+];
