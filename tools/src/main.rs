@@ -3,6 +3,7 @@
 //! One verb, one module. A verb that needs a Debian package or a kernel image asks [`setup`] for it,
 //! so a fresh clone needs no step before the first useful command.
 
+mod build;
 mod process;
 mod project;
 mod setup;
@@ -15,10 +16,7 @@ use std::process::ExitCode;
 const TOOL_FAILED: u8 = 125;
 
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    about = "Builds, boots, tests and checks ringwall"
-)]
+#[command(name = "cargo xtask", about = "Builds, boots, tests and checks ringwall")]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -28,6 +26,8 @@ struct Cli {
 enum Verb {
     /// Install what the other verbs need (each of them does so for itself, too)
     Setup,
+    /// Build target/release/ringwall, the ring-0 blob inside it
+    Build(build::BuildArgs),
     /// Run a command in the emulated reference machine, which has a /dev/kvm
     Vm(vm::VmArgs),
 }
@@ -35,6 +35,7 @@ enum Verb {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Setup => setup::everything().map(|()| 0),
+        Verb::Build(args) => build::run(args).map(|()| 0),
         Verb::Vm(args) => vm::run(&args),
     };
     match outcome {

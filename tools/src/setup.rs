@@ -30,10 +30,7 @@ pub const QEMU: &[Need] = &[
 /// For `cargo xtask vm --intel`.
 pub const BOCHS: &[Need] = &[
     need("/usr/bin/bochs", "bochs"),
-    need(
-        "/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so",
-        "bochs-term",
-    ),
+    need("/usr/lib/x86_64-linux-gnu/bochs/plugins/libbx_term_gui.so", "bochs-term"),
     need("/usr/share/bochs/BIOS-bochs-latest", "bochsbios"),
     need("/usr/share/vgabios/vgabios.bin", "vgabios"),
     need("/usr/bin/busybox", "busybox-static"),
@@ -68,11 +65,8 @@ pub fn everything() -> Result<()> {
 
 /// Installs the packages whose files are missing.
 pub fn packages(needs: &[Need]) -> Result<()> {
-    let mut missing: Vec<&str> = needs
-        .iter()
-        .filter(|need| !Path::new(need.file).exists())
-        .map(|need| need.package)
-        .collect();
+    let mut missing: Vec<&str> =
+        needs.iter().filter(|need| !Path::new(need.file).exists()).map(|need| need.package).collect();
     missing.sort_unstable();
     missing.dedup();
     if missing.is_empty() {
@@ -80,12 +74,8 @@ pub fn packages(needs: &[Need]) -> Result<()> {
     }
     eprintln!("xtask: installing {} (apt-get)", missing.join(" "));
     update_lists_if_missing()?;
-    process::output(
-        apt_get()
-            .args(["install", "-y", "-qq", "--no-install-recommends"])
-            .args(&missing),
-    )
-    .with_context(|| format!("cannot install {}", missing.join(" ")))?;
+    process::output(apt_get().args(["install", "-y", "-qq", "--no-install-recommends"]).args(&missing))
+        .with_context(|| format!("cannot install {}", missing.join(" ")))?;
     Ok(())
 }
 
@@ -93,11 +83,7 @@ pub fn packages(needs: &[Need]) -> Result<()> {
 pub fn download(package: &str, directory: &Path) -> Result<PathBuf> {
     update_lists_if_missing()?;
     eprintln!("xtask: downloading {package} (apt-get download)");
-    process::output(
-        Command::new("apt-get")
-            .args(["download", "-qq", package])
-            .current_dir(directory),
-    )?;
+    process::output(Command::new("apt-get").args(["download", "-qq", package]).current_dir(directory))?;
     let prefix = format!("{package}_");
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
@@ -108,32 +94,26 @@ pub fn download(package: &str, directory: &Path) -> Result<PathBuf> {
     bail!("apt-get download {package} left no file")
 }
 
-/// Adds the bare-metal target of the guest blob; without it the build falls back to the host target.
-fn guest_target() {
-    if project_has_guest_target() {
-        return;
-    }
-    eprintln!("xtask: adding the Rust target {GUEST_TARGET} (rustup)");
-    let added = process::output(Command::new("rustup").args(["target", "add", GUEST_TARGET]));
-    if let Err(error) = added {
-        eprintln!(
-            "xtask: no {GUEST_TARGET}, so ring0 is built for the host target without SSE ({error:#})"
-        );
-    }
-}
-
 /// The target ring0 is built for where it can be had.
 pub const GUEST_TARGET: &str = "x86_64-unknown-none";
 
-/// Whether the compiler in use has a `core` for [`GUEST_TARGET`].
-pub fn project_has_guest_target() -> bool {
-    process::output(Command::new("rustc").args([
-        "--print",
-        "target-libdir",
-        "--target",
-        GUEST_TARGET,
-    ]))
-    .is_ok_and(|dir| Path::new(String::from_utf8_lossy(&dir).trim()).is_dir())
+/// Adds [`GUEST_TARGET`] if need be; false where it cannot be had, and the build falls back to the host's target.
+pub fn guest_target() -> bool {
+    if has_guest_target() {
+        return true;
+    }
+    eprintln!("xtask: adding the Rust target {GUEST_TARGET} (rustup)");
+    if let Err(error) = process::output(Command::new("rustup").args(["target", "add", GUEST_TARGET])) {
+        eprintln!("xtask: no {GUEST_TARGET} ({error:#}); building ring0 for the host's target with SSE off");
+    }
+    has_guest_target()
+}
+
+/// Whether the compiler in use has a `core` for the target.
+fn has_guest_target() -> bool {
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    process::output(rustc.args(["--print", "target-libdir", "--target", GUEST_TARGET]))
+        .is_ok_and(|directory| Path::new(String::from_utf8_lossy(&directory).trim()).is_dir())
 }
 
 fn apt_get() -> Command {

@@ -5,9 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Variables that go along, besides those with one of [`PREFIXES`].
-const NAMES: &[&str] = &[
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TERM",
-];
+const NAMES: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TERM"];
 const PREFIXES: &[&str] = &["RINGWALL", "LC_", "RUST_"];
 
 /// A script that becomes the command.
@@ -62,11 +60,8 @@ mod tests {
 
     #[test]
     fn every_word_is_quoted_for_the_shell() {
-        let script = script_for(
-            "/a b".as_ref(),
-            [("HOME".into(), "/it's".into())].into_iter(),
-            &["echo".into(), "$x".into()],
-        );
+        let script =
+            script_for("/a b".as_ref(), [("HOME".into(), "/it's".into())].into_iter(), &["echo".into(), "$x".into()]);
         assert_eq!(
             String::from_utf8(script).as_deref(),
             Ok("cd '/a b' || exit 125\nexec env -i 'HOME=/it'\\''s' 'echo' '$x'\n")

@@ -13,15 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Modules of the reference machine; their dependencies are added, and come first.
-pub const QEMU_MODULES: &[&str] = &[
-    "virtio",
-    "virtio_pci",
-    "virtio_console",
-    "9p",
-    "9pnet_virtio",
-    "overlay",
-    "kvm-amd",
-];
+pub const QEMU_MODULES: &[&str] =
+    &["virtio", "virtio_pci", "virtio_console", "9p", "9pnet_virtio", "overlay", "kvm-amd"];
 
 /// Kernel and initramfs of the reference machine.
 pub struct Images {
@@ -57,11 +50,7 @@ pub fn kernel_tree() -> Result<PathBuf> {
     fs::create_dir_all(&scratch)?;
     let package = setup::download(&kernel_package()?, &scratch)?;
     let unpacked = scratch.join("tree");
-    process::output(
-        Command::new("dpkg-deb")
-            .arg("-x")
-            .args([&package, &unpacked]),
-    )?;
+    process::output(Command::new("dpkg-deb").arg("-x").args([&package, &unpacked]))?;
     // Whoever comes second finds the tree in place, which is as good.
     let renamed = fs::rename(&unpacked, &tree);
     fs::remove_dir_all(&scratch)?;
@@ -183,9 +172,7 @@ fn load_order(
     if !seen.insert(key.clone()) {
         return Ok(());
     }
-    let path = found
-        .get(&key)
-        .with_context(|| format!("the kernel has no module {name}"))?;
+    let path = found.get(&key).with_context(|| format!("the kernel has no module {name}"))?;
     let content = fs::read(path)?;
     for dependency in depends(&content) {
         load_order(&dependency, found, seen, order)?;
@@ -199,15 +186,8 @@ fn depends(module: &[u8]) -> Vec<String> {
     let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
         return Vec::new();
     };
-    let value = module[at + KEY.len()..]
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default();
-    String::from_utf8_lossy(value)
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect()
+    let value = module[at + KEY.len()..].split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(value).split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 fn find_modules(directory: &Path, found: &mut HashMap<String, PathBuf>) -> Result<()> {

@@ -14,10 +14,7 @@ use std::time::Duration;
 /// Boots the machine, runs the command in it and returns its exit code.
 pub fn run(args: &VmArgs) -> Result<u8> {
     if args.icount && args.cpus != 1 {
-        bail!(
-            "--icount counts the instructions of one CPU; leave out --cpus {}",
-            args.cpus
-        );
+        bail!("--icount counts the instructions of one CPU; leave out --cpus {}", args.cpus);
     }
     let images = image::prepare()?;
     let session = Session::create()?;
@@ -58,46 +55,25 @@ pub fn run(args: &VmArgs) -> Result<u8> {
     }
 }
 
-fn start(
-    args: &VmArgs,
-    kernel: &Path,
-    initramfs: &Path,
-    session: &Session,
-    relay: &Relay,
-) -> Result<Child> {
+fn start(args: &VmArgs, kernel: &Path, initramfs: &Path, session: &Session, relay: &Relay) -> Result<Child> {
     // setpriv ends QEMU when we end, however we end.
     let mut qemu = Command::new("setpriv");
     qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-    qemu.args([
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-no-reboot",
-    ]);
+    qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     qemu.args(["-machine", "q35", "-bios", "qboot.rom", "-cpu", "max,-la57"]);
     if args.icount {
-        qemu.args([
-            "-accel",
-            "tcg,thread=single",
-            "-icount",
-            "shift=0,sleep=off",
-        ]);
+        qemu.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]);
     } else {
         qemu.args(["-accel", "tcg,thread=multi"]);
     }
     qemu.args(["-smp", &args.cpus.to_string(), "-m", &args.mem]);
-    qemu.arg("-kernel")
-        .arg(kernel)
-        .arg("-initrd")
-        .arg(initramfs);
+    qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
     // The TSC is QEMU's own clock and reliable; the watchdogs would take a busy host for a hung guest.
     qemu.args([
         "-append",
         "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1",
     ]);
-    qemu.arg("-serial")
-        .arg(format!("file:{}", session.path("console").display()));
+    qemu.arg("-serial").arg(format!("file:{}", session.path("console").display()));
     qemu.args([
         "-virtfs",
         "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
@@ -105,17 +81,10 @@ fn start(
         "virtio-serial-pci",
     ]);
     for (number, port) in (1..).zip(PORTS) {
-        qemu.arg("-chardev").arg(format!(
-            "socket,id={port},path={}",
-            relay.socket(port).display()
-        ));
-        qemu.arg("-device")
-            .arg(format!("virtserialport,chardev={port},nr={number}"));
+        qemu.arg("-chardev").arg(format!("socket,id={port},path={}", relay.socket(port).display()));
+        qemu.arg("-device").arg(format!("virtserialport,chardev={port},nr={number}"));
     }
-    qemu.stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .context("cannot start QEMU")
+    qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot start QEMU")
 }
 
 /// There is nothing to shut down in a machine that writes to memory only.
@@ -134,8 +103,7 @@ impl Session {
     fn create() -> Result<Self> {
         let directory = std::env::temp_dir().join(format!("ringwall-vm.{}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
-        fs::create_dir(&directory)
-            .with_context(|| format!("cannot create {}", directory.display()))?;
+        fs::create_dir(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         Ok(Self { directory })
     }
 

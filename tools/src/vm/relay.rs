@@ -29,19 +29,12 @@ pub const PORTS: [&str; 4] = ["stdout", "stderr", "stdin", "control"];
 impl Relay {
     /// Listens on every port below `directory` and reports the end of the session to `events`.
     pub fn listen(directory: &Path, events: Sender<Event>) -> Result<Self> {
-        let mut relay = Self {
-            directory: directory.to_path_buf(),
-            outputs: Vec::new(),
-        };
+        let mut relay = Self { directory: directory.to_path_buf(), outputs: Vec::new() };
         let [stdout, stderr, stdin, control] = PORTS;
         let listener = relay.listener(stdout)?;
-        relay
-            .outputs
-            .push(thread::spawn(move || copy(listener, std::io::stdout())));
+        relay.outputs.push(thread::spawn(move || copy(listener, std::io::stdout())));
         let listener = relay.listener(stderr)?;
-        relay
-            .outputs
-            .push(thread::spawn(move || copy(listener, std::io::stderr())));
+        relay.outputs.push(thread::spawn(move || copy(listener, std::io::stderr())));
         let listener = relay.listener(stdin)?;
         thread::spawn(move || feed(&listener));
         let listener = relay.listener(control)?;
@@ -81,11 +74,7 @@ fn copy(listener: UnixListener, mut to: impl Write) {
         match from.read(&mut buffer) {
             Ok(0) | Err(_) => return,
             Ok(count) => {
-                if to
-                    .write_all(&buffer[..count])
-                    .and_then(|()| to.flush())
-                    .is_err()
-                {
+                if to.write_all(&buffer[..count]).and_then(|()| to.flush()).is_err() {
                     // Our reader has gone: so goes the command's.
                     let _ = from.shutdown(Shutdown::Both);
                     return;

@@ -1,0 +1,107 @@
+//! `cargo xtask build`: the ring-0 blob for the guest, then the host binary with the blob inside.
+
+use crate::{process, project, setup};
+use anyhow::{Result, bail};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Which of the builds.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct BuildArgs {
+    /// With debug assertions and overflow checks, in target/checked
+    #[arg(long)]
+    pub checked: bool,
+}
+
+/// The profiles that make a binary one can run containers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// What is shipped.
+    Release,
+    /// The same with every assertion on.
+    Checked,
+}
+
+impl Profile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Checked => "checked",
+        }
+    }
+}
+
+/// Builds and says where the result is.
+pub fn run(args: BuildArgs) -> Result<()> {
+    let profile = if args.checked { Profile::Checked } else { Profile::Release };
+    println!("{}", ringwall(profile)?.display());
+    Ok(())
+}
+
+/// Builds the `ringwall` binary of a profile; returns its path.
+pub fn ringwall(profile: Profile) -> Result<PathBuf> {
+    let blob = blob(profile)?;
+    process::run(
+        project::cargo()
+            .args(["build", "--quiet", "--package", "host-vmm", "--bin", "ringwall", "--profile", profile.name()])
+            .env("RINGWALL_BLOB", &blob),
+    )?;
+    Ok(project::target().join(profile.name()).join("ringwall"))
+}
+
+/// Builds the ring-0 blob of a profile; returns the ELF file.
+pub fn blob(profile: Profile) -> Result<PathBuf> {
+    let guest = guest_cargo("build")?;
+    let mut cargo = guest.cargo;
+    process::run(cargo.args(["--profile", profile.name()]))?;
+    let elf = blob_target().join(guest.target).join(profile.name()).join("ring0");
+    if !elf.is_file() {
+        bail!("the build left no {}", elf.display());
+    }
+    Ok(elf)
+}
+
+/// A cargo command on `ring0`, for the target it runs on.
+pub struct GuestCargo {
+    /// `cargo VERB --package ring0 --target …`.
+    pub cargo: Command,
+    target: &'static str,
+}
+
+/// `cargo VERB` for ring0, without any vector instruction.
+pub fn guest_cargo(verb: &str) -> Result<GuestCargo> {
+    let bare = setup::guest_target();
+    let (target, flags) = if bare { (setup::GUEST_TARGET, BARE_FLAGS) } else { (HOST_TARGET, HOST_FLAGS) };
+    let mut cargo = project::cargo();
+    cargo.args([verb, "--quiet", "--package", "ring0", "--target", target, "--target-dir"]);
+    cargo.arg(blob_target());
+    // The flags of the environment are meant for the host.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    Ok(GuestCargo { cargo, target })
+}
+
+/// Apart from the host's, so that neither build waits for the other's lock or rebuilds its crates.
+fn blob_target() -> PathBuf {
+    project::target().join("blob")
+}
+
+const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The image is linked at a fixed address in the top 2 GiB; frame pointers carry the panic backtrace.
+const BARE_FLAGS: &[&str] =
+    &["-Crelocation-model=static", "-Ccode-model=kernel", "-Cforce-frame-pointers=yes", "-Cpanic=abort"];
+
+/// The same from the host target: no red zone, as interrupts use the same stack, and no vector unit.
+const HOST_FLAGS: &[&str] = &[
+    "-Crelocation-model=static",
+    "-Ccode-model=kernel",
+    "-Cforce-frame-pointers=yes",
+    "-Cpanic=abort",
+    "-Cno-redzone=yes",
+    "-Ctarget-feature=-mmx,-sse,-sse2,-sse3,-ssse3,-sse4.1,-sse4.2,-avx,-avx2,+soft-float",
+    "-Clinker-flavor=ld.lld",
+    "-Clinker=rust-lld",
+    // The precompiled `core` was made to unwind; nothing does here.
+    "-Clink-arg=--defsym=rust_eh_personality=0",
+];
