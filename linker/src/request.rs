@@ -102,9 +102,10 @@ ops! {
     Symlink = 8,
     /// handle: directory node of the new name; arg: node to link; in: name.
     Link = 9,
-    /// handle: directory node; arg: 0 or AT_REMOVEDIR; in: name.
+    /// handle: directory node; arg: 0 or AT_REMOVEDIR; in: name; out, where given: `Attr` of the file just before (unchanged if it could not be had).
     Unlink = 10,
-    /// handle: old directory node; arg: new directory node; offset: bytes of the old name | renameat2 flags << 32; in: old name, new name.
+    /// handle: old directory node; arg: new directory node; offset: bytes of the old name | renameat2 flags << 32; in: old name, new name;
+    /// out, where given: `Attr` of the file at the new name just before (unchanged if there was none).
     Rename = 11,
     /// handle: node; out: target. → bytes.
     ReadLink = 12,
