@@ -2,10 +2,12 @@
 //!
 //! `fd_table` → `open_file` (position, flags) → `FileOps` (what read and write do) ; names go `path` → `Dentry` → `Inode`.
 
+pub mod anon;
 mod fd_table;
 mod inode;
 mod io;
 mod open_file;
+pub mod pipe;
 
 pub use fd_table::FdTable;
 pub use inode::{FileKind, Inode};
