@@ -39,6 +39,12 @@ impl<T> Chunk<T> {
         self.end - self.start
     }
 
+    /// Whether none is left.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// Drops the first `count` bytes (at most all).
     #[inline]
     pub fn advance(&mut self, count: usize) {

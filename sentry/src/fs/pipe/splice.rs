@@ -13,12 +13,12 @@ use alloc::vec;
 const STEP: usize = 65536;
 
 /// A pipe end for reading, and whether it must not block.
-fn reading<'a>(file: &'a OpenFile, dont_wait: bool) -> Option<(&'a PipeEnd, bool)> {
+fn reading(file: &OpenFile, dont_wait: bool) -> Option<(&PipeEnd, bool)> {
     let end = file.downcast::<PipeEnd>().filter(|end| end.reads())?;
     Some((end, dont_wait || file.nonblocking()))
 }
 
-fn writing<'a>(file: &'a OpenFile, dont_wait: bool) -> Option<(&'a PipeEnd, bool)> {
+fn writing(file: &OpenFile, dont_wait: bool) -> Option<(&PipeEnd, bool)> {
     let end = file.downcast::<PipeEnd>().filter(|end| end.writes())?;
     Some((end, dont_wait || file.nonblocking()))
 }
