@@ -48,7 +48,7 @@ pub fn current_in(mm: Arc<AddressSpace>) -> Current {
     let tid = registry().lock().new_number().expect("a free number");
     let limits = Limits::default();
     let process = Arc::new(Process::new(tid, INIT, tid, tid, SIGCHLD, limits, ProcessSignals::default()));
-    let (files, fs, creds) = (Arc::new(FdTable::new()), Arc::new(FsContext {}), credentials());
+    let (files, fs, creds) = (Arc::new(FdTable::new()), FsContext::nowhere(), credentials());
     let published =
         Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
     let task = Arc::new(Task::new(tid, process.clone(), [0; 16], published, TaskSignals::default()));

@@ -64,6 +64,8 @@ pub trait Inode: Send + Sync {
         Err(Errno::ENOTDIR)
     }
     /// Whether a looked-up entry may be kept in the dentry cache without asking again (false: /proc/PID, shared host mounts).
+    /// An entry is asked for again where its directory or the entry itself says false. Answer such a question with the same
+    /// `Arc` while the file is the same: the entry keeps its dentry (working directories, mounts) only then.
     fn cacheable(&self) -> bool {
         true
     }
@@ -86,6 +88,30 @@ pub trait Inode: Send + Sync {
     /// Renames `name` to `new_name` in `new_dir` (same file system, EXDEV otherwise). `flags` as for renameat2(2).
     fn rename(&self, _name: &[u8], _new_dir: &Arc<dyn Inode>, _new_name: &[u8], _flags: u32) -> Result<(), Errno> {
         Err(Errno::EPERM)
+    }
+    /// Makes a regular file without a name in this directory's file system (O_TMPFILE); `link` may give it one.
+    fn make_unnamed(&self, _args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// fallocate(2): `mode` is FALLOC_FL_*; the range was checked.
+    fn allocate(&self, _mode: u32, _offset: u64, _len: u64) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// The seals of a memfd (F_GET_SEALS); EINVAL for anything else.
+    fn seals(&self) -> Result<u32, Errno> {
+        Err(Errno::EINVAL)
+    }
+    /// F_ADD_SEALS.
+    fn add_seals(&self, _seals: u32) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+    /// Where a FIFO's inode keeps its pipe, so that all who open it meet. `None`: opening goes to `open`.
+    fn fifo_slot(&self) -> Option<&super::Slot> {
+        None
+    }
+    /// Where a socket's inode keeps the socket bound to it.
+    fn socket_slot(&self) -> Option<&super::Slot> {
+        None
     }
     /// A symbolic link's target.
     fn read_link(&self, _current: &Current) -> Result<Vec<u8>, Errno> {

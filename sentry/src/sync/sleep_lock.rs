@@ -21,7 +21,7 @@ pub struct SleepGuard<'a, T> {
 
 impl<T> SleepLock<T> {
     /// A new lock around `value`.
-    pub fn new(value: T) -> Self {
+    pub const fn new(value: T) -> Self {
         Self { taken: AtomicBool::new(false), queue: WaitQueue::new(), value: Lock::new(Rank::Leaf, Some(value)) }
     }
 

@@ -1,0 +1,338 @@
+//! Mounts and the tree they form.
+//!
+//! A mount shows a file system's tree (or part of it) at a place of another mount. The tree changes under `CHANGE`, one
+//! change at a time; readers take a mount's own lock (`Rank::MountTree`), one at a time, for a moment.
+
+use super::dentry::Dentry;
+use super::inode::{FileKind, Inode};
+use super::open_file::{FileOps, OpenFlags};
+use super::path::Path;
+use crate::errno::Errno;
+use crate::sync::{Lock, Rank, RwLock, SleepLock};
+use crate::syscall::Fail;
+use crate::task::Current;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use bitflags::bitflags;
+use core::any::Any;
+use core::sync::atomic::{AtomicU32, Ordering};
+use linker::request::{Attr, StatFs};
+use linux_raw_sys::general as raw;
+
+bitflags! {
+    /// What a mount forbids or changes: the MS_* flags that belong to a mount.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    #[allow(missing_docs)]
+    pub struct MountFlags: u32 {
+        const RDONLY = raw::MS_RDONLY;
+        const NOSUID = raw::MS_NOSUID;
+        const NODEV = raw::MS_NODEV;
+        const NOEXEC = raw::MS_NOEXEC;
+        const NOATIME = raw::MS_NOATIME;
+        const NODIRATIME = raw::MS_NODIRATIME;
+        const RELATIME = raw::MS_RELATIME;
+    }
+}
+
+/// What /proc/mounts says of a file system.
+#[derive(Clone, Debug, Default)]
+pub struct FsInfo {
+    /// Type: `tmpfs`, `proc`.
+    pub kind: String,
+    /// First column.
+    pub source: String,
+    /// The file system's own options (`size=64k`), without a leading comma.
+    pub options: String,
+}
+
+/// A mount.
+pub struct Mount {
+    id: u32,
+    root: Arc<Dentry>,
+    flags: AtomicU32,
+    info: Arc<FsInfo>,
+    place: Lock<Option<(Weak<Mount>, Arc<Dentry>)>>,
+    /// With the dentry each is mounted on, oldest first.
+    children: RwLock<Vec<(Arc<Dentry>, Arc<Mount>)>>,
+}
+
+static NEXT_ID: AtomicU32 = AtomicU32::new(20);
+
+/// Changes to the tree exclude each other.
+static CHANGE: SleepLock<()> = SleepLock::new(());
+
+impl Mount {
+    fn new(root: Arc<Dentry>, flags: MountFlags, info: Arc<FsInfo>) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            root,
+            flags: AtomicU32::new(flags.bits()),
+            info,
+            place: Lock::new(Rank::MountTree, None),
+            children: RwLock::new(Rank::MountTree, Vec::new()),
+        })
+    }
+
+    /// Its number in /proc/self/mountinfo.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The dentry it shows.
+    #[inline]
+    pub fn root(&self) -> &Arc<Dentry> {
+        &self.root
+    }
+
+    /// The place of its root.
+    pub fn root_path(self: &Arc<Self>) -> Path {
+        Path::new(self.clone(), self.root.clone())
+    }
+
+    /// Its flags.
+    #[inline]
+    pub fn flags(&self) -> MountFlags {
+        MountFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Replaces its flags (remount).
+    pub fn set_flags(&self, flags: MountFlags) {
+        self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    /// What it shows.
+    pub fn info(&self) -> &FsInfo {
+        &self.info
+    }
+
+    /// EROFS for a read-only mount.
+    pub fn check_writable(&self) -> Result<(), Errno> {
+        if self.flags().contains(MountFlags::RDONLY) { Err(Errno::EROFS) } else { Ok(()) }
+    }
+
+    /// Where it is mounted: a place in its parent; `None` for the root mount and for one that was detached.
+    pub fn mount_point(&self) -> Option<Path> {
+        let place = self.place.lock().clone();
+        place.and_then(|(mount, dentry)| mount.upgrade().map(|mount| Path::new(mount, dentry)))
+    }
+
+    /// The mounts on places of this one, oldest first.
+    pub fn children(&self) -> Vec<Arc<Mount>> {
+        self.children.read().iter().map(|(_, mount)| mount.clone()).collect()
+    }
+
+    /// The topmost mount on `dentry` of this mount.
+    pub(super) fn mounted_at(&self, dentry: &Arc<Dentry>) -> Option<Arc<Mount>> {
+        let children = self.children.read();
+        children.iter().rev().find(|(at, _)| Arc::ptr_eq(at, dentry)).map(|(_, mount)| mount.clone())
+    }
+
+    /// Whether it (or what it is mounted on, and so on) hangs in a tree below `top`.
+    fn is_below(self: &Arc<Self>, top: &Arc<Mount>) -> bool {
+        let mut at = self.clone();
+        loop {
+            if Arc::ptr_eq(&at, top) {
+                return true;
+            }
+            match at.mount_point() {
+                Some(place) => at = place.mount().clone(),
+                None => return false,
+            }
+        }
+    }
+
+    fn attach(self: &Arc<Self>, at: &Path) {
+        at.dentry().count_mount(true);
+        *self.place.lock() = Some((Arc::downgrade(at.mount()), at.dentry().clone()));
+        at.mount().children.write().push((at.dentry().clone(), self.clone()));
+    }
+
+    fn detach(self: &Arc<Self>) {
+        let place = self.place.lock().take();
+        let Some((parent, dentry)) = place else { return };
+        dentry.count_mount(false);
+        if let Some(parent) = parent.upgrade() {
+            let gone = {
+                let mut children = parent.children.write();
+                let index = children.iter().position(|(_, child)| Arc::ptr_eq(child, self));
+                index.map(|index| children.remove(index))
+            };
+            drop(gone);
+        }
+    }
+
+    /// A copy of this mount showing `root`, with (`recursive`) copies of the mounts below `root`.
+    fn copy(self: &Arc<Self>, root: &Arc<Dentry>, recursive: bool) -> Arc<Mount> {
+        let copy = Self::new(root.clone(), self.flags(), self.info.clone());
+        if recursive {
+            for child in self.children() {
+                if let Some(place) = child.mount_point()
+                    && root.is_above(place.dentry())
+                {
+                    let below = child.copy(&child.root, true);
+                    below.attach(&Path::new(copy.clone(), place.dentry().clone()));
+                }
+            }
+        }
+        copy
+    }
+}
+
+/// The mount of files without names.
+pub(super) fn internal_mount() -> Arc<Mount> {
+    static INTERNAL: spin::Once<Arc<Mount>> = spin::Once::new();
+    let new = || Mount::new(Dentry::root(Arc::new(NoInode), b""), MountFlags::default(), Arc::new(FsInfo::default()));
+    INTERNAL.call_once(new).clone()
+}
+
+/// The root of the internal mount, which nobody reaches.
+struct NoInode;
+
+impl Inode for NoInode {
+    fn kind(&self) -> FileKind {
+        FileKind::Anonymous
+    }
+
+    fn attr(&self) -> Result<Attr, Errno> {
+        Ok(Attr::default())
+    }
+
+    fn open(self: Arc<Self>, _: &Current, _: OpenFlags) -> Result<Arc<dyn FileOps>, Fail> {
+        Err(Errno::ENXIO.into())
+    }
+
+    fn stat_fs(&self) -> Result<StatFs, Errno> {
+        Ok(StatFs::default())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// A mount namespace: one tree.
+pub struct Namespace {
+    root: Lock<Arc<Mount>>,
+}
+
+impl Namespace {
+    /// A namespace whose root mount shows `root`.
+    pub fn new(root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo) -> Arc<Self> {
+        let mount = Mount::new(Dentry::root(root, b""), flags, Arc::new(info));
+        Arc::new(Self { root: Lock::new(Rank::MountTree, mount) })
+    }
+
+    /// A namespace with nothing in it.
+    pub(super) fn empty() -> Arc<Self> {
+        Arc::new(Self { root: Lock::new(Rank::MountTree, internal_mount()) })
+    }
+
+    /// The root mount.
+    pub fn root(&self) -> Arc<Mount> {
+        self.root.lock().clone()
+    }
+
+    /// The place "/" of the namespace.
+    pub fn root_path(&self) -> Path {
+        self.root().root_path().cross_mounts()
+    }
+
+    /// All mounts, parents before children, siblings in the order they were made.
+    pub fn mounts(&self) -> Vec<Arc<Mount>> {
+        let mut all = Vec::new();
+        let mut pending = alloc::vec![self.root()];
+        while let Some(mount) = pending.pop() {
+            let mut children = mount.children();
+            children.reverse();
+            pending.append(&mut children);
+            all.push(mount);
+        }
+        all
+    }
+
+    /// A copy (unshare(CLONE_NEWNS)), and a function from places in the old to the same places in the new.
+    pub fn duplicate(&self) -> (Arc<Self>, Vec<(Arc<Mount>, Arc<Mount>)>) {
+        let root = self.root();
+        let copy = root.copy(&root.root, true);
+        let new = Arc::new(Self { root: Lock::new(Rank::MountTree, copy) });
+        let pairs = self.mounts().into_iter().zip(new.mounts()).collect();
+        (new, pairs)
+    }
+
+    /// Makes `new_root` (a mount's root) the root and puts the old root mount at `put_old`: pivot_root(2). The caller checked
+    /// that `put_old` is below `new_root`.
+    pub fn pivot(&self, new_root: &Path, put_old: &Path) -> Result<(), Errno> {
+        let _change = CHANGE.lock();
+        let old = self.root();
+        let new = new_root.mount().clone();
+        if !Arc::ptr_eq(new.root(), new_root.dentry()) || !put_old.mount().is_below(&new) {
+            return Err(Errno::EINVAL);
+        }
+        if Arc::ptr_eq(&old, &new) {
+            return Err(Errno::EBUSY);
+        }
+        new.detach();
+        old.attach(put_old);
+        *self.root.lock() = new;
+        Ok(())
+    }
+}
+
+/// Mounts the file system whose root is `root` at `at`. ENOTDIR where one is a directory and the other is not.
+pub fn mount_at(at: &Path, root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo) -> Result<Arc<Mount>, Errno> {
+    let at = at.clone().cross_mounts();
+    if (root.kind() == FileKind::Directory) != at.dentry().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    let mount = Mount::new(Dentry::root(root, b""), flags, Arc::new(info));
+    let _change = CHANGE.lock();
+    if at.dentry().is_deleted() {
+        return Err(Errno::ENOENT);
+    }
+    mount.attach(&at);
+    Ok(mount)
+}
+
+/// Shows `source` at `at` as well (MS_BIND; `recursive`: with the mounts below it, MS_REC).
+pub fn bind_at(at: &Path, source: &Path, recursive: bool) -> Result<Arc<Mount>, Errno> {
+    let at = at.clone().cross_mounts();
+    if source.dentry().is_directory() != at.dentry().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    let _change = CHANGE.lock();
+    let copy = source.mount().copy(source.dentry(), recursive);
+    copy.attach(&at);
+    Ok(copy)
+}
+
+/// Moves a mount (MS_MOVE): `from` is its root.
+pub fn move_mount(from: &Path, to: &Path) -> Result<(), Errno> {
+    let _change = CHANGE.lock();
+    let mount = from.mount();
+    if !Arc::ptr_eq(mount.root(), from.dentry()) || mount.mount_point().is_none() {
+        return Err(Errno::EINVAL);
+    }
+    if to.mount().is_below(mount) {
+        return Err(Errno::ELOOP);
+    }
+    mount.detach();
+    mount.attach(to);
+    Ok(())
+}
+
+/// Takes the mount whose root is `at` out of the tree. EBUSY where others are mounted on it, unless `lazy`.
+pub fn unmount(at: &Path, lazy: bool) -> Result<(), Errno> {
+    let mount = at.mount();
+    if !Arc::ptr_eq(mount.root(), at.dentry()) || mount.mount_point().is_none() {
+        return Err(Errno::EINVAL);
+    }
+    {
+        let _change = CHANGE.lock();
+        if !lazy && !mount.children.read().is_empty() {
+            return Err(Errno::EBUSY);
+        }
+        mount.detach();
+    }
+    Ok(())
+}
