@@ -3,10 +3,15 @@
 //! One verb, one module. A verb that needs a Debian package or a kernel image asks [`setup`] for it,
 //! so a fresh clone needs no step before the first useful command.
 
+#![forbid(unsafe_code)]
+
 mod build;
+mod lint;
 mod process;
 mod project;
 mod setup;
+mod tally;
+mod test;
 mod vm;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +33,13 @@ enum Verb {
     Setup,
     /// Build target/release/ringwall, the ring-0 blob inside it
     Build(build::BuildArgs),
+    /// Check format, warnings, machine code, fences and sizes
+    Lint,
+    /// Run all tests, or those of one part
+    Test {
+        /// Only this part
+        part: Option<test::Part>,
+    },
     /// Run a command in the emulated reference machine, which has a /dev/kvm
     Vm(vm::VmArgs),
 }
@@ -36,6 +48,11 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Setup => setup::everything().map(|()| 0),
         Verb::Build(args) => build::run(args).map(|()| 0),
+        Verb::Lint => lint::run().map(|tally| {
+            println!("{tally}");
+            tally.exit_code()
+        }),
+        Verb::Test { part } => test::run(part),
         Verb::Vm(args) => vm::run(&args),
     };
     match outcome {

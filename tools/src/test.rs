@@ -1,0 +1,103 @@
+//! `cargo xtask test`: every test there is, as a table of stages.
+//!
+//! A stage counts what it ran. The last line is the sum, and the exit code is honest.
+
+use crate::tally::Tally;
+use crate::{lint, project};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Where a stage runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// On the host, without a virtual machine
+    Unit,
+    /// In the emulated machines
+    Vm,
+    /// On the host's own /dev/kvm, where there is a sound one
+    Kvm,
+}
+
+struct Stage {
+    part: Part,
+    name: &'static str,
+    run: fn() -> Result<Tally>,
+}
+
+const STAGES: &[Stage] = &[
+    Stage { part: Part::Unit, name: "lint", run: lint::run },
+    Stage { part: Part::Unit, name: "unit tests", run: unit_tests },
+];
+
+/// Runs the stages of a part, or all.
+pub fn run(part: Option<Part>) -> Result<u8> {
+    let mut sum = Tally::default();
+    for stage in STAGES.iter().filter(|stage| part.is_none_or(|part| part == stage.part)) {
+        println!("== {}", stage.name);
+        let start = Instant::now();
+        let tally = (stage.run)().unwrap_or_else(|error| {
+            let mut tally = Tally::default();
+            tally.fail(stage.name, &format!("{error:#}"));
+            tally
+        });
+        println!("== {}: {tally} ({} s)", stage.name, start.elapsed().as_secs());
+        sum.add(tally);
+    }
+    println!("{sum}");
+    Ok(sum.exit_code())
+}
+
+fn unit_tests() -> Result<Tally> {
+    counted(project::cargo().args(["test", "--workspace", "--exclude", "ring0", "--no-fail-fast"]), cargo_result)
+}
+
+/// `test result: ok. 12 passed; 0 failed; …`
+fn cargo_result(line: &str) -> Option<Tally> {
+    let (_, counts) = line.strip_prefix("test result: ")?.split_once(". ")?;
+    let mut words = counts.split(' ');
+    let passed = words.next()?.parse().ok()?;
+    let failed = words.nth(1)?.parse().ok()?;
+    Some(Tally { passed, failed })
+}
+
+/// Runs a program whose output has counts in it; adds them up while passing the output on.
+fn counted(command: &mut Command, count: fn(&str) -> Option<Tally>) -> Result<Tally> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start it")?;
+    let mut sum = Tally::default();
+    let mut counts = 0;
+    let output = child.stdout.take().context("no output to read")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        if let Some(part) = count(&line) {
+            sum.add(part);
+            counts += 1;
+        }
+    }
+    let status = child.wait()?;
+    if counts == 0 {
+        bail!("it ended with {status} and counted nothing");
+    }
+    if !status.success() && sum.failed == 0 {
+        // It broke down beside its tests, which must not look like a pass.
+        sum.fail("the whole run", &status.to_string());
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cargo_result;
+    use crate::tally::Tally;
+
+    #[test]
+    fn counts_are_read_from_cargo() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(cargo_result(line), Some(Tally { passed: 12, failed: 3 }));
+        assert_eq!(cargo_result("running 3 tests"), None);
+    }
+}
