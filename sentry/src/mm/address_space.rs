@@ -37,4 +37,10 @@ impl AddressSpace {
     pub fn fault(&self, _address: UserVa, _access: Access) -> Result<(), MemoryFault> {
         Err(MemoryFault::NotMapped)
     }
+
+    /// Takes pages `[first, end)` of a file out of every mapping of it here (truncation).
+    pub(in crate::mm) fn unmap_file(&self, _mapping: &super::Mapping, _first: u64, _end: u64) {}
+
+    /// Takes write permission from pages `[first, end)` of a file in every shared mapping of it here (write-back).
+    pub(in crate::mm) fn protect_file(&self, _mapping: &super::Mapping, _first: u64, _end: u64) {}
 }
