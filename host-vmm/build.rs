@@ -8,7 +8,8 @@ fn main() {
     match env::var_os("RINGWALL_BLOB").filter(|path| !path.is_empty()) {
         Some(path) => {
             println!("cargo::rerun-if-changed={}", PathBuf::from(&path).display());
-            fs::copy(&path, &out).unwrap_or_else(|error| panic!("RINGWALL_BLOB {}: {error}", PathBuf::from(&path).display()));
+            fs::copy(&path, &out)
+                .unwrap_or_else(|error| panic!("RINGWALL_BLOB {}: {error}", PathBuf::from(&path).display()));
         }
         None => fs::write(&out, []).expect("OUT_DIR is writable"),
     }

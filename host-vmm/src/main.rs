@@ -1,1 +1,29 @@
-fn main() {}
+//! `ringwall`: runs Linux programs, each in a KVM virtual machine that has no Linux in it.
+//!
+//! `cli` reads the command line, `spec` says what to set up, `launch` starts the processes: the parent, which minds the other
+//! two; the sandbox process, which runs the machine (`vm`) and serves its requests (`serve`); the gofer, which names files.
+
+mod cli;
+mod gofer;
+mod launch;
+mod parent;
+mod pin;
+mod process;
+mod quirk;
+mod report;
+mod serve;
+mod spec;
+mod vm;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    process::close_inherited();
+    match cli::run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            report::line(&format!("{error:#}"));
+            ExitCode::from(report::FAILURE)
+        }
+    }
+}

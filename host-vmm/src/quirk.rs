@@ -24,7 +24,6 @@ pub enum Error {
     Kvm(#[from] kvm_ioctls::Error),
 }
 
-
 /// Serves `PORT_VECTOR_SWAP`: saves the vCPU's vector state to one area and loads it from the other.
 pub fn swap_vectors(vcpu: &VcpuFd, cpu: usize, memory: &Memory) -> Result<(), Error> {
     let record = RINGS.raw() + cpu as u64 * RING_BYTES + offset_of!(Ring, vector_swap) as u64;

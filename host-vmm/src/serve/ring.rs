@@ -105,7 +105,8 @@ impl RingHost {
 /// Adds one to an eventfd. It can only fail by being full, and then it is readable anyway.
 pub fn signal(event: &OwnedFd) {
     let one = 1u64.to_ne_bytes();
-    let _ = rustix::io::pwritev2(event, &[rustix::io::IoSlice::new(&one)], u64::MAX, rustix::io::ReadWriteFlags::empty());
+    let _ =
+        rustix::io::pwritev2(event, &[rustix::io::IoSlice::new(&one)], u64::MAX, rustix::io::ReadWriteFlags::empty());
 }
 
 /// Takes an eventfd's count away.

@@ -9,15 +9,13 @@ use rustix::mm::Advice;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
 use vmm_sys_util::eventfd::EventFd;
-use vmm_sys_util::{ioctl::ioctl_with_ref, ioctl_ioc_nr, ioctl_iow_nr};
+use vmm_sys_util::{ioctl::ioctl_with_ref, ioctl_iow_nr};
 
 ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 
 /// Gives a region of guest memory to the VM.
 pub fn map_region(vm: &VmFd, slot: u32, region: &impl GuestMemoryRegion) -> Result<(), kvm_ioctls::Error> {
-    let host = region
-        .get_host_address(MemoryRegionAddress(0))
-        .map_err(|_| kvm_ioctls::Error::new(libc::EFAULT))?;
+    let host = region.get_host_address(MemoryRegionAddress(0)).map_err(|_| kvm_ioctls::Error::new(libc::EFAULT))?;
     let slot = kvm_userspace_memory_region {
         slot,
         flags: 0,

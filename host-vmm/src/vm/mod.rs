@@ -14,8 +14,8 @@ pub mod tables;
 
 use crate::vm::image::Image;
 use kvm_bindings::{
-    KVM_CAP_SPLIT_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MP_STATE_RUNNABLE, KvmIrqRouting, kvm_enable_cap, kvm_irq_routing_entry,
-    kvm_mp_state,
+    KVM_CAP_SPLIT_IRQCHIP, KVM_IRQ_ROUTING_MSI, KVM_MP_STATE_RUNNABLE, KvmIrqRouting, kvm_enable_cap,
+    kvm_irq_routing_entry, kvm_mp_state,
 };
 use kvm_ioctls::{Cap, IoEventAddress, Kvm, VcpuFd, VmFd};
 use linker::boot::Quirks;
@@ -138,7 +138,8 @@ impl Machine {
         image.load(&memory)?;
         create_irqchip(&vm)?;
 
-        let mut cpuid = kvm_fd.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES).map_err(kvm("supported CPUID"))?;
+        let mut cpuid =
+            kvm_fd.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES).map_err(kvm("supported CPUID"))?;
         let giant_pages = cpu::has_giant_pages(&cpuid);
         let tables = tables::build(&memory, &image, giant_pages)?;
 
@@ -161,7 +162,8 @@ impl Machine {
 /// An in-kernel interrupt controller: LAPICs only where KVM can, else the whole PC set.
 fn create_irqchip(vm: &VmFd) -> Result<(), Error> {
     if vm.check_extension(Cap::SplitIrqchip) {
-        let cap = kvm_enable_cap { cap: KVM_CAP_SPLIT_IRQCHIP, args: [u64::from(HOST_GSI), 0, 0, 0], ..Default::default() };
+        let cap =
+            kvm_enable_cap { cap: KVM_CAP_SPLIT_IRQCHIP, args: [u64::from(HOST_GSI), 0, 0, 0], ..Default::default() };
         if vm.enable_cap(&cap).is_ok() {
             return Ok(());
         }

@@ -1,0 +1,46 @@
+//! `ringwall do`: a program on this system's files, which stay as they are.
+
+use crate::gofer::Export;
+use crate::launch::{self, Launch};
+use crate::spec;
+use linker::boot::BootFlags;
+use std::ffi::OsString;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// vCPUs (default: the CPUs this process may use)
+    #[arg(long, value_name = "N")]
+    vcpus: Option<usize>,
+    /// Memory of the sandbox, as in 512M or 2G (default: half of the host's)
+    #[arg(long, value_name = "SIZE", value_parser = spec::parse_size)]
+    memory: Option<u64>,
+    /// What is beside loopback
+    #[arg(long, value_name = "MODE", default_value = "none")]
+    network: spec::Network,
+    /// Show what the sentry does not support and, on a failure, registers
+    #[arg(long)]
+    debug: bool,
+    /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}'
+    #[arg(long, value_name = "JSON", value_parser = spec::parse_overrides)]
+    syscalls: Option<spec::Overrides>,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+/// Runs the program.
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    let spec::Network::None = args.network;
+    let memory_bytes = args.memory.unwrap_or_else(spec::default_memory);
+    let mut start = spec::host::build(args.command, memory_bytes)?;
+    start.debug = args.debug;
+    start.overrides = args.syscalls.unwrap_or_default().0;
+    let launch = Launch {
+        spec: start,
+        exports: vec![Export { path: "/".into(), writable: false }],
+        cpus: args.vcpus.unwrap_or_else(spec::default_cpus),
+        memory_bytes,
+        flags: BootFlags::empty(),
+    };
+    Ok(launch::run(launch)?)
+}

@@ -1,0 +1,43 @@
+//! `ringwall seccomp list`: the names that the filters let through.
+
+use crate::pin::{gofer_rows, sandbox_rows};
+use clap::{Subcommand, ValueEnum};
+use std::collections::BTreeSet;
+use std::io::Write;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// One name a line
+    List {
+        /// Which process
+        #[arg(default_value = "sandbox")]
+        process: Process,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Process {
+    Sandbox,
+    Gofer,
+}
+
+/// Prints the list.
+pub fn run(args: &Args) -> anyhow::Result<u8> {
+    let Action::List { process } = &args.action;
+    let rows = match process {
+        Process::Sandbox => sandbox_rows::ROWS,
+        Process::Gofer => gofer_rows::ROWS,
+    };
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.call.name()).collect();
+    let mut out = std::io::stdout().lock();
+    for name in names {
+        writeln!(out, "{name}")?;
+    }
+    Ok(0)
+}

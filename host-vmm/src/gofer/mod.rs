@@ -1,0 +1,149 @@
+//! The gofer process: names files for the sandbox, beneath the container's mounts and nowhere else, and donates the open ones.
+//!
+//! `ops` answers one call; `nodes` keeps what the sandbox has names for; `wire` is the message format; `client` the other side.
+//! One thread: calls are short, and their data do not pass through here. After `Gofer::new` no path from outside is ever used:
+//! names are single components below an open directory, and an open file is reached through `/proc/self/fd`, the working directory.
+
+pub mod client;
+pub mod nodes;
+pub mod ops;
+pub mod wire;
+
+use crate::gofer::nodes::Nodes;
+use crate::gofer::wire::{AnswerHeader, CallHeader, MAX_MESSAGE};
+use linker::request::Op;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use rustix::process::{Resource, Rlimit};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// A tree or file of the host that a mount inside shows.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Where it is. Trusted: symbolic links are followed.
+    pub path: PathBuf,
+    /// Whether anything beneath may be changed.
+    pub writable: bool,
+}
+
+/// Why the gofer did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An export cannot be opened.
+    #[error("{}: {source}", path.display())]
+    Export {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Errno,
+    },
+    /// `/proc/self/fd` cannot be used.
+    #[error("/proc/self/fd: {0}")]
+    Proc(Errno),
+}
+
+/// An export, opened.
+#[derive(Debug)]
+pub struct Root {
+    fd: OwnedFd,
+    writable: bool,
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Gofer {
+    calls: OwnedFd,
+    replies: Vec<OwnedFd>,
+    roots: Vec<Root>,
+    nodes: Nodes,
+    /// `/proc/self/fd`, also the working directory.
+    proc: OwnedFd,
+}
+
+/// What an op answers.
+#[derive(Debug, Default)]
+pub struct Output {
+    result: u64,
+    data: Vec<u8>,
+    file: Option<OwnedFd>,
+}
+
+impl Gofer {
+    /// Opens the exports.
+    pub fn new(calls: OwnedFd, replies: Vec<OwnedFd>, exports: Vec<Export>) -> Result<Self, Error> {
+        raise_file_limit();
+        // Modes arrive with the umask of the program applied.
+        rustix::process::umask(Mode::empty());
+        let path_only = OFlags::PATH | OFlags::CLOEXEC;
+        let roots = exports.into_iter().map(|export| {
+            let fd = rustix::fs::open(&export.path, path_only, Mode::empty());
+            fd.map(|fd| Root { fd, writable: export.writable })
+                .map_err(|source| Error::Export { path: export.path, source })
+        });
+        let roots = roots.collect::<Result<_, _>>()?;
+        let proc =
+            rustix::fs::open("/proc/self/fd", path_only | OFlags::DIRECTORY, Mode::empty()).map_err(Error::Proc)?;
+        rustix::process::fchdir(&proc).map_err(Error::Proc)?;
+        Ok(Self { calls, replies, roots, nodes: Nodes::default(), proc })
+    }
+
+    /// Answers calls until the sandbox is gone.
+    pub fn serve(&mut self) {
+        let mut buffer = vec![0; MAX_MESSAGE];
+        loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            let received =
+                match recvmsg(&self.calls, &mut parts, &mut RecvAncillaryBuffer::default(), RecvFlags::empty()) {
+                    Ok(received) if received.bytes > 0 => received.bytes,
+                    Err(Errno::INTR) => continue,
+                    Ok(_) | Err(_) => return,
+                };
+            // A message without a head has nobody to be answered to.
+            let message = buffer.get(..received).unwrap_or(&[]);
+            let Ok((header, input)) = CallHeader::read_from_prefix(message) else { continue };
+            let answer = self.answer(&header, input);
+            self.reply(&header, answer);
+        }
+    }
+
+    /// Answers one call.
+    pub fn answer(&mut self, header: &CallHeader, input: &[u8]) -> Result<Output, Errno> {
+        let op = Op::from_raw(header.op).ok_or(Errno::NOSYS)?;
+        ops::answer(self, op, header, input)
+    }
+
+    fn reply(&self, call: &CallHeader, answer: Result<Output, Errno>) {
+        let Some(socket) = self.replies.get(call.client as usize) else { return };
+        let (result, output) = match answer {
+            Ok(output) => (i64::try_from(output.result).unwrap_or(i64::MAX), output),
+            Err(errno) => (-i64::from(errno.raw_os_error()), Output::default()),
+        };
+        let header = AnswerHeader { id: call.id, result };
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let files: Vec<_> = output.file.iter().map(AsFd::as_fd).collect();
+        if !files.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&files));
+        }
+        let parts = [IoSlice::new(header.as_bytes()), IoSlice::new(&output.data)];
+        // A client that is gone needs no answer.
+        while let Err(Errno::INTR) = sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL) {}
+    }
+}
+
+/// A node costs a descriptor: as many as the system gives.
+fn raise_file_limit() {
+    let most: Option<u64> =
+        std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: most, maximum: most };
+    if most.is_none() || rustix::process::setrlimit(Resource::Nofile, wanted).is_err() {
+        let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    }
+}

@@ -1,0 +1,227 @@
+//! Starts a sandbox: the gofer, the sandbox process, and the parent that minds them.
+//!
+//! ```text
+//! parent ──control── sandbox process (vCPU threads, worker)
+//!    └────control── gofer ──requests, replies── ┘
+//! ```
+
+use crate::gofer::client::Client;
+use crate::gofer::{self, Export};
+use crate::parent::{self, Child, RawTerminal};
+use crate::pin;
+use crate::process;
+use crate::report;
+use crate::serve::worker::Worker;
+use crate::serve::{Parts, Server};
+use crate::vm::{self, Config, Machine};
+use linker::boot::{BootFlags, Quirks};
+use linker::spec::StartSpec;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::Signal;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Barrier};
+
+/// Bytes of a vCPU thread's or the worker's stack.
+const STACK_BYTES: usize = 256 << 10;
+
+/// What to start.
+#[derive(Debug)]
+pub struct Launch {
+    /// For the sentry.
+    pub spec: StartSpec,
+    /// What the gofer serves, by `MountKind::Host::mount`.
+    pub exports: Vec<Export>,
+    /// vCPUs.
+    pub cpus: usize,
+    /// Bytes of guest RAM.
+    pub memory_bytes: u64,
+    /// `BootInfo::flags`.
+    pub flags: BootFlags,
+}
+
+/// Why a sandbox did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed.
+    #[error("{0}: {1}")]
+    Call(&'static str, Errno),
+    /// The machine could not be made.
+    #[error(transparent)]
+    Machine(#[from] vm::Error),
+    /// The process could not be pinned.
+    #[error(transparent)]
+    Pin(#[from] pin::Error),
+    /// The gofer could not be made.
+    #[error("gofer: {0}")]
+    Gofer(#[from] gofer::Error),
+    /// The start specification does not encode.
+    #[error("start specification: {0}")]
+    Spec(String),
+    /// A thread.
+    #[error("thread: {0}")]
+    Thread(std::io::Error),
+}
+
+fn call(what: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Call(what, errno)
+}
+
+fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
+    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(call("socketpair"))
+}
+
+/// Runs a sandbox to its end and returns the exit code for the caller.
+pub fn run(launch: Launch) -> Result<u8, Error> {
+    let signals =
+        parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
+    let (sandbox_control, sandbox_end) = pair()?;
+    let (gofer_control, gofer_end) = pair()?;
+    let (calls, gofer_calls) = pair()?;
+    // One for each vCPU and one for the worker.
+    let replies: Vec<_> = (0..=launch.cpus).map(|_| pair()).collect::<Result<_, _>>()?;
+    let (replies, gofer_replies): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
+
+    let terminal = launch.spec.terminal;
+    let _raw = if terminal { RawTerminal::enter().ok() } else { None };
+
+    let Launch { spec, exports, cpus, memory_bytes, flags } = launch;
+    let writable = exports.iter().any(|export| export.writable);
+    let mut sandbox_side = Some((sandbox_end, calls, replies, spec));
+    let mut gofer_side = Some((gofer_end, gofer_calls, gofer_replies, exports));
+    let mut parent_side = Some((sandbox_control, gofer_control, signals));
+
+    let sandbox = process::fork_child(|| {
+        drop((parent_side.take(), gofer_side.take()));
+        let Some((control, calls, replies, spec)) = sandbox_side.take() else { return report::FAILURE };
+        let failed = sandbox_main(control, calls, replies, &spec, cpus, memory_bytes, flags);
+        report::line(&failed.to_string());
+        report::FAILURE
+    })
+    .map_err(call("fork"))?;
+    drop(sandbox_side.take());
+
+    let gofer = process::fork_child(|| {
+        drop(parent_side.take());
+        let Some((control, calls, replies, exports)) = gofer_side.take() else { return report::FAILURE };
+        match gofer_main(control, calls, replies, exports, writable) {
+            Ok(()) => 0,
+            Err(error) => {
+                report::line(&error.to_string());
+                report::FAILURE
+            }
+        }
+    })
+    .map_err(call("fork"))?;
+    drop(gofer_side.take());
+
+    let Some((sandbox_control, gofer_control, signals)) = parent_side.take() else { return Ok(report::FAILURE) };
+    let sandbox = Child { pid: sandbox, name: "sandbox process", control: sandbox_control };
+    let gofer = Child { pid: gofer, name: "gofer", control: gofer_control };
+    Ok(parent::mind(signals, &sandbox, Some(&gofer)))
+}
+
+/// The gofer process.
+fn gofer_main(
+    control: OwnedFd,
+    calls: OwnedFd,
+    replies: Vec<OwnedFd>,
+    exports: Vec<Export>,
+    writable: bool,
+) -> Result<(), Error> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
+    process::use_one_heap();
+    let mut gofer = gofer::Gofer::new(calls, replies, exports)?;
+    pin::gofer(&control, writable)?;
+    gofer.serve();
+    Ok(())
+}
+
+/// The sandbox process. Returns only when it fails.
+fn sandbox_main(
+    control: OwnedFd,
+    calls: OwnedFd,
+    replies: Vec<OwnedFd>,
+    spec: &StartSpec,
+    cpus: usize,
+    memory_bytes: u64,
+    flags: BootFlags,
+) -> Error {
+    match start_sandbox(control, calls, replies, spec, cpus, memory_bytes, flags) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+fn start_sandbox(
+    control: OwnedFd,
+    calls: OwnedFd,
+    replies: Vec<OwnedFd>,
+    spec: &StartSpec,
+    cpus: usize,
+    memory_bytes: u64,
+    flags: BootFlags,
+) -> Result<std::convert::Infallible, Error> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
+    process::use_one_heap();
+    let kvm = vm::open_kvm()?;
+    let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
+        .map(|stream| fcntl_dupfd_cloexec(stream.as_fd(), 3).ok());
+    pin::leave_namespaces()?;
+
+    let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
+    let config = Config {
+        cpus,
+        memory_bytes,
+        image: vm::image::BLOB,
+        spec: &encoded,
+        quirks: Quirks::empty(),
+        flags: flags.bits(),
+    };
+    let Machine { vm: _vm, memory, vcpus, lines } = Machine::create(&kvm, &config)?;
+
+    let calls = Arc::new(calls);
+    let mut clients: Vec<_> =
+        replies.into_iter().zip(0..).map(|(socket, index)| Client::new(calls.clone(), socket, index)).collect();
+    let worker_client = clients.pop();
+    let parts = Parts { memory, lines, files: files.into(), gofer: clients, debug: spec.debug };
+    let (server, doorbells) = Server::new(parts).map_err(call("server"))?;
+    let mut vcpus = vcpus.into_iter().enumerate();
+    let first = vcpus.next();
+
+    let (ready, go) = (Barrier::new(cpus + 1), Barrier::new(cpus + 1));
+    std::thread::scope(|scope| {
+        let (server, ready, go) = (&server, &ready, &go);
+        let started = (|| {
+            let thread = |name: String| std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
+            // Registered before the vCPUs run, so that no doorbell is missed.
+            let parent = control.try_clone().map_err(Error::Thread)?;
+            let mut worker = Worker::new(server, doorbells, worker_client, parent).map_err(call("worker"))?;
+            let spawned = thread("worker".into()).spawn_scoped(scope, move || {
+                ready.wait();
+                go.wait();
+                worker.run()
+            });
+            spawned.map_err(Error::Thread)?;
+            for (cpu, vcpu) in vcpus {
+                let spawned = thread(format!("vcpu{cpu}")).spawn_scoped(scope, move || {
+                    ready.wait();
+                    go.wait();
+                    vm::exit::run(vcpu, cpu, server)
+                });
+                spawned.map_err(Error::Thread)?;
+            }
+            ready.wait();
+            pin::sandbox(&control).map_err(Error::Pin)
+        })();
+        match (started, first) {
+            (Ok(()), Some((cpu, vcpu))) => {
+                go.wait();
+                vm::exit::run(vcpu, cpu, server)
+            }
+            // Threads wait at a barrier for ever: the process ends here instead of returning.
+            (Err(error), _) => server.end_failed(&error.to_string()),
+            (Ok(()), None) => server.end_failed("a machine without a vCPU"),
+        }
+    })
+}

@@ -1,0 +1,167 @@
+//! The parent: the process the caller started. It forwards signals to the sandbox, minds the terminal, and ends as the
+//! program inside ends.
+
+use crate::process::VIOLATION;
+use crate::report;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::{Errno, IoSliceMut};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendFlags};
+use rustix::process::{Pid, WaitId, WaitIdOptions};
+use rustix::termios::{OptionalActions, Termios};
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Something the parent tells the sandbox process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A signal for the container's first process.
+    Signal(u8),
+    /// The terminal changed its size.
+    Window,
+}
+
+impl Notice {
+    /// Sends it. A sandbox that is gone needs no notices.
+    pub fn send(self, socket: impl AsFd) {
+        let bytes = match self {
+            Self::Signal(number) => [1, number],
+            Self::Window => [2, 0],
+        };
+        let _ = rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    }
+
+    /// Receives one; `None` when the other side is gone.
+    pub fn receive(socket: impl AsFd) -> Result<Option<Self>, Errno> {
+        let mut bytes = [0; 2];
+        let mut control = RecvAncillaryBuffer::default();
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let received = rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::DONTWAIT)?;
+        Ok(match (received.bytes, bytes) {
+            (2, [1, number]) => Some(Self::Signal(number)),
+            (2, [2, _]) => Some(Self::Window),
+            _ => None,
+        })
+    }
+}
+
+/// Signals that are passed on to the container's first process.
+const FORWARDED: [Signal; 9] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGCONT,
+    Signal::SIGWINCH,
+];
+
+/// Blocks the forwarded signals and SIGCHLD, before anything is forked: none is lost, and in the children, which inherit the
+/// mask, a Ctrl-C meant for the program inside ends nothing.
+pub fn block_signals() -> Result<SignalFd, nix::Error> {
+    let mut set = SigSet::empty();
+    FORWARDED.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| set.add(signal));
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// A terminal in raw mode; dropping it puts it back.
+#[derive(Debug)]
+pub struct RawTerminal(Termios);
+
+impl RawTerminal {
+    /// Puts standard input's terminal into raw mode.
+    pub fn enter() -> Result<Self, Errno> {
+        let before = rustix::termios::tcgetattr(rustix::stdio::stdin())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &self.0);
+    }
+}
+
+/// A child of the parent.
+#[derive(Debug)]
+pub struct Child {
+    /// Its process.
+    pub pid: Pid,
+    /// Its name in messages.
+    pub name: &'static str,
+    /// The parent's end of its control socket.
+    pub control: OwnedFd,
+}
+
+/// Waits until the sandbox process ends and returns the exit code for the caller.
+pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
+    let mut gofer_ended = gofer.is_none();
+    loop {
+        let mut waiting = vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&sandbox.control, PollFlags::IN)];
+        if let (Some(gofer), false) = (gofer, gofer_ended) {
+            waiting.push(PollFd::new(&gofer.control, PollFlags::IN));
+        }
+        if let Err(errno) = rustix::event::poll(&mut waiting, None)
+            && errno != Errno::INTR
+        {
+            report::line(&format!("waiting for the sandbox: {errno}"));
+            return report::FAILURE;
+        }
+        while let Ok(Some(info)) = signals.read_signal() {
+            match Signal::try_from(info.ssi_signo as i32) {
+                Ok(Signal::SIGCHLD) | Err(_) => {}
+                Ok(Signal::SIGWINCH) => Notice::Window.send(&sandbox.control),
+                Ok(signal) => Notice::Signal(signal as u8).send(&sandbox.control),
+            }
+        }
+        if let (Some(child), false) = (gofer, gofer_ended)
+            && let Some(code) = ended(child)
+        {
+            gofer_ended = true;
+            if code == report::FAILURE {
+                tell_violation(child);
+            }
+        }
+        if let Some(code) = ended(sandbox) {
+            tell_violation(sandbox);
+            return code;
+        }
+    }
+}
+
+/// The exit code of a child that has ended.
+fn ended(child: &Child) -> Option<u8> {
+    match rustix::process::waitid(WaitId::Pid(child.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        Ok(None) | Err(Errno::INTR) => None,
+        Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Some(code as u8),
+            (None, signal) => {
+                report::line(&format!("the {} was killed by signal {}", child.name, signal.unwrap_or_default()));
+                Some(report::FAILURE)
+            }
+        },
+        Err(_) => Some(report::FAILURE),
+    }
+}
+
+/// Names the system call that a child was ended for, if it was.
+fn tell_violation(child: &Child) {
+    let mut bytes = Vec::with_capacity(16);
+    while let Ok((received @ 1.., _)) =
+        rustix::net::recv(&child.control, spare_capacity(&mut bytes), RecvFlags::DONTWAIT)
+    {
+        if let (3, [VIOLATION, low, high, ..]) = (received, bytes.as_slice()) {
+            let number = usize::from(*low) | usize::from(*high) << 8;
+            let name = syscalls::Sysno::new(number).map_or("unknown", |call| call.name());
+            report::line(&format!("the {} made system call {name} ({number}), which its filter refuses", child.name));
+        }
+        bytes.clear();
+    }
+}

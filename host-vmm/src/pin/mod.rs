@@ -1,0 +1,54 @@
+//! Pinning: after set-up, each process gives up its namespaces, its root, its capabilities and all but a handful of system
+//! calls. In every build, debug and release alike.
+
+pub mod filter;
+pub mod gofer_rows;
+pub mod namespaces;
+pub mod sandbox_rows;
+
+pub use namespaces::leave as leave_namespaces;
+
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Why a process could not be pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed.
+    #[error("pinning: {0}: {1}")]
+    Call(&'static str, Errno),
+    /// The filter does not compile or load.
+    #[error("pinning: seccomp: {0}")]
+    Filter(String),
+}
+
+fn call(what: &'static str) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Call(what, errno)
+}
+
+/// Pins the sandbox process: all its threads, from now on. Namespaces and capabilities went before its threads came.
+pub fn sandbox(control: &OwnedFd) -> Result<(), Error> {
+    crate::process::report_violations(control.as_fd()).map_err(call("sigaction"))?;
+    filter::apply(sandbox_rows::ROWS)
+}
+
+/// Pins the gofer, which has one thread.
+pub fn gofer(control: &OwnedFd, writable: bool) -> Result<(), Error> {
+    let keep = match writable {
+        // What a container's root does to its files is done with the gofer's hands.
+        true => {
+            CapabilitySet::DAC_OVERRIDE
+                | CapabilitySet::DAC_READ_SEARCH
+                | CapabilitySet::CHOWN
+                | CapabilitySet::FOWNER
+                | CapabilitySet::FSETID
+                | CapabilitySet::MKNOD
+                | CapabilitySet::SETFCAP
+        }
+        false => CapabilitySet::DAC_READ_SEARCH,
+    };
+    namespaces::leave_keeping(keep)?;
+    crate::process::report_violations(control.as_fd()).map_err(call("sigaction"))?;
+    filter::apply(gofer_rows::ROWS)
+}

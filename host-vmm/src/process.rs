@@ -1,0 +1,76 @@
+//! Processes: fork without exec, the report of a seccomp violation, and the end. One of the three files of this crate that may
+//! contain unsafe code.
+
+use rustix::process::Pid;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Ends the process at once, with all its threads. Nothing is flushed and no destructor runs: nothing here needs either.
+pub fn exit_now(code: u8) -> ! {
+    // SAFETY: `_exit` has no precondition.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+/// Forks a child that runs `main` and ends with its code. The caller has only one thread.
+pub fn fork_child(main: impl FnOnce() -> u8) -> Result<Pid, rustix::io::Errno> {
+    // SAFETY: the process has one thread (the CLI starts none, and the children fork no more), so that the child may do
+    // whatever the parent might have done.
+    match unsafe { nix::unistd::fork() } {
+        Ok(nix::unistd::ForkResult::Child) => exit_now(main()),
+        Ok(nix::unistd::ForkResult::Parent { child }) => Pid::from_raw(child.as_raw()).ok_or(rustix::io::Errno::CHILD),
+        Err(errno) => Err(rustix::io::Errno::from_raw_os_error(errno as i32)),
+    }
+}
+
+/// Closes what the caller left open beside the standard streams.
+pub fn close_inherited() {
+    // SAFETY: called first of all, when this process owns no descriptor above 2 yet. A kernel without close_range(2)
+    // leaves them open; they are of no use to the sandbox, which cannot name them.
+    unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+}
+
+/// Makes malloc use the one heap only: brk(2), and neither mmap(2) nor an arena a thread. Called before threads exist.
+pub fn use_one_heap() {
+    // SAFETY: mallopt has no precondition; a value it does not like changes nothing.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, -1);
+    }
+}
+
+static VIOLATIONS: AtomicI32 = AtomicI32::new(-1);
+
+/// First byte of a violation's report.
+pub const VIOLATION: u8 = 0xff;
+
+/// From now on a system call that the filter traps is reported on `socket`, as `[VIOLATION, low, high]`, and ends the process.
+/// The socket stays open for ever.
+pub fn report_violations(socket: BorrowedFd<'_>) -> Result<(), rustix::io::Errno> {
+    VIOLATIONS.store(socket.as_raw_fd(), Ordering::Relaxed);
+    // SAFETY: an all-zero sigaction is a valid value, filled in below.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = violated;
+    action.sa_sigaction = handler as usize;
+    action.sa_flags = libc::SA_SIGINFO;
+    // SAFETY: `action` is initialised, and the handler calls async-signal-safe functions only.
+    match unsafe { libc::sigaction(libc::SIGSYS, &action, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(rustix::io::Errno::INVAL),
+    }
+}
+
+extern "C" fn violated(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel passes a valid ucontext to an SA_SIGINFO handler; RAX is the number of the trapped call.
+    let number = unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RAX as usize] };
+    let socket: RawFd = VIOLATIONS.load(Ordering::Relaxed);
+    let mut text = [VIOLATION, number as u8, (number >> 8) as u8];
+    let mut vector = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
+    // SAFETY: an all-zero msghdr is a valid value, filled in below.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &mut vector;
+    message.msg_iovlen = 1;
+    // SAFETY: `message` points to a live vector; sendmsg is async-signal-safe and in every filter.
+    unsafe { libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
+    exit_now(crate::report::FAILURE)
+}

@@ -1,0 +1,175 @@
+//! Requests that complete when something happens outside: `Poll` on a stream, and `NextEvent`. They can be started from any
+//! thread; the worker, which sleeps in the epoll instance that `Polls` owns, completes them.
+
+use crate::serve::file::HostFile;
+use crate::serve::ring::lock;
+use crate::serve::worker::Token;
+use crate::serve::{Outcome, Server};
+use linker::request::{Request, event};
+use rustix::event::epoll;
+use rustix::io::Errno;
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+/// Polls that may wait at a time, so that a guest cannot make the host remember without end.
+const MAX_POLLS: usize = 64 * 128;
+/// Events kept until the guest asks for them.
+const MAX_EVENTS: usize = 64;
+
+// poll(2) and epoll(7) agree on these bits.
+const ALWAYS: u32 = linux_raw_sys::general::POLLERR | linux_raw_sys::general::POLLHUP;
+const POLLNVAL: u64 = linux_raw_sys::general::POLLNVAL as u64;
+/// Bits that a guest may ask for.
+const ALLOWED: u32 = linux_raw_sys::general::POLLIN
+    | linux_raw_sys::general::POLLPRI
+    | linux_raw_sys::general::POLLOUT
+    | linux_raw_sys::general::POLLRDHUP;
+
+/// One waiting `Poll`.
+#[derive(Clone, Copy, Debug)]
+struct Waiter {
+    cpu: usize,
+    tag: u64,
+    events: u32,
+}
+
+#[derive(Debug)]
+struct PollSet {
+    file: Arc<HostFile>,
+    waiters: Vec<Waiter>,
+}
+
+/// The epoll instance, and what waits on it by file handle.
+#[derive(Debug)]
+pub struct Polls {
+    /// The worker sleeps in it.
+    pub epoll: OwnedFd,
+    sets: Mutex<BTreeMap<u32, PollSet>>,
+}
+
+impl Polls {
+    /// No waiters yet.
+    pub fn new() -> Result<Self, Errno> {
+        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, sets: Mutex::default() })
+    }
+}
+
+/// What the guest has not asked for yet, and who asked when there was nothing.
+#[derive(Debug, Default)]
+pub struct Events(Mutex<EventQueue>);
+
+#[derive(Debug, Default)]
+struct EventQueue {
+    waiting: VecDeque<u64>,
+    asked: Option<(usize, u64)>,
+}
+
+impl Server {
+    /// Starts a `Poll`.
+    pub(super) fn start_poll(&self, cpu: usize, request: &Request) -> Outcome {
+        let events = request.arg as u32 & ALLOWED;
+        let file = match self.files.get(request.handle) {
+            Ok(file) => file,
+            Err(errno) => return Outcome::Done(Err(errno)),
+        };
+        let mut sets = lock(&self.polls.sets);
+        if sets.values().map(|set| set.waiters.len()).sum::<usize>() >= MAX_POLLS {
+            return Outcome::Done(Err(Errno::NOMEM));
+        }
+        let known = sets.contains_key(&request.handle);
+        let set = sets.entry(request.handle).or_insert_with(|| PollSet { file, waiters: Vec::new() });
+        set.waiters.push(Waiter { cpu, tag: request.tag, events });
+        let data = Token::File(request.handle).data();
+        let interest = set.interest();
+        let armed = match known {
+            true => epoll::modify(&self.polls.epoll, &*set.file, data, interest),
+            false => epoll::add(&self.polls.epoll, &*set.file, data, interest),
+        };
+        match armed {
+            Ok(()) => Outcome::Waits,
+            // epoll_ctl(2): a file that does not support epoll is always ready.
+            Err(Errno::PERM) => {
+                sets.remove(&request.handle);
+                Outcome::Done(Ok(u64::from(events & !linux_raw_sys::general::POLLPRI)))
+            }
+            Err(errno) => {
+                set.waiters.pop();
+                if set.waiters.is_empty() {
+                    sets.remove(&request.handle);
+                }
+                Outcome::Done(Err(errno))
+            }
+        }
+    }
+
+    /// Completes the polls that `ready` answers. The worker calls it.
+    pub(super) fn file_ready(&self, handle: u32, ready: u32) {
+        let mut sets = lock(&self.polls.sets);
+        let Some(set) = sets.get_mut(&handle) else { return };
+        set.waiters.retain(|waiter| {
+            let events = ready & (waiter.events | ALWAYS);
+            if events != 0 {
+                self.complete(waiter.cpu, waiter.tag, Ok(u64::from(events)));
+            }
+            events == 0
+        });
+        if set.waiters.is_empty() {
+            let _ = epoll::delete(&self.polls.epoll, &*set.file);
+            sets.remove(&handle);
+        } else {
+            let _ = epoll::modify(&self.polls.epoll, &*set.file, Token::File(handle).data(), set.interest());
+        }
+    }
+
+    /// The file is about to be closed: what waits for it is told so.
+    pub(super) fn cancel_polls(&self, handle: u32, file: &HostFile) {
+        let set = lock(&self.polls.sets).remove(&handle);
+        if let Some(set) = set {
+            let _ = epoll::delete(&self.polls.epoll, file);
+            for waiter in set.waiters {
+                self.complete(waiter.cpu, waiter.tag, Ok(POLLNVAL));
+            }
+        }
+    }
+
+    /// Starts a `NextEvent`. A second one while the first waits is refused.
+    pub(super) fn start_next_event(&self, cpu: usize, tag: u64) -> Outcome {
+        let mut queue = lock(&self.events.0);
+        match queue.waiting.pop_front() {
+            Some(event) => Outcome::Done(Ok(event)),
+            None if queue.asked.is_some() => Outcome::Done(Err(Errno::BUSY)),
+            None => {
+                queue.asked = Some((cpu, tag));
+                Outcome::Waits
+            }
+        }
+    }
+
+    /// Tells the guest something, now or when it asks.
+    pub(super) fn post_event(&self, kind: u64, value: u64) {
+        let event = kind | value << 8;
+        let asked = {
+            let mut queue = lock(&self.events.0);
+            match queue.asked.take() {
+                Some(asked) => Some(asked),
+                None => {
+                    // The newest is dropped when nobody has asked for long; the loss of the gofer never is.
+                    if queue.waiting.len() < MAX_EVENTS || kind == event::GOFER_GONE {
+                        queue.waiting.push_back(event);
+                    }
+                    None
+                }
+            }
+        };
+        if let Some((cpu, tag)) = asked {
+            self.complete(cpu, tag, Ok(event));
+        }
+    }
+}
+
+impl PollSet {
+    fn interest(&self) -> epoll::EventFlags {
+        epoll::EventFlags::from_bits_retain(self.waiters.iter().fold(0, |all, waiter| all | waiter.events))
+    }
+}
