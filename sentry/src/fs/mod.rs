@@ -7,6 +7,7 @@ mod create;
 mod dentry;
 pub mod device;
 mod fd_table;
+pub mod host;
 mod inode;
 mod io;
 mod mount;

@@ -1,0 +1,367 @@
+//! Requests to the host, typed: `Node` names a file by path (the gofer's), `File` is an open descriptor (the sandbox
+//! process's). Both give their handle back when dropped. What the host returns is checked against the buffers given to it.
+
+use super::deferred;
+use crate::errno::Errno;
+use crate::platform::{Frame, platform};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::mem::size_of;
+use core::sync::atomic::{AtomicBool, Ordering};
+use linker::request::{Attr, DirEntry, MAX_NAME, MakeArgs, OFFSET_STREAM, Op, Request, SetAttr, StatFs};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Bytes of directory entries asked for at once.
+const DIRECTORY_BYTES: usize = 32 << 10;
+
+/// A file by name, at the gofer.
+pub struct Node {
+    handle: u32,
+    /// Its last name is gone: the host frees it as soon as nobody holds it.
+    gone: AtomicBool,
+}
+
+/// An open descriptor of the host.
+pub struct File(u32);
+
+/// One directory entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Inode number.
+    pub ino: u64,
+    /// `DT_*`.
+    pub kind: u8,
+    /// Name.
+    pub name: Vec<u8>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        deferred::push(Op::Forget, self.handle, self.gone.load(Ordering::Relaxed));
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        deferred::push(Op::Close, self.0, true);
+    }
+}
+
+fn request(op: Op, handle: u32) -> Request {
+    Request { op: op as u16, handle, ..Request::default() }
+}
+
+fn call(request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno> {
+    platform().host_call(request, input, output)
+}
+
+/// A count of bytes from the host, no larger than the buffer it was given.
+fn count(result: u64, buffer: usize) -> usize {
+    usize::try_from(result).map_or(buffer, |count| count.min(buffer))
+}
+
+/// A handle that the host made.
+fn handle(result: u64) -> Result<u32, Errno> {
+    u32::try_from(result).map_err(|_| Errno::EIO)
+}
+
+/// A request that answers with a node and its attributes.
+fn node(request: Request, input: &[u8]) -> Result<(Node, Attr), Errno> {
+    let mut attr = Attr::default();
+    let result = call(request, input, attr.as_mut_bytes())?;
+    Ok((Node::new(handle(result)?), attr))
+}
+
+/// Fixed arguments, then names.
+fn joined(head: &[u8], names: &[&[u8]]) -> Vec<u8> {
+    let mut input = Vec::with_capacity(head.len() + names.iter().map(|name| name.len()).sum::<usize>());
+    input.extend_from_slice(head);
+    for name in names {
+        input.extend_from_slice(name);
+    }
+    input
+}
+
+impl Node {
+    fn new(handle: u32) -> Self {
+        Self { handle, gone: AtomicBool::new(false) }
+    }
+
+    /// Its last name is gone.
+    pub fn mark_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
+    /// The root of mount `index` of the start specification.
+    pub fn attach(index: u32) -> Result<(Self, Attr), Errno> {
+        node(request(Op::Attach, index), &[])
+    }
+
+    /// The entry `name` of a directory.
+    pub fn lookup(&self, name: &[u8]) -> Result<(Self, Attr), Errno> {
+        node(request(Op::Lookup, self.handle), name)
+    }
+
+    /// The attributes.
+    pub fn attr(&self) -> Result<Attr, Errno> {
+        let mut attr = Attr::default();
+        call(request(Op::GetAttr, self.handle), &[], attr.as_mut_bytes())?;
+        Ok(attr)
+    }
+
+    /// Changes attributes; returns them all.
+    pub fn set_attr(&self, change: &SetAttr) -> Result<Attr, Errno> {
+        let mut attr = Attr::default();
+        call(request(Op::SetAttr, self.handle), change.as_bytes(), attr.as_mut_bytes())?;
+        Ok(attr)
+    }
+
+    /// Opens it with open(2)'s `flags`.
+    pub fn open(&self, flags: u32) -> Result<File, Errno> {
+        let result = call(Request { arg: u64::from(flags), ..request(Op::Open, self.handle) }, &[], &mut [])?;
+        handle(result).map(File)
+    }
+
+    /// Makes a regular file in a directory and opens it.
+    pub fn create(&self, name: &[u8], args: &MakeArgs, flags: u32) -> Result<(Self, Attr, File), Errno> {
+        let mut output = [0; size_of::<Attr>() + size_of::<u32>()];
+        let request = Request { arg: u64::from(flags), ..request(Op::Create, self.handle) };
+        let result = call(request, &joined(args.as_bytes(), &[name]), &mut output)?;
+        let node = Self::new(handle(result)?);
+        let (attr, rest) = Attr::read_from_prefix(&output).map_err(|_| Errno::EIO)?;
+        let file = u32::read_from_bytes(rest).map_err(|_| Errno::EIO)?;
+        Ok((node, attr, File(file)))
+    }
+
+    /// Makes a file of the type that `args.mode` says in a directory.
+    pub fn make(&self, name: &[u8], args: &MakeArgs) -> Result<(Self, Attr), Errno> {
+        node(request(Op::Make, self.handle), &joined(args.as_bytes(), &[name]))
+    }
+
+    /// Makes a symbolic link in a directory.
+    pub fn symlink(&self, name: &[u8], target: &[u8], args: &MakeArgs) -> Result<(Self, Attr), Errno> {
+        let request = Request { offset: name.len() as u64, ..request(Op::Symlink, self.handle) };
+        node(request, &joined(args.as_bytes(), &[name, target]))
+    }
+
+    /// Makes another name for `target` in a directory.
+    pub fn link(&self, name: &[u8], target: &Self) -> Result<(), Errno> {
+        call(Request { arg: u64::from(target.handle), ..request(Op::Link, self.handle) }, name, &mut []).map(drop)
+    }
+
+    /// Removes a name from a directory. Returns what the file was before, where the host tells (`ino` 0 otherwise).
+    pub fn unlink(&self, name: &[u8], flags: u32) -> Result<Attr, Errno> {
+        let mut attr = Attr::default();
+        call(Request { arg: u64::from(flags), ..request(Op::Unlink, self.handle) }, name, attr.as_mut_bytes())?;
+        Ok(attr)
+    }
+
+    /// Renames. Returns what the replaced file was before, where there was one and the host tells (`ino` 0 otherwise).
+    pub fn rename(&self, name: &[u8], new_dir: &Self, new_name: &[u8], flags: u32) -> Result<Attr, Errno> {
+        let mut attr = Attr::default();
+        let offset = name.len() as u64 | u64::from(flags) << 32;
+        let request = Request { arg: u64::from(new_dir.handle), offset, ..request(Op::Rename, self.handle) };
+        call(request, &joined(&[], &[name, new_name]), attr.as_mut_bytes())?;
+        Ok(attr)
+    }
+
+    /// A symbolic link's target.
+    pub fn read_link(&self) -> Result<Vec<u8>, Errno> {
+        let mut target = vec![0; MAX_NAME];
+        let len = call(request(Op::ReadLink, self.handle), &[], &mut target)?;
+        target.truncate(count(len, MAX_NAME));
+        Ok(target)
+    }
+
+    /// All entries of a directory but "." and "..".
+    pub fn read_dir(&self) -> Result<Vec<Entry>, Errno> {
+        let mut entries = Vec::new();
+        let mut buffer = vec![0; DIRECTORY_BYTES];
+        let mut cookie = 0;
+        loop {
+            let len = call(Request { offset: cookie, ..request(Op::ReadDir, self.handle) }, &[], &mut buffer)?;
+            let Some(bytes) = buffer.get(..count(len, DIRECTORY_BYTES)).filter(|bytes| !bytes.is_empty()) else {
+                return Ok(entries);
+            };
+            cookie = parse_entries(bytes, &mut entries).ok_or(Errno::EIO)?;
+        }
+    }
+
+    /// The file system's numbers.
+    pub fn stat_fs(&self) -> Result<StatFs, Errno> {
+        let mut numbers = StatFs::default();
+        call(request(Op::StatFs, self.handle), &[], numbers.as_mut_bytes())?;
+        Ok(numbers)
+    }
+
+    /// An extended attribute's value.
+    pub fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        self.sized(Op::GetXattr, name)
+    }
+
+    /// The names of all extended attributes, each with its NUL.
+    pub fn list_xattr(&self) -> Result<Vec<u8>, Errno> {
+        self.sized(Op::ListXattr, &[])
+    }
+
+    /// Sets an extended attribute.
+    pub fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        let request =
+            Request { arg: u64::from(flags), offset: name.len() as u64, ..request(Op::SetXattr, self.handle) };
+        call(request, &joined(&[], &[name, value]), &mut []).map(drop)
+    }
+
+    /// Removes an extended attribute.
+    pub fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        call(request(Op::RemoveXattr, self.handle), name, &mut []).map(drop)
+    }
+
+    /// Connects to a unix socket's file.
+    pub fn connect(&self) -> Result<File, Errno> {
+        handle(call(request(Op::Connect, self.handle), &[], &mut [])?).map(File)
+    }
+
+    /// A result of unknown length: a guess that mostly fits, then the largest there can be (xattr(7)).
+    fn sized(&self, op: Op, input: &[u8]) -> Result<Vec<u8>, Errno> {
+        for room in [256, linux_raw_sys::general::XATTR_SIZE_MAX as usize] {
+            let mut output = vec![0; room];
+            match call(request(op, self.handle), input, &mut output) {
+                Ok(len) => {
+                    output.truncate(count(len, room));
+                    return Ok(output);
+                }
+                Err(Errno::ERANGE) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::E2BIG)
+    }
+}
+
+/// Takes packed entries apart; returns the cookie behind the last, `None` where they are malformed.
+fn parse_entries(mut bytes: &[u8], entries: &mut Vec<Entry>) -> Option<u64> {
+    let mut cookie = None;
+    while !bytes.is_empty() {
+        let (entry, rest) = DirEntry::read_from_prefix(bytes).ok()?;
+        let len = usize::from(entry.name_len);
+        let name = rest.get(..len)?;
+        bytes = rest.get(len.next_multiple_of(8)..)?;
+        cookie = Some(entry.next);
+        if name != b"." && name != b".." {
+            entries.push(Entry { ino: entry.ino, kind: entry.kind, name: name.to_vec() });
+        }
+    }
+    cookie
+}
+
+impl File {
+    /// Takes over a handle that the start specification names.
+    pub fn adopt(handle: u32) -> Self {
+        Self(handle)
+    }
+
+    /// Its number.
+    pub fn handle(&self) -> u32 {
+        self.0
+    }
+
+    /// Reads at `offset` (or `OFFSET_STREAM`).
+    pub fn read(&self, offset: u64, to: &mut [u8]) -> Result<usize, Errno> {
+        let room = to.len();
+        call(Request { offset, ..request(Op::Read, self.0) }, &[], to).map(|done| count(done, room))
+    }
+
+    /// Writes at `offset` (or `OFFSET_STREAM`).
+    pub fn write(&self, offset: u64, from: &[u8]) -> Result<usize, Errno> {
+        call(Request { offset, ..request(Op::Write, self.0) }, from, &mut []).map(|done| count(done, from.len()))
+    }
+
+    /// Reads into frames.
+    pub fn read_frames(&self, offset: u64, frames: &[&Frame]) -> Result<usize, Errno> {
+        platform().host_read(self.0, offset, frames)
+    }
+
+    /// Writes `len` bytes from frames, beginning `skip` bytes into the first.
+    pub fn write_frames(&self, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
+        platform().host_write(self.0, offset, frames, skip, len)
+    }
+
+    /// fsync(2), fdatasync(2).
+    pub fn sync(&self, data_only: bool) -> Result<(), Errno> {
+        call(Request { arg: u64::from(data_only), ..request(Op::Sync, self.0) }, &[], &mut []).map(drop)
+    }
+
+    /// fallocate(2).
+    pub fn allocate(&self, mode: u8, offset: u64, len: u64) -> Result<(), Errno> {
+        let request = Request { flags: u16::from(mode) << 8, offset, arg: len, ..request(Op::Allocate, self.0) };
+        call(request, &[], &mut []).map(drop)
+    }
+
+    /// The attributes.
+    pub fn attr(&self) -> Result<Attr, Errno> {
+        let mut attr = Attr::default();
+        call(request(Op::FileAttr, self.0), &[], attr.as_mut_bytes())?;
+        Ok(attr)
+    }
+
+    /// F_GETFL.
+    pub fn flags(&self) -> Result<u32, Errno> {
+        call(request(Op::FileFlags, self.0), &[], &mut []).map(|flags| flags as u32)
+    }
+
+    /// lseek(2).
+    pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
+        let request = Request { arg: u64::from(whence), offset: offset as u64, ..request(Op::Seek, self.0) };
+        call(request, &[], &mut [])
+    }
+
+    /// poll(2): blocks until one of `events` is ready, or with `now` says at once what is.
+    pub fn poll(&self, events: u32, now: bool) -> Result<u32, Errno> {
+        let flags = if now { Request::FLAG_NOW } else { 0 };
+        let request = Request { arg: u64::from(events), flags, ..request(Op::Poll, self.0) };
+        call(request, &[], &mut []).map(|ready| ready as u32)
+    }
+
+    /// Reads at the file's own position; EAGAIN where nothing is there yet.
+    pub fn read_stream(&self, to: &mut [u8]) -> Result<usize, Errno> {
+        self.read(OFFSET_STREAM, to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, parse_entries};
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use linker::request::DirEntry;
+    use zerocopy::IntoBytes;
+
+    fn packed(names: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let next = index as u64 + 1;
+            let entry = DirEntry { ino: 7, next, name_len: name.len() as u16, kind: 8, pad: [0; 5] };
+            bytes.extend_from_slice(entry.as_bytes());
+            bytes.extend_from_slice(name);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn packed_entries_come_apart_without_the_dots() {
+        let mut entries = Vec::new();
+        assert_eq!(parse_entries(&packed(&[b".", b"..", b"hello", b"12345678"]), &mut entries), Some(4));
+        let names: Vec<&[u8]> = entries.iter().map(|entry| &entry.name[..]).collect();
+        assert_eq!(names, [&b"hello"[..], b"12345678"]);
+        assert_eq!(entries[0], Entry { ino: 7, kind: 8, name: b"hello".to_vec() });
+    }
+
+    #[test]
+    fn entries_cut_short_are_refused() {
+        let bytes = packed(&[b"hello"]);
+        for len in 1..bytes.len() {
+            assert_eq!(parse_entries(&bytes[..len], &mut vec![]), None, "{len}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Listings of host directories.
+
+use super::client::Entry;
+use super::inode::HostInode;
+use crate::fs::{DirSink, FileOps, Inode, OpenFile};
+use crate::sync::{Lock, Rank};
+use crate::syscall::Fail;
+use crate::task::Current;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use linux_raw_sys::general as raw;
+
+/// The entries of a directory at one time, without "." and "..".
+pub struct Listing {
+    entries: Vec<Entry>,
+    /// Indices by name.
+    sorted: Vec<u32>,
+}
+
+impl Listing {
+    /// From the host's entries, in its order.
+    pub fn new(entries: Vec<Entry>) -> Self {
+        let mut sorted: Vec<u32> = (0..).take(entries.len()).collect();
+        sorted.sort_unstable_by_key(|index| entries.get(*index as usize).map(|entry| &entry.name));
+        Self { entries, sorted }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether `name` is one of them.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name.as_slice());
+        self.sorted.binary_search_by_key(&Some(name), key).is_ok()
+    }
+}
+
+/// An open host directory: it lists what was there when listing began.
+pub struct HostDirectory {
+    inode: Arc<HostInode>,
+    listing: Lock<Option<Arc<Listing>>>,
+}
+
+impl HostDirectory {
+    pub(super) fn new(inode: Arc<HostInode>) -> Self {
+        Self { inode, listing: Lock::new(Rank::Leaf, None) }
+    }
+}
+
+impl FileOps for HostDirectory {
+    fn seekable(&self) -> bool {
+        true
+    }
+
+    fn read_dir(
+        &self,
+        _current: &Current,
+        _file: &OpenFile,
+        position: u64,
+        emit: &mut DirSink<'_>,
+    ) -> Result<(), Fail> {
+        let known = self.listing.lock().clone().filter(|_| position != 0);
+        let listing = match known {
+            Some(listing) => listing,
+            None => {
+                let listing = self.inode.listing()?;
+                let old = self.listing.lock().replace(listing.clone());
+                drop(old);
+                listing
+            }
+        };
+        let own = self.inode.attr()?.ino;
+        let dots = [&b"."[..], b".."].map(|name| (own, raw::DT_DIR as u8, name));
+        let entries = listing.entries.iter().map(|entry| (entry.ino, entry.kind, entry.name.as_slice()));
+        let skip = usize::try_from(position).unwrap_or(usize::MAX);
+        for (next, (ino, kind, name)) in (1..).zip(dots.into_iter().chain(entries)).skip(skip) {
+            if !emit(ino, kind, name, next) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self, data_only: bool) -> Result<(), Fail> {
+        Ok(self.inode.node().open(raw::O_RDONLY | raw::O_DIRECTORY)?.sync(data_only)?)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

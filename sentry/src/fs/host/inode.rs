@@ -1,0 +1,482 @@
+//! `HostInode`: a file of the host, and what is known of it. One object a file, however many names it has.
+
+use super::client::{Entry, Node};
+use super::data::Data;
+use super::directory::{HostDirectory, Listing};
+use super::file::HostFile;
+use crate::errno::Errno;
+use crate::fs::device::open_device;
+use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot};
+use crate::mm::Mapping;
+use crate::platform::platform;
+use crate::sync::{Lock, Rank};
+use crate::syscall::Fail;
+use crate::task::Current;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
+use hashbrown::HashMap;
+use linker::request::{Attr, MakeArgs, SetAttr, StatFs};
+use linux_raw_sys::general as raw;
+
+/// How long attributes of a shared file are believed.
+const FRESH_NS: u64 = 1_000_000;
+/// Names that were missing in an exclusive directory before its whole listing is fetched, which answers for all others.
+const MISSES: u32 = 3;
+/// Entries of a directory that is listed for that purpose.
+const LISTED: usize = 16 << 10;
+
+/// One attached tree.
+pub struct HostFs {
+    exclusive: bool,
+    inodes: Lock<Inodes>,
+    /// Counts changes that may touch attributes of files we cannot name: those cached before are asked for again.
+    changes: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inodes {
+    /// By device and inode number.
+    map: HashMap<(u64, u64), Weak<HostInode>>,
+    /// Dead entries are swept out when there are this many.
+    sweep_at: usize,
+}
+
+impl HostFs {
+    /// A tree without files yet.
+    pub fn new(exclusive: bool) -> Arc<Self> {
+        Arc::new(Self {
+            exclusive,
+            inodes: Lock::new(Rank::FileSystem, Inodes { map: HashMap::new(), sweep_at: 1024 }),
+            changes: AtomicU64::new(0),
+        })
+    }
+
+    /// The inode of `node`, whose attributes the host has just told.
+    pub fn inode(self: &Arc<Self>, node: Node, attr: Attr) -> Arc<HostInode> {
+        self.inode_with(node, attr, None)
+    }
+
+    fn inode_with(self: &Arc<Self>, node: Node, attr: Attr, file: Option<super::client::File>) -> Arc<HostInode> {
+        let key = (attr.dev, attr.ino);
+        let known = self.known(key).filter(|inode| inode.kind == FileKind::of_mode(attr.mode));
+        if let Some(inode) = known {
+            inode.learn(attr);
+            return inode;
+        }
+        let new = Arc::new(HostInode::new(self.clone(), node, attr, file));
+        let dead = {
+            let mut inodes = self.inodes.lock();
+            inodes.map.insert(key, Arc::downgrade(&new));
+            let mut dead = Vec::new();
+            if inodes.map.len() >= inodes.sweep_at {
+                dead.extend(inodes.map.extract_if(|_, inode| inode.strong_count() == 0));
+                inodes.sweep_at = (inodes.map.len() * 2).max(1024);
+            }
+            dead
+        };
+        drop(dead);
+        new
+    }
+
+    fn known(&self, key: (u64, u64)) -> Option<Arc<HostInode>> {
+        self.inodes.lock().map.get(&key).and_then(Weak::upgrade)
+    }
+
+    /// A name of the file with attributes `before` is gone.
+    fn lost_name(&self, before: &Attr) {
+        if before.ino == 0 {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        } else if let Some(inode) = self.known((before.dev, before.ino)) {
+            inode.expire();
+            if before.nlink <= 1 || inode.kind == FileKind::Directory {
+                inode.node.mark_gone();
+            }
+        }
+    }
+}
+
+/// A file of the host.
+pub struct HostInode {
+    fs: Arc<HostFs>,
+    node: Arc<Node>,
+    kind: FileKind,
+    data: Option<(Arc<Data>, Arc<Mapping>)>,
+    state: Lock<State>,
+    slot: Slot,
+}
+
+struct State {
+    attr: Attr,
+    valid: bool,
+    /// When the host told them.
+    at_ns: u64,
+    /// `HostFs::changes` then.
+    changes: u64,
+    /// Counts `expire`: an answer that was asked for before says nothing about what happened since.
+    expired: u64,
+    listing: Option<Arc<Listing>>,
+    /// Names that were not there since the last listing.
+    misses: u32,
+    target: Option<Arc<[u8]>>,
+    xattrs: Option<Arc<[u8]>>,
+}
+
+impl HostInode {
+    fn new(fs: Arc<HostFs>, node: Node, attr: Attr, file: Option<super::client::File>) -> Self {
+        let node = Arc::new(node);
+        let kind = FileKind::of_mode(attr.mode);
+        let data = (kind == FileKind::Regular).then(|| {
+            let data = Data::new(node.clone(), file);
+            let mapping = Mapping::new(data.clone(), attr.size);
+            (data, mapping)
+        });
+        let state = State {
+            attr,
+            valid: true,
+            at_ns: platform().monotonic_ns(),
+            changes: fs.changes.load(Ordering::Relaxed),
+            expired: 0,
+            listing: None,
+            misses: 0,
+            target: None,
+            xattrs: None,
+        };
+        Self { fs, node, kind, data, state: Lock::new(Rank::Inode, state), slot: Slot::new() }
+    }
+
+    /// Whether nobody else changes the file.
+    pub(super) fn exclusive(&self) -> bool {
+        self.fs.exclusive
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The attributes may have changed by what we did: they are asked for again.
+    pub(super) fn expire(&self) {
+        let mut state = self.state.lock();
+        state.valid = false;
+        state.expired += 1;
+    }
+
+    /// The directory's entries have changed by what we did.
+    fn changed_entries(&self) {
+        let mut state = self.state.lock();
+        state.valid = false;
+        state.expired += 1;
+        state.misses = 0;
+        let old = state.listing.take();
+        drop(state);
+        drop(old);
+    }
+
+    /// Takes what the host says now. Another's change to a shared file's data makes the cached pages void.
+    fn learn(&self, attr: Attr) {
+        let mut state = self.state.lock();
+        let old = state.attr;
+        if self.fs.exclusive && state.valid && state.changes == self.fs.changes.load(Ordering::Relaxed) {
+            return;
+        }
+        state.attr = attr;
+        state.valid = true;
+        state.at_ns = platform().monotonic_ns();
+        state.changes = self.fs.changes.load(Ordering::Relaxed);
+        let target = if self.fs.exclusive { None } else { state.target.take() };
+        drop(state);
+        drop(target);
+        if let Some((_, mapping)) = self.data.as_ref().filter(|_| !self.fs.exclusive) {
+            if (old.mtime, old.size) != (attr.mtime, attr.size) || mapping.size() != attr.size {
+                mapping.note_size(attr.size);
+                mapping.invalidate(false);
+            }
+        }
+    }
+
+    /// The attributes if they can be believed without asking.
+    fn cached_attr(&self) -> Option<Attr> {
+        let state = self.state.lock();
+        let sure = state.valid && state.changes == self.fs.changes.load(Ordering::Relaxed);
+        let fresh = self.fs.exclusive || platform().monotonic_ns().saturating_sub(state.at_ns) < FRESH_NS;
+        (sure && fresh).then_some(state.attr)
+    }
+
+    /// Brings a shared file up to date (open, reading at the end).
+    pub(super) fn revalidate(&self) -> Result<(), Errno> {
+        self.attr().map(drop)
+    }
+
+    /// Page cache and descriptors of a regular file.
+    pub(super) fn data(&self) -> Option<(&Arc<Data>, &Arc<Mapping>)> {
+        self.data.as_ref().map(|(data, mapping)| (data, mapping))
+    }
+
+    /// The entries of a directory, from the cache where that may answer.
+    pub(super) fn listing(&self) -> Result<Arc<Listing>, Errno> {
+        if self.fs.exclusive
+            && let Some(listing) = self.state.lock().listing.clone()
+        {
+            return Ok(listing);
+        }
+        let before = self.state.lock().expired;
+        let entries: Vec<Entry> = self.node.read_dir()?;
+        let listing = Arc::new(Listing::new(entries));
+        if self.fs.exclusive && listing.len() <= LISTED {
+            let mut state = self.state.lock();
+            if state.expired == before {
+                state.listing = Some(listing.clone());
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Whether the cached listing knows that `name` is missing. After a few misses the listing is fetched for this.
+    fn surely_missing(&self, name: &[u8]) -> bool {
+        if !self.fs.exclusive {
+            return false;
+        }
+        let (listing, misses) = {
+            let state = self.state.lock();
+            (state.listing.clone(), state.misses)
+        };
+        let listing = match listing {
+            Some(listing) => Some(listing),
+            None if misses == MISSES => {
+                self.state.lock().misses += 1;
+                self.listing().ok()
+            }
+            None => None,
+        };
+        listing.is_some_and(|listing| listing.len() <= LISTED && !listing.contains(name))
+    }
+
+    fn of(inode: &Arc<dyn Inode>) -> Option<&Self> {
+        inode.as_any().downcast_ref()
+    }
+
+    /// The cached list of extended attributes of an exclusive file.
+    fn xattrs(&self) -> Result<Arc<[u8]>, Errno> {
+        if let Some(names) = self.state.lock().xattrs.clone() {
+            return Ok(names);
+        }
+        let before = self.state.lock().expired;
+        let names: Arc<[u8]> = self.node.list_xattr()?.into();
+        if self.fs.exclusive {
+            let mut state = self.state.lock();
+            if state.expired == before {
+                state.xattrs = Some(names.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    fn changed_xattrs(&self) {
+        let mut state = self.state.lock();
+        state.valid = false;
+        state.expired += 1;
+        let old = state.xattrs.take();
+        drop(state);
+        drop(old);
+    }
+}
+
+impl Inode for HostInode {
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn attr(&self) -> Result<Attr, Errno> {
+        let cached = self.cached_attr();
+        let mut attr = match cached {
+            Some(attr) => attr,
+            None => {
+                let before = self.state.lock().expired;
+                let attr = self.node.attr()?;
+                self.learn(attr);
+                let mut state = self.state.lock();
+                if state.expired != before {
+                    state.valid = false;
+                }
+                attr
+            }
+        };
+        if let Some((_, mapping)) = self.data.as_ref().filter(|_| self.fs.exclusive) {
+            attr.size = mapping.size();
+        }
+        Ok(attr)
+    }
+
+    fn set_attr(&self, change: &SetAttr) -> Result<(), Errno> {
+        if let Some((_, mapping)) = &self.data {
+            // What is written later would move the times again.
+            mapping.write_back(0, u64::MAX)?;
+        }
+        let result = self.node.set_attr(change);
+        self.expire();
+        let attr = result?;
+        if let Some((_, mapping)) = self.data.as_ref().filter(|_| change.valid & SetAttr::SIZE != 0) {
+            mapping.truncate(change.size);
+        }
+        self.learn(attr);
+        Ok(())
+    }
+
+    fn open(self: Arc<Self>, current: &Current, flags: OpenFlags) -> Result<Arc<dyn FileOps>, Fail> {
+        match self.kind {
+            FileKind::Regular => Ok(Arc::new(HostFile::new(self, flags)?)),
+            FileKind::Directory => Ok(Arc::new(HostDirectory::new(self))),
+            FileKind::CharDevice | FileKind::BlockDevice => {
+                let rdev = self.attr()?.rdev;
+                open_device(current, self.kind, rdev, flags)
+            }
+            _ => Err(Errno::ENXIO.into()),
+        }
+    }
+
+    fn mapping(&self) -> Result<Arc<Mapping>, Errno> {
+        self.data.as_ref().map(|(_, mapping)| mapping.clone()).ok_or(Errno::ENODEV)
+    }
+
+    fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+        if self.kind != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        if self.surely_missing(name) {
+            return Err(Errno::ENOENT);
+        }
+        match self.node.lookup(name) {
+            Ok((node, attr)) => Ok(self.fs.inode(node, attr)),
+            Err(errno) => {
+                if errno == Errno::ENOENT {
+                    let mut state = self.state.lock();
+                    state.misses = if state.misses < MISSES { state.misses + 1 } else { state.misses };
+                }
+                Err(errno)
+            }
+        }
+    }
+
+    fn cacheable(&self) -> bool {
+        self.fs.exclusive
+    }
+
+    fn make(&self, name: &[u8], args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
+        let made = if FileKind::of_mode(args.mode) == FileKind::Regular {
+            let flags = raw::O_RDWR | raw::O_CREAT | raw::O_EXCL;
+            self.node.create(name, args, flags).map(|(node, attr, file)| (node, attr, Some(file)))
+        } else {
+            self.node.make(name, args).map(|(node, attr)| (node, attr, None))
+        };
+        self.changed_entries();
+        let (node, attr, file) = made?;
+        Ok(self.fs.inode_with(node, attr, file))
+    }
+
+    fn symlink(&self, name: &[u8], target: &[u8], args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
+        let made = self.node.symlink(name, target, args);
+        self.changed_entries();
+        let (node, attr) = made?;
+        Ok(self.fs.inode(node, attr))
+    }
+
+    fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<(), Errno> {
+        let target = Self::of(target).filter(|target| Arc::ptr_eq(&target.fs, &self.fs)).ok_or(Errno::EXDEV)?;
+        let result = self.node.link(name, &target.node);
+        self.changed_entries();
+        target.expire();
+        result
+    }
+
+    fn unlink(&self, name: &[u8], directory: bool) -> Result<(), Errno> {
+        let result = self.node.unlink(name, if directory { raw::AT_REMOVEDIR } else { 0 });
+        self.changed_entries();
+        self.fs.lost_name(&result?);
+        Ok(())
+    }
+
+    fn rename(&self, name: &[u8], new_dir: &Arc<dyn Inode>, new_name: &[u8], flags: u32) -> Result<(), Errno> {
+        let new_dir = Self::of(new_dir).filter(|dir| Arc::ptr_eq(&dir.fs, &self.fs)).ok_or(Errno::EXDEV)?;
+        let result = self.node.rename(name, &new_dir.node, new_name, flags);
+        self.changed_entries();
+        new_dir.changed_entries();
+        let replaced = result?;
+        // The file's own ctime moved (and a directory's ".."); it is not known which file that is.
+        self.fs.changes.fetch_add(1, Ordering::Relaxed);
+        if flags & raw::RENAME_EXCHANGE == 0 && replaced.ino != 0 {
+            self.fs.lost_name(&replaced);
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {
+        let (data, mapping) = self.data().ok_or(Errno::ENODEV)?;
+        let mode = u8::try_from(mode).map_err(|_| Errno::EOPNOTSUPP)?;
+        mapping.write_back(0, u64::MAX)?;
+        let result = data.writer()?.allocate(mode, offset, len);
+        self.expire();
+        result?;
+        // Holes, zeroes, collapsed ranges: what is cached of the file may not be true any more.
+        if u32::from(mode) & !raw::FALLOC_FL_KEEP_SIZE != 0 {
+            mapping.invalidate(false);
+        }
+        let attr = self.node.attr()?;
+        mapping.note_size(attr.size);
+        self.learn(attr);
+        Ok(())
+    }
+
+    fn fifo_slot(&self) -> Option<&Slot> {
+        (self.kind == FileKind::Fifo).then_some(&self.slot)
+    }
+
+    fn socket_slot(&self) -> Option<&Slot> {
+        (self.kind == FileKind::Socket).then_some(&self.slot)
+    }
+
+    fn read_link(&self, _current: &Current) -> Result<Vec<u8>, Errno> {
+        if self.kind != FileKind::Symlink {
+            return Err(Errno::EINVAL);
+        }
+        if let Some(target) = self.state.lock().target.clone() {
+            return Ok(target.to_vec());
+        }
+        let target = self.node.read_link()?;
+        if self.fs.exclusive {
+            self.state.lock().target = Some(target.as_slice().into());
+        }
+        Ok(target)
+    }
+
+    fn stat_fs(&self) -> Result<StatFs, Errno> {
+        self.node.stat_fs()
+    }
+
+    fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        if self.fs.exclusive && !self.xattrs()?.split(|byte| *byte == 0).any(|known| known == name) {
+            return Err(Errno::ENODATA);
+        }
+        self.node.get_xattr(name)
+    }
+
+    fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+        let result = self.node.set_xattr(name, value, flags);
+        self.changed_xattrs();
+        result
+    }
+
+    fn list_xattr(&self) -> Result<Vec<u8>, Errno> {
+        self.xattrs().map(|names| names.to_vec())
+    }
+
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Errno> {
+        let result = self.node.remove_xattr(name);
+        self.changed_xattrs();
+        result
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
