@@ -10,6 +10,7 @@ pub struct Archive {
 /// File type bits of `st_mode`, as inode(7) gives them.
 const REGULAR: u32 = 0o100_000;
 const DIRECTORY: u32 = 0o040_000;
+const SYMLINK: u32 = 0o120_000;
 
 impl Archive {
     /// Adds a directory; its parents must have been added before.
@@ -20,6 +21,16 @@ impl Archive {
     /// Adds a file that everyone may read and execute.
     pub fn executable(&mut self, path: &str, content: &[u8]) {
         self.entry(path, REGULAR | 0o755, content);
+    }
+
+    /// Adds a file with permission bits of its own.
+    pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) {
+        self.entry(path, REGULAR | mode, content);
+    }
+
+    /// Adds a symbolic link.
+    pub fn symlink(&mut self, path: &str, to: &str) {
+        self.entry(path, SYMLINK | 0o777, to.as_bytes());
     }
 
     /// Ends the archive. Linux accepts several, one after the other.

@@ -1,17 +1,22 @@
 //! `cargo xtask vm`: one command in an emulated machine that has a `/dev/kvm`.
 //!
 //! [`image`] makes kernel and initramfs, [`qemu`] boots the reference (AMD) machine, [`relay`] joins its ports to our
-//! own stdin, stdout and stderr. `guest/` holds the two scripts that run inside.
+//! own stdin, stdout and stderr; [`bochs`] boots the Intel one with what [`pack`] collects. `guest/` holds what runs
+//! inside.
 
+mod bochs;
 mod command;
 mod cpio;
 pub mod image;
+mod pack;
 mod qemu;
 mod relay;
+mod session;
 
 use anyhow::Result;
 use clap::Args;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// What machine to boot and what to run in it.
 #[derive(Args, Debug)]
@@ -28,6 +33,12 @@ pub struct VmArgs {
     /// End the machine after this many seconds, with exit code 124
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
+    /// The emulated Intel machine: CMD and what it needs are packed into its image, its stdin is empty
+    #[arg(long)]
+    pub intel: bool,
+    /// One more file, directory or program to pack for --intel
+    #[arg(long, value_name = "PATH", requires = "intel")]
+    pub with: Vec<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -38,5 +49,5 @@ const TIMED_OUT: u8 = 124;
 
 /// Runs the command and returns its exit code.
 pub fn run(args: &VmArgs) -> Result<u8> {
-    qemu::run(args)
+    if args.intel { bochs::run(args) } else { qemu::run(args) }
 }

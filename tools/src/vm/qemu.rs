@@ -2,11 +2,11 @@
 
 use super::cpio::Archive;
 use super::relay::{Event, PORTS, Relay};
+use super::session::{Session, console_copy, tail};
 use super::{TIMED_OUT, VmArgs, command, image};
-use crate::project;
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub fn run(args: &VmArgs) -> Result<u8> {
     fs::write(&initramfs, content)?;
 
     let (sender, events) = mpsc::channel();
-    let relay = Relay::listen(&session.directory, sender)?;
+    let relay = Relay::listen(session.directory(), sender)?;
     let mut machine = start(args, &images.kernel, &initramfs, &session, &relay)?;
     let event = match args.timeout {
         None => events.recv().unwrap_or(Event::Lost),
@@ -92,41 +92,4 @@ fn stop(machine: &mut Child) -> Result<()> {
     machine.kill()?;
     machine.wait()?;
     Ok(())
-}
-
-/// The files of one running machine; several machines may run at once.
-struct Session {
-    directory: PathBuf,
-}
-
-impl Session {
-    fn create() -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!("ringwall-vm.{}", std::process::id()));
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        Ok(Self { directory })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // The kernel's messages stay for a look; nobody depends on them.
-        let _ = fs::copy(self.path("console"), console_copy());
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn console_copy() -> PathBuf {
-    project::vm_assets().join("console.log")
-}
-
-fn tail(file: &Path) -> String {
-    let text = fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }

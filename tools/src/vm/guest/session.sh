@@ -1,6 +1,6 @@
 #!/run/ringwall-vm/busybox sh
-# After the switch of the root: the rest of the mounts, then the command between pipes that are joined to the ports
-# (1 stdout, 2 stderr, 3 stdin, 4 control), then its exit code on the control port.
+# session STDOUT STDERR STDIN CONTROL: after the switch of the root, the rest of the mounts, then the command between
+# pipes that are joined to these devices, then its exit code on the control device.
 B=/run/ringwall-vm/busybox
 cd /run/ringwall-vm || exit
 $B mkdir -p /dev/pts /dev/shm /dev/mqueue
@@ -18,13 +18,10 @@ $B hostname ringwall-vm
 ulimit -Hn 1048576
 ulimit -Sn 1024
 $B mkfifo -m 666 in out err
-until [ -c "$(echo /dev/vport*p4)" ]; do $B usleep 10000; done
-port=$(echo /dev/vport*p4)
-port=${port%4}
-$B cat out >"${port}1" & stdout=$!
-$B cat err >"${port}2" & stderr=$!
+$B cat out >"$1" & stdout=$!
+$B cat err >"$2" & stderr=$!
 # The host starts to feed stdin at the first byte.
-{ echo >&4; $B cat <&4 >in; } 4<>"${port}3" &
+{ echo >&4; $B cat <&4 >in; } 4<>"$3" &
 # The subshell opens the pipes: here, the end of a relay would interrupt the opening.
 (exec /bin/sh ./command) <in >out 2>err
 code=$?
@@ -34,6 +31,6 @@ for process in /proc/[0-9]*; do
   case $process in 1 | $stdout | $stderr) ;; *) kill -KILL "$process" 2>/dev/null ;; esac
 done
 wait $stdout $stderr
-echo "exit $code" >"${port}4"
-$B sleep 5
+echo "exit $code" >"$4"
+$B sleep 60
 $B reboot -f
