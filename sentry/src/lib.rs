@@ -22,6 +22,7 @@ pub mod start;
 pub mod sync;
 pub mod syscall;
 pub mod task;
+pub mod time;
 pub mod uts;
 pub mod wait;
 

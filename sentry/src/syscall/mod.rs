@@ -7,6 +7,7 @@
 pub mod args;
 pub mod dispatch;
 pub mod outcome;
+mod signal;
 mod system;
 pub mod table;
 mod task;

@@ -59,7 +59,7 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 }
 
 /// Every family's rows. A family file ends with its own `ROWS`, so that handler and row stand together.
-pub const FAMILIES: &[&[Row]] = &[super::system::ROWS, super::task::ROWS];
+pub const FAMILIES: &[&[Row]] = &[super::signal::ROWS, super::system::ROWS, super::task::ROWS];
 
 /// Numbers below this are looked up in the table.
 pub const NUMBERS: usize = 512;
