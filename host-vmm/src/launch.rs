@@ -10,11 +10,12 @@ use crate::gofer::{self, Export};
 use crate::parent::{self, Child, RawTerminal};
 use crate::pin;
 use crate::process;
+use crate::quirk;
 use crate::report;
 use crate::serve::worker::Worker;
 use crate::serve::{Parts, Server};
 use crate::vm::{self, Config, Machine};
-use linker::boot::{BootFlags, Quirks};
+use linker::boot::BootFlags;
 use linker::spec::StartSpec;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -165,19 +166,13 @@ fn start_sandbox(
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     process::use_one_heap();
     let kvm = vm::open_kvm()?;
+    let quirks = quirk::detect(&kvm)?;
     let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
         .map(|stream| fcntl_dupfd_cloexec(stream.as_fd(), 3).ok());
     pin::leave_namespaces()?;
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
-    let config = Config {
-        cpus,
-        memory_bytes,
-        image: vm::image::BLOB,
-        spec: &encoded,
-        quirks: Quirks::empty(),
-        flags: flags.bits(),
-    };
+    let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags: flags.bits() };
     let Machine { vm: _vm, memory, vcpus, lines } = Machine::create(&kvm, &config)?;
 
     let calls = Arc::new(calls);

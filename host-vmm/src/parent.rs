@@ -104,11 +104,8 @@ pub struct Child {
 pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
     let mut gofer_ended = gofer.is_none();
     loop {
-        let mut waiting = vec![PollFd::new(&signals, PollFlags::IN), PollFd::new(&sandbox.control, PollFlags::IN)];
-        if let (Some(gofer), false) = (gofer, gofer_ended) {
-            waiting.push(PollFd::new(&gofer.control, PollFlags::IN));
-        }
-        if let Err(errno) = rustix::event::poll(&mut waiting, None)
+        // The end of a child is a signal too.
+        if let Err(errno) = rustix::event::poll(&mut [PollFd::new(&signals, PollFlags::IN)], None)
             && errno != Errno::INTR
         {
             report::line(&format!("waiting for the sandbox: {errno}"));
@@ -131,6 +128,11 @@ pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
         }
         if let Some(code) = ended(sandbox) {
             tell_violation(sandbox);
+            // Nothing of a sandbox is left when its parent ends.
+            if let (Some(gofer), false) = (gofer, gofer_ended) {
+                let _ = rustix::process::kill_process(gofer.pid, rustix::process::Signal::KILL);
+                let _ = rustix::process::waitid(WaitId::Pid(gofer.pid), WaitIdOptions::EXITED);
+            }
             return code;
         }
     }

@@ -3,15 +3,25 @@
 //! One kind is known: a KVM that runs ring 3 natively and interprets ring 0 of guests that are not made for it. There
 //! `SYSCALL` arrives as a page fault, and the vector state of ring 3 is the host's to switch.
 
-use crate::vm::{Memory, kvm};
-use kvm_bindings::kvm_xsave;
-use kvm_ioctls::VcpuFd;
+use crate::vm::{self, Memory, kvm};
+use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, kvm_xsave};
+use kvm_ioctls::{Kvm, VcpuFd};
 use linker::addr::GuestPa;
-use linker::boot::VectorSwap;
+use linker::boot::{Quirks, VectorSwap};
 use linker::layout::RINGS;
 use linker::ring::{RING_BYTES, Ring};
 use std::mem::{offset_of, size_of};
 use vm_memory::{Bytes, GuestAddress};
+
+/// What this KVM does differently. The probe costs a small VM, so it is made only where KVM hides what the CPU has; ordinary
+/// KVMs offer it.
+pub fn detect(kvm: &Kvm) -> Result<Quirks, vm::Error> {
+    let cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES);
+    match cpuid {
+        Ok(cpuid) if vm::cpu::hides_xsave(&cpuid) => vm::probe::run(kvm),
+        _ => Ok(Quirks::empty()),
+    }
+}
 
 /// Why vector state was not switched.
 #[derive(Debug, thiserror::Error)]

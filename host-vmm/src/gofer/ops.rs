@@ -36,10 +36,7 @@ pub fn answer(gofer: &mut Gofer, op: Op, call: &CallHeader, input: &[u8]) -> Res
         Op::Make => make(gofer, call, input),
         Op::Symlink => symlink(gofer, call, input),
         Op::Link => link(gofer, call, input),
-        Op::Unlink => {
-            let flags = AtFlags::from_bits_retain(call.arg as u32) & AtFlags::REMOVEDIR;
-            done(rustix::fs::unlinkat(&gofer.writable(call.handle)?.fd, name(input)?, flags))
-        }
+        Op::Unlink => unlink(gofer, call, name(input)?),
         Op::Rename => rename(gofer, call, input),
         Op::ReadLink => {
             let target = rustix::fs::readlinkat(&gofer.nodes.get(call.handle)?.fd, "", Vec::new())?;
@@ -295,6 +292,23 @@ fn link(gofer: &Gofer, call: &CallHeader, input: &[u8]) -> Result<Output, Errno>
     done(rustix::fs::linkat(&gofer.proc, old.as_str(), &directory.fd, name(input)?, AtFlags::SYMLINK_FOLLOW))
 }
 
+/// The attributes of what a name stands for now, if the sandbox wants them: what loses its name may live on.
+fn attr_before(call: &CallHeader, directory: &Node, name: &OsStr) -> Vec<u8> {
+    if call.output_len == 0 {
+        return Vec::new();
+    }
+    let fd = rustix::fs::openat2(&directory.fd, name, PATH_ONLY, Mode::empty(), BENEATH);
+    fd.and_then(attr).map_or_else(|_| Vec::new(), |attr| attr.as_bytes().to_vec())
+}
+
+fn unlink(gofer: &Gofer, call: &CallHeader, name: &OsStr) -> Result<Output, Errno> {
+    let directory = gofer.writable(call.handle)?;
+    let data = attr_before(call, directory, name);
+    let flags = AtFlags::from_bits_retain(call.arg as u32) & AtFlags::REMOVEDIR;
+    rustix::fs::unlinkat(&directory.fd, name, flags)?;
+    Ok(Output { data, ..Output::default() })
+}
+
 fn rename(gofer: &Gofer, call: &CallHeader, input: &[u8]) -> Result<Output, Errno> {
     let from = gofer.writable(call.handle)?;
     let to = gofer.writable(u32::try_from(call.arg).map_err(|_| Errno::BADF)?)?;
@@ -306,7 +320,10 @@ fn rename(gofer: &Gofer, call: &CallHeader, input: &[u8]) -> Result<Output, Errn
         return Err(Errno::INVAL);
     }
     let (old, new) = split(input, call.offset & u64::from(u32::MAX))?;
-    done(rustix::fs::renameat_with(&from.fd, name(old)?, &to.fd, name(new)?, flags))
+    let (old, new) = (name(old)?, name(new)?);
+    let data = attr_before(call, to, new);
+    rustix::fs::renameat_with(&from.fd, old, &to.fd, new, flags)?;
+    Ok(Output { data, ..Output::default() })
 }
 
 /// Two byte strings that follow each other.

@@ -2,7 +2,7 @@
 
 use crate::vm::tables::Tables;
 use crate::vm::{Error, kvm};
-use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_dtable, kvm_segment};
+use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_dtable, kvm_segment, kvm_sregs};
 use kvm_ioctls::VcpuFd;
 
 // CPUID: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E.
@@ -15,6 +15,7 @@ const LEAF_AMD_SIZES: u32 = 0x8000_0008;
 const LEAF_AMD_TOPOLOGY: u32 = 0x8000_001e;
 const ECX_X2APIC: u32 = 1 << 21;
 const ECX_TSC_DEADLINE: u32 = 1 << 24;
+const ECX_XSAVE: u32 = 1 << 26;
 const ECX_HYPERVISOR: u32 = 1 << 31;
 const EDX_HTT: u32 = 1 << 28;
 const EDX_GIANT_PAGES: u32 = 1 << 26;
@@ -29,6 +30,13 @@ const APIC_BASE_BSP: u64 = 1 << 8;
 /// Whether 1 GiB pages are offered.
 pub fn has_giant_pages(cpuid: &CpuId) -> bool {
     cpuid.as_slice().iter().any(|entry| entry.function == LEAF_EXTENDED && entry.edx & EDX_GIANT_PAGES != 0)
+}
+
+/// Whether the CPU that this process runs on has state that XSAVE switches, but KVM does not offer XSAVE to guests: a hint that
+/// ring 3 of a guest may see more than the guest knows of.
+pub fn hides_xsave(cpuid: &CpuId) -> bool {
+    let offered = cpuid.as_slice().iter().any(|entry| entry.function == LEAF_FEATURES && entry.ecx & ECX_XSAVE != 0);
+    std::arch::is_x86_feature_detected!("xsave") && !offered
 }
 
 /// Makes the supported CPUID that of vCPU `cpu` of `cpus`: one socket, a core a vCPU. Can be called again for the next one.
@@ -93,10 +101,7 @@ pub fn set_up(vcpu: &VcpuFd, cpuid: &CpuId, tables: &Tables, entry: u64, cpu: us
     (sregs.fs, sregs.gs) = (data, data);
     sregs.gdt = kvm_dtable::default();
     sregs.idt = kvm_dtable::default();
-    sregs.cr0 = CR0;
-    sregs.cr3 = tables.root;
-    sregs.cr4 = CR4;
-    sregs.efer = EFER;
+    long_mode(&mut sregs, tables.root);
     sregs.apic_base = APIC_BASE | if cpu == 0 { APIC_BASE_BSP } else { 0 };
     vcpu.set_sregs(&sregs).map_err(kvm("set special registers"))?;
 
@@ -107,8 +112,16 @@ pub fn set_up(vcpu: &VcpuFd, cpuid: &CpuId, tables: &Tables, entry: u64, cpu: us
     vcpu.set_regs(&regs).map_err(kvm("set registers"))
 }
 
+/// Long mode on these page tables.
+pub fn long_mode(sregs: &mut kvm_sregs, root: u64) {
+    sregs.cr0 = CR0;
+    sregs.cr3 = root;
+    sregs.cr4 = CR4;
+    sregs.efer = EFER;
+}
+
 /// A present, flat, ring-0 code or data segment.
-fn flat() -> kvm_segment {
+pub fn flat() -> kvm_segment {
     kvm_segment { base: 0, limit: u32::MAX, present: 1, dpl: 0, s: 1, g: 1, ..Default::default() }
 }
 

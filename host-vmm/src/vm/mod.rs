@@ -10,6 +10,7 @@ pub mod guest_io;
 pub mod image;
 pub mod kvm;
 pub mod memory;
+pub mod probe;
 pub mod tables;
 
 use crate::vm::image::Image;
@@ -64,6 +65,9 @@ pub enum Error {
     /// Entropy.
     #[error("entropy for the guest: {0}")]
     Entropy(rustix::io::Errno),
+    /// The probe did not come back as expected.
+    #[error("the probe of this KVM ended with {0}")]
+    Probe(String),
     /// Too many vCPUs.
     #[error("{0} vCPUs: at least 1 and at most {MAX_CPUS} are possible")]
     Cpus(usize),
