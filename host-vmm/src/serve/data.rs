@@ -57,6 +57,8 @@ impl Server {
                 };
                 rustix::fs::seek(&*self.files.get(request.handle)?, from)
             }
+            // With `FLAG_NOW`; otherwise it waits and does not get here.
+            Op::Poll => poll_now(&*self.files.get(request.handle)?, request.arg),
             Op::Close => self.close(request.handle),
             Op::FileFlags => Ok(u64::from(self.files.get(request.handle)?.flags.bits())),
             Op::WindowSize => {
@@ -168,6 +170,14 @@ fn write(file: &HostFile, mut pieces: Pieces<'_>, offset: u64) -> Answer {
         pieces.truncate(PIPE_BUF);
     }
     at_end(pieces.write_to(file.as_fd(), OFFSET_STREAM, ReadWriteFlags::empty()))
+}
+
+/// What is ready now of `events`.
+fn poll_now(file: &HostFile, events: u64) -> Answer {
+    let asked = PollFlags::from_bits_truncate(u16::try_from(events & 0xffff).unwrap_or(0));
+    let mut fds = [PollFd::new(file, asked)];
+    rustix::event::poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(fds.first().map_or(0, |fd| u64::from(fd.revents().bits())))
 }
 
 /// Whether a stream is ready now (or has an error to tell).

@@ -110,7 +110,7 @@ impl Server {
     fn execute(&self, cpu: usize, request: &Request) -> Outcome {
         match Op::from_raw(request.op) {
             None => Outcome::Done(Err(Errno::NOSYS)),
-            Some(Op::Poll) => self.start_poll(cpu, request),
+            Some(Op::Poll) if request.flags & Request::FLAG_NOW == 0 => self.start_poll(cpu, request),
             Some(Op::NextEvent) => self.start_next_event(cpu, request.tag),
             Some(op) => Outcome::Done(self.execute_data(op, request)),
         }
