@@ -1,4 +1,40 @@
+//! The guest blob: everything below the sentry. Boots each vCPU, owns page tables, frames, threads and the request rings,
+//! and runs user code until it traps. Implements `sentry::platform::Platform`, in `platform`.
+//!
+//! Interrupts are off in this code except in the idle loop, so nothing here nests; whoever spins calls `lock::relax`,
+//! which serves the TLB shootdowns that others wait for.
+//!
+//! Lock order, outer first: page table, run queue | timers, frame pool, heap class. The table of host calls is taken alone.
 #![no_std]
 #![no_main]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
+
+extern crate alloc;
+
+mod asm;
+mod boot;
+mod features;
+mod fpu;
+mod frame;
+mod gdt;
+mod heap;
+mod idt;
+mod ipi;
+mod lapic;
+mod lock;
+mod paging;
+mod panic;
+mod percpu;
+mod platform;
+mod quirk;
+mod ring;
+mod run;
+mod runqueue;
+mod sched;
+mod selftest;
+mod stack;
+mod thread;
+mod time;
+mod timer;
+mod usercopy;
+mod vdso;
+mod x86;

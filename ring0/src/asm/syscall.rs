@@ -1,0 +1,238 @@
+//! Into user mode and, by SYSCALL, back: the path that every system call takes.
+//!
+//! `enter_user(RDI = context)` keeps the callee-saved registers on the kernel stack and the stack pointer in the CPU's
+//! `kernel_rsp`; `TSS.RSP0` (where the CPU pushes its frame for a trap) becomes the end of the context's frame. It returns
+//! when user mode is left, with the reason in EAX: `SYSCALL`, or a vector (see `asm/trap.rs`).
+//!
+//! | register | user at SYSCALL | at `syscall_entry` | in the context |
+//! | --- | --- | --- | --- |
+//! | RIP | next instruction | `LSTAR` | `rip` and `rcx` |
+//! | RCX | any | user RIP | `rcx` |
+//! | RFLAGS | any | masked by `SFMASK` | `rflags` and `r11` |
+//! | R11 | any | user RFLAGS | `r11` |
+//! | RSP | any | unchanged | `rsp` |
+//! | GS base | user's | user's, swapped at once | `gs_base` |
+//! | others | any | unchanged | saved |
+//!
+//! SYSRET is taken when it reproduces the context exactly (`rcx == rip`, `r11 == rflags`), when the flags are ones that a
+//! program may have, and when RIP is in the user half: SYSRET to a non-canonical RIP faults in ring 0 with the user's stack.
+
+use crate::gdt::{USER_CS, USER_SS};
+use crate::percpu::{KERNEL_RSP, TSS_RSP0, USER_RSP};
+use crate::run::sanitize;
+use core::arch::naked_asm;
+use core::mem::offset_of;
+use sentry::platform::UserContext;
+use x86_64::registers::rflags::RFlags;
+
+/// What `enter_user` returns for a system call: no vector has this number.
+pub const SYSCALL: u32 = 0x100;
+/// What `enter_user` returns when RIP is one that the CPU would fault on in ring 0.
+pub const BAD_RIP: u32 = 0x101;
+
+/// One of `enter_user_sysret` and `enter_user_iret`.
+///
+/// # Safety
+/// The context is not referred to by anyone else until the call returns.
+pub type EnterUser = unsafe extern "C" fn(context: *mut UserContext) -> u32;
+
+/// End of the frame that the CPU pushes.
+const FRAME_END: usize = offset_of!(UserContext, ss) + 8;
+
+/// Flags whose value SYSRET must not be trusted with: it would load IOPL, and clear IF, for user mode.
+const CHECKED_FLAGS: u64 = RFlags::INTERRUPT_FLAG.bits()
+    | RFlags::IOPL_LOW.bits()
+    | RFlags::IOPL_HIGH.bits()
+    | RFlags::TRAP_FLAG.bits()
+    | RFlags::NESTED_TASK.bits()
+    | RFlags::RESUME_FLAG.bits()
+    | RFlags::VIRTUAL_8086_MODE.bits();
+
+/// Flags cleared by SYSCALL (`SFMASK`): everything that would change how the kernel runs.
+pub const SYSCALL_FLAG_MASK: u64 = RFlags::all().bits() & !RFlags::ID.bits();
+
+/// Enters user mode, by SYSRET where that is exact.
+#[unsafe(naked)]
+pub unsafe extern "C" fn enter_user_sysret(context: *mut UserContext) -> u32 {
+    naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov gs:[{kernel_rsp}], rsp",
+        "lea rax, [rdi + {frame_end}]",
+        "mov gs:[{tss_rsp0}], rax",
+        "mov rcx, [rdi + {rip}]",
+        "mov r11, [rdi + {rflags}]",
+        "mov rax, rcx",
+        "shr rax, 47",
+        "jnz {iret}",
+        "mov eax, r11d",
+        "and eax, {checked}",
+        "cmp eax, {interrupt_flag}",
+        "jne {iret}",
+        "cmp rcx, [rdi + {rcx}]",
+        "jne {iret}",
+        "cmp r11, [rdi + {r11}]",
+        "jne {iret}",
+        "mov r15, [rdi + {r15}]",
+        "mov r14, [rdi + {r14}]",
+        "mov r13, [rdi + {r13}]",
+        "mov r12, [rdi + {r12}]",
+        "mov rbp, [rdi + {rbp}]",
+        "mov rbx, [rdi + {rbx}]",
+        "mov r10, [rdi + {r10}]",
+        "mov r9, [rdi + {r9}]",
+        "mov r8, [rdi + {r8}]",
+        "mov rax, [rdi + {rax}]",
+        "mov rdx, [rdi + {rdx}]",
+        "mov rsi, [rdi + {rsi}]",
+        "mov rsp, [rdi + {rsp}]",
+        "mov rdi, [rdi + {rdi}]",
+        "swapgs",
+        "sysretq",
+        kernel_rsp = const KERNEL_RSP,
+        tss_rsp0 = const TSS_RSP0,
+        frame_end = const FRAME_END,
+        checked = const CHECKED_FLAGS,
+        interrupt_flag = const RFlags::INTERRUPT_FLAG.bits(),
+        iret = sym leave_by_iret,
+        rip = const offset_of!(UserContext, rip),
+        rflags = const offset_of!(UserContext, rflags),
+        rsp = const offset_of!(UserContext, rsp),
+        r15 = const offset_of!(UserContext, r15),
+        r14 = const offset_of!(UserContext, r14),
+        r13 = const offset_of!(UserContext, r13),
+        r12 = const offset_of!(UserContext, r12),
+        rbp = const offset_of!(UserContext, rbp),
+        rbx = const offset_of!(UserContext, rbx),
+        r11 = const offset_of!(UserContext, r11),
+        r10 = const offset_of!(UserContext, r10),
+        r9 = const offset_of!(UserContext, r9),
+        r8 = const offset_of!(UserContext, r8),
+        rax = const offset_of!(UserContext, rax),
+        rcx = const offset_of!(UserContext, rcx),
+        rdx = const offset_of!(UserContext, rdx),
+        rsi = const offset_of!(UserContext, rsi),
+        rdi = const offset_of!(UserContext, rdi),
+    )
+}
+
+/// Enters user mode by IRET always, where SYSRET does not work (`Quirks::SYSCALL_AS_FAULT`).
+#[unsafe(naked)]
+pub unsafe extern "C" fn enter_user_iret(context: *mut UserContext) -> u32 {
+    naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov gs:[{kernel_rsp}], rsp",
+        "lea rax, [rdi + {frame_end}]",
+        "mov gs:[{tss_rsp0}], rax",
+        "jmp {iret}",
+        kernel_rsp = const KERNEL_RSP,
+        tss_rsp0 = const TSS_RSP0,
+        frame_end = const FRAME_END,
+        iret = sym leave_by_iret,
+    )
+}
+
+/// The tail of both: RDI = context, callee-saved registers on the stack. `sanitize` makes the frame one that IRET cannot
+/// fault on, or says that RIP is beyond repair.
+#[unsafe(naked)]
+unsafe extern "C" fn leave_by_iret() {
+    naked_asm!(
+        "mov rbx, rdi",
+        "sub rsp, 8",
+        "call {sanitize}",
+        "add rsp, 8",
+        "test al, al",
+        "jz 2f",
+        "mov rsp, rbx",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "pop r11",
+        "pop r10",
+        "pop r9",
+        "pop r8",
+        "pop rax",
+        "pop rcx",
+        "pop rdx",
+        "pop rsi",
+        "pop rdi",
+        "add rsp, 16",
+        "swapgs",
+        "iretq",
+        "2:",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "mov eax, {bad_rip}",
+        "ret",
+        sanitize = sym sanitize,
+        bad_rip = const BAD_RIP,
+    )
+}
+
+/// Where SYSCALL lands (`LSTAR`): saves the registers straight into the context and returns from `enter_user`.
+#[unsafe(naked)]
+pub unsafe extern "C" fn syscall_entry() {
+    naked_asm!(
+        "swapgs",
+        "mov gs:[{user_rsp}], rsp",
+        "mov rsp, gs:[{tss_rsp0}]",
+        "push {user_ss}",
+        "push gs:[{user_rsp}]",
+        "push r11",
+        "push {user_cs}",
+        "push rcx",
+        "sub rsp, 16",
+        "push rdi",
+        "push rsi",
+        "push rdx",
+        "push rcx",
+        "push rax",
+        "push r8",
+        "push r9",
+        "push r10",
+        "push r11",
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov rsp, gs:[{kernel_rsp}]",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "mov eax, {syscall}",
+        "ret",
+        kernel_rsp = const KERNEL_RSP,
+        user_rsp = const USER_RSP,
+        tss_rsp0 = const TSS_RSP0,
+        user_ss = const USER_SS,
+        user_cs = const USER_CS,
+        syscall = const SYSCALL,
+    )
+}
+
+/// Where SYSCALL from 32-bit code lands (`CSTAR`, AMD only): there is no such ABI here. Touches neither stack nor GS.
+#[unsafe(naked)]
+pub unsafe extern "C" fn compat_syscall_entry() {
+    naked_asm!("mov eax, -{enosys}", "sysretd", enosys = const sentry::errno::Errno::ENOSYS.raw())
+}

@@ -1,0 +1,445 @@
+//! Physical memory: typed, reference-counted frames. One 8-byte `Meta` a frame, never touched before the frame is, so that
+//! memory the sandbox has not used costs the host nothing.
+//!
+//! Recycled frames come first (warm in the host), as a buddy system of orders 0 to 10; then the *wilderness*: RAM that
+//! nobody has touched, known to be zero and never zeroed here. Single frames pass through a cache of each CPU.
+//!
+//! User frames (`Kind::User`) are what `sentry::platform::Frame` names; a number that is not a live user frame panics.
+
+use crate::lock::Lock;
+use crate::percpu::cpu;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use linker::addr::GuestPa;
+use linker::boot::BootInfo;
+use linker::layout::{DIRECT_MAP, PAGE_SIZE};
+use sentry::platform::{MemoryInfo, NoMemory};
+use spin::Once;
+
+/// Orders of blocks: 2^0 to 2^10 frames.
+const ORDERS: usize = 11;
+/// Largest order: 4 MiB.
+pub const MAX_ORDER: usize = ORDERS - 1;
+/// Order of a large page.
+pub const LARGE_ORDER: usize = 9;
+/// Frames in a CPU's cache, and how many move at a time.
+const CACHE: usize = 64;
+const BATCH: usize = 32;
+
+/// What a frame is used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Not handed out yet, or not ours to hand out.
+    Wild = 0,
+    /// First frame of a free block; the block's order is in `Meta`.
+    Free = 1,
+    /// Untyped memory of the sentry's, reference-counted.
+    User = 2,
+    /// Kernel heap, stacks.
+    Kernel = 3,
+    /// A page table.
+    Table = 4,
+    /// In a CPU's cache, or inside a free block.
+    Cached = 5,
+}
+
+const KIND_SHIFT: u32 = 56;
+const ORDER_SHIFT: u32 = 48;
+const COUNT_MASK: u64 = (1 << ORDER_SHIFT) - 1;
+
+/// Kind, order (of a free block) and reference count (of a user frame) in one word.
+struct Meta(AtomicU64);
+
+const fn word(kind: Kind, order: usize, count: u64) -> u64 {
+    (kind as u64) << KIND_SHIFT | (order as u64) << ORDER_SHIFT | count
+}
+
+/// The pointer to `pa` in the direct map.
+#[inline]
+pub fn direct<T>(pa: u64) -> *mut T {
+    (DIRECT_MAP.raw() + pa) as *mut T
+}
+
+/// The pointer to frame `pfn` in the direct map.
+#[inline]
+pub fn frame_ptr(pfn: u64) -> *mut u8 {
+    direct(pfn * PAGE_SIZE)
+}
+
+struct Frames {
+    meta: &'static [Meta],
+    total: u64,
+    /// User frames are refused when fewer than this are free, so that the kernel itself does not run dry.
+    reserve: u64,
+}
+
+static FRAMES: Once<Frames> = Once::new();
+static POOL: Lock<Pool> = Lock::new(Pool::new());
+/// Free frames of all kinds, those in caches included.
+static FREE: AtomicU64 = AtomicU64::new(0);
+static FRESH: AtomicU64 = AtomicU64::new(0);
+static LARGE_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// A block of frames, and whether it is known to be zero.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// First frame.
+    pub pfn: u64,
+    /// Known to be zero.
+    pub zero: bool,
+}
+
+/// Links of a free block, in its own first bytes; 0 ends a list.
+#[repr(C)]
+struct Links {
+    next: u64,
+    prev: u64,
+}
+
+struct Pool {
+    heads: [u64; ORDERS],
+    /// Recycled free frames.
+    recycled: u64,
+    /// Untouched frames, `[next, end)`, low memory then high.
+    wild: [(u64, u64); 2],
+}
+
+/// A CPU's own free frames; bit 63 marks one that is known to be zero.
+pub struct FrameCache {
+    frames: [u64; CACHE],
+    len: usize,
+}
+
+const ZERO_MARK: u64 = 1 << 63;
+
+impl FrameCache {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self { frames: [0; CACHE], len: 0 }
+    }
+}
+
+/// Takes over all memory from `boot.free` on.
+pub fn init(boot: &BootInfo) {
+    let end = boot.ram.iter().map(|range| range.start.raw() + range.len).max().unwrap_or(0) / PAGE_SIZE;
+    let meta_at = boot.free.page_ceil().unwrap_or(boot.free).raw();
+    let meta_bytes = (end * size_of::<Meta>() as u64).next_multiple_of(PAGE_SIZE);
+    // SAFETY: `free` begins memory that nobody uses, and the array fits below the end of low RAM (8 bytes for 4096);
+    // zero bytes are valid `Meta`s.
+    let meta = unsafe { core::slice::from_raw_parts(direct::<Meta>(meta_at).cast_const(), end as usize) };
+
+    let first = (meta_at + meta_bytes) / PAGE_SIZE;
+    let mut pool = POOL.lock();
+    let mut total = 0;
+    for (wild, range) in pool.wild.iter_mut().zip(&boot.ram) {
+        let range_end = (range.start.raw() + range.len) / PAGE_SIZE;
+        let start = (range.start.raw() / PAGE_SIZE).max(first);
+        if start < range_end {
+            *wild = (start, range_end);
+            total += range_end - start;
+        }
+    }
+    FREE.store(total, Ordering::Relaxed);
+    FRESH.store(total, Ordering::Relaxed);
+    FRAMES.call_once(|| Frames { meta, total, reserve: (total / 64).max(512).min(total / 8) });
+}
+
+fn frames() -> &'static Frames {
+    FRAMES.get().expect("frames are used after boot has found them")
+}
+
+fn meta(pfn: u64) -> &'static Meta {
+    &frames().meta[pfn as usize]
+}
+
+/// Sizes for the sentry.
+pub fn info() -> MemoryInfo {
+    MemoryInfo { total_pages: frames().total, free_pages: FREE.load(Ordering::Relaxed) }
+}
+
+/// A user frame with one reference.
+#[inline]
+pub fn alloc_user(zeroed: bool) -> Result<u64, NoMemory> {
+    if FREE.load(Ordering::Relaxed) < frames().reserve {
+        return Err(NoMemory);
+    }
+    let block = take_cached().ok_or(NoMemory)?;
+    if zeroed && !block.zero {
+        zero_frame(block.pfn);
+    }
+    meta(block.pfn).0.store(word(Kind::User, 0, 1), Ordering::Relaxed);
+    Ok(block.pfn)
+}
+
+/// 512 consecutive user frames, aligned, zero, one reference each, out of the wilderness; not when that is running low.
+pub fn alloc_user_large() -> Option<u64> {
+    if FRESH.load(Ordering::Relaxed) < frames().total / 4 {
+        return None;
+    }
+    let pfn = POOL.lock().take_wild_top(LARGE_ORDER)?;
+    LARGE_TAKEN.fetch_add(1, Ordering::Relaxed);
+    for frame in pfn..pfn + (1 << LARGE_ORDER) {
+        meta(frame).0.store(word(Kind::User, 0, 1), Ordering::Relaxed);
+    }
+    Some(pfn)
+}
+
+/// A frame for a page table, zeroed if asked.
+pub fn alloc_table(zeroed: bool) -> Result<u64, NoMemory> {
+    if FREE.load(Ordering::Relaxed) < frames().reserve / 2 {
+        return Err(NoMemory);
+    }
+    let block = take_cached().ok_or(NoMemory)?;
+    if zeroed && !block.zero {
+        zero_frame(block.pfn);
+    }
+    meta(block.pfn).0.store(word(Kind::Table, 0, 0), Ordering::Relaxed);
+    Ok(block.pfn)
+}
+
+/// A frame for the table that splits a large page: taking memory away must not fail for want of memory.
+///
+/// # Panics
+/// When not a single frame is left.
+pub fn alloc_table_from_reserve() -> u64 {
+    let block = take_cached().expect("the kernel's reserve of frames is used up");
+    meta(block.pfn).0.store(word(Kind::Table, 0, 0), Ordering::Relaxed);
+    block.pfn
+}
+
+/// Gives back a page table's frame.
+pub fn free_table(pfn: u64) {
+    let old = meta(pfn).0.swap(word(Kind::Cached, 0, 0), Ordering::Relaxed);
+    assert!(old == word(Kind::Table, 0, 0), "frame {pfn:#x} is not a page table: {old:#x}");
+    give_cached(pfn);
+}
+
+/// 2^order consecutive frames, aligned to their size, for the kernel's own use.
+pub fn alloc_kernel(order: usize) -> Option<Block> {
+    let block = if order == 0 { take_cached() } else { take_block(order) }?;
+    meta(block.pfn).0.store(word(Kind::Kernel, order, 0), Ordering::Relaxed);
+    Some(block)
+}
+
+/// Gives back what `alloc_kernel` gave.
+pub fn free_kernel(pfn: u64, order: usize) {
+    let old = meta(pfn).0.swap(word(Kind::Cached, 0, 0), Ordering::Relaxed);
+    assert!(old == word(Kind::Kernel, order, 0), "frame {pfn:#x} is no kernel block of order {order}: {old:#x}");
+    if order == 0 {
+        give_cached(pfn);
+    } else {
+        POOL.lock().put(pfn, order);
+        FREE.fetch_add(1 << order, Ordering::Relaxed);
+    }
+}
+
+/// Counts a reference to a user frame.
+#[inline]
+pub fn get(pfn: u64) {
+    let old = meta(pfn).0.fetch_add(1, Ordering::Relaxed);
+    if old >> KIND_SHIFT != Kind::User as u64 || old & COUNT_MASK == 0 {
+        not_live(pfn, old);
+    }
+}
+
+/// Drops a reference to a user frame; the last one frees it.
+#[inline]
+pub fn put(pfn: u64) {
+    let old = meta(pfn).0.fetch_sub(1, Ordering::AcqRel);
+    if old >> KIND_SHIFT != Kind::User as u64 || old & COUNT_MASK == 0 {
+        not_live(pfn, old);
+    }
+    if old & COUNT_MASK == 1 {
+        meta(pfn).0.store(word(Kind::Cached, 0, 0), Ordering::Relaxed);
+        give_cached(pfn);
+    }
+}
+
+/// References to a user frame.
+pub fn references(pfn: u64) -> u32 {
+    check_user(pfn);
+    u32::try_from(meta(pfn).0.load(Ordering::Acquire) & COUNT_MASK).unwrap_or(u32::MAX)
+}
+
+/// Panics when `pfn` is not a live user frame.
+#[inline]
+pub fn check_user(pfn: u64) {
+    let now = meta(pfn).0.load(Ordering::Relaxed);
+    if now >> KIND_SHIFT != Kind::User as u64 || now & COUNT_MASK == 0 {
+        not_live(pfn, now);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn not_live(pfn: u64, word: u64) -> ! {
+    panic!("frame {pfn:#x} is not a live user frame: {word:#x}")
+}
+
+/// Zeroes a frame.
+pub fn zero_frame(pfn: u64) {
+    // SAFETY: the caller of each user of this owns the frame; the direct map holds all of it.
+    unsafe { core::ptr::write_bytes(frame_ptr(pfn), 0, PAGE_SIZE as usize) }
+}
+
+/// The physical range of a frame, for requests.
+pub fn frame_pa(pfn: u64) -> GuestPa {
+    GuestPa::new(pfn * PAGE_SIZE)
+}
+
+fn take_block(order: usize) -> Option<Block> {
+    let block = POOL.lock().take(order)?;
+    FREE.fetch_sub(1 << order, Ordering::Relaxed);
+    Some(block)
+}
+
+#[inline]
+fn take_cached() -> Option<Block> {
+    // SAFETY: only this CPU uses its cache, and nothing below comes back here.
+    let cache = unsafe { &mut *cpu().frames.get() };
+    if cache.len == 0 {
+        refill(cache);
+    }
+    let last = cache.len.checked_sub(1)?;
+    cache.len = last;
+    FREE.fetch_sub(1, Ordering::Relaxed);
+    let entry = cache.frames[last];
+    Some(Block { pfn: entry & !ZERO_MARK, zero: entry & ZERO_MARK != 0 })
+}
+
+#[cold]
+fn refill(cache: &mut FrameCache) {
+    let mut pool = POOL.lock();
+    while cache.len < BATCH {
+        let Some(block) = pool.take(0) else { break };
+        cache.frames[cache.len] = block.pfn | if block.zero { ZERO_MARK } else { 0 };
+        cache.len += 1;
+    }
+    // Last in, first out: the wilderness is handed out upwards.
+    cache.frames[..cache.len].reverse();
+}
+
+#[inline]
+fn give_cached(pfn: u64) {
+    // SAFETY: as in `take_cached`.
+    let cache = unsafe { &mut *cpu().frames.get() };
+    if cache.len == CACHE {
+        spill(cache);
+    }
+    cache.frames[cache.len] = pfn;
+    cache.len += 1;
+    FREE.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cold]
+fn spill(cache: &mut FrameCache) {
+    let mut pool = POOL.lock();
+    for &entry in &cache.frames[..BATCH] {
+        pool.put(entry & !ZERO_MARK, 0);
+    }
+    cache.frames.copy_within(BATCH.., 0);
+    cache.len -= BATCH;
+}
+
+impl Pool {
+    const fn new() -> Self {
+        Self { heads: [0; ORDERS], recycled: 0, wild: [(0, 0); 2] }
+    }
+
+    fn take(&mut self, order: usize) -> Option<Block> {
+        let found = (order..ORDERS).find(|&order| self.heads[order] != 0);
+        let Some(found) = found else { return self.take_wild(order).map(|pfn| Block { pfn, zero: true }) };
+        let pfn = self.heads[found];
+        self.unlink(pfn, found);
+        for half in (order..found).rev() {
+            self.link(pfn + (1 << half), half);
+        }
+        meta(pfn).0.store(word(Kind::Cached, 0, 0), Ordering::Relaxed);
+        self.recycled -= 1 << order;
+        Some(Block { pfn, zero: false })
+    }
+
+    fn put(&mut self, mut pfn: u64, mut order: usize) {
+        self.recycled += 1 << order;
+        while order < MAX_ORDER {
+            let buddy = pfn ^ 1 << order;
+            let is_free = frames().meta.get(buddy as usize).is_some_and(|meta| {
+                meta.0.load(Ordering::Relaxed) == word(Kind::Free, order, 0)
+            });
+            if !is_free {
+                break;
+            }
+            self.unlink(buddy, order);
+            meta(buddy).0.store(word(Kind::Cached, 0, 0), Ordering::Relaxed);
+            pfn &= !(1 << order);
+            order += 1;
+        }
+        self.link(pfn, order);
+    }
+
+    /// An aligned block from the bottom of the wilderness; what alignment skips is recycled.
+    fn take_wild(&mut self, order: usize) -> Option<u64> {
+        let size = 1 << order;
+        for index in 0..self.wild.len() {
+            let (next, end) = self.wild[index];
+            let start = next.next_multiple_of(size);
+            if start + size <= end {
+                self.wild[index].0 = start + size;
+                FRESH.fetch_sub(start + size - next, Ordering::Relaxed);
+                (next..start).for_each(|skipped| self.put(skipped, 0));
+                return Some(start);
+            }
+        }
+        None
+    }
+
+    /// An aligned block from the top of the wilderness.
+    fn take_wild_top(&mut self, order: usize) -> Option<u64> {
+        let size = 1 << order;
+        for index in (0..self.wild.len()).rev() {
+            let (next, end) = self.wild[index];
+            let top = end / size * size;
+            if top.checked_sub(size).is_some_and(|start| start >= next) {
+                let start = top - size;
+                self.wild[index].1 = start;
+                FRESH.fetch_sub(end - start, Ordering::Relaxed);
+                FREE.fetch_sub(size, Ordering::Relaxed);
+                (top..end).for_each(|skipped| self.put(skipped, 0));
+                return Some(start);
+            }
+        }
+        None
+    }
+
+    fn link(&mut self, pfn: u64, order: usize) {
+        let next = self.heads[order];
+        // SAFETY: the block is free, so its first bytes are the pool's to use; so are those of the list's head.
+        unsafe {
+            *links(pfn) = Links { next, prev: 0 };
+            if next != 0 {
+                (*links(next)).prev = pfn;
+            }
+        }
+        self.heads[order] = pfn;
+        meta(pfn).0.store(word(Kind::Free, order, 0), Ordering::Relaxed);
+    }
+
+    fn unlink(&mut self, pfn: u64, order: usize) {
+        // SAFETY: the block is on this list, and so are its neighbours.
+        unsafe {
+            let Links { next, prev } = links(pfn).read();
+            if prev == 0 {
+                self.heads[order] = next;
+            } else {
+                (*links(prev)).next = next;
+            }
+            if next != 0 {
+                (*links(next)).prev = prev;
+            }
+        }
+    }
+}
+
+fn links(pfn: u64) -> *mut Links {
+    frame_ptr(pfn).cast()
+}

@@ -1,0 +1,8 @@
+//! Page tables: the kernel's half, which all share, and the user half of each address space.
+
+pub mod entry;
+pub mod kernel;
+mod leaf;
+mod table;
+
+pub use table::UserPageTable;

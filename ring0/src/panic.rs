@@ -1,0 +1,91 @@
+//! The end of the kernel: message and return addresses go to the panic record, from which the host prints them with names.
+
+use crate::asm::trap::TrapFrame;
+use crate::frame::direct;
+use crate::percpu::cpu;
+use crate::x86::{halt_forever, out32};
+use core::arch::asm;
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+use linker::boot::{PANIC_FRAMES, PanicRecord};
+use linker::layout::{DIRECT_MAP, KERNEL_BASE, PANIC_RECORD, PORT_PANIC};
+
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let frame: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) }
+    die(&mut |text| write!(text, "{info}"), None, frame)
+}
+
+/// A trap that the kernel should not have taken.
+pub fn trap(frame: &TrapFrame, cr2: u64) -> ! {
+    let describe = &mut |text: &mut Text| {
+        let TrapFrame { vector, error, rip, rsp, rflags, .. } = frame;
+        write!(text, "exception {vector} in ring 0, error {error:#x}, at {rip:#x}, cr2 {cr2:#x}, rsp {rsp:#x}, ")?;
+        write!(text, "rflags {rflags:#x}, rax {:#x}, rdi {:#x}, rsi {:#x}", frame.rax, frame.rdi, frame.rsi)
+    };
+    die(describe, Some(frame.rip), frame.rbp)
+}
+
+fn die(describe: &mut dyn FnMut(&mut Text) -> fmt::Result, rip: Option<u64>, frame: u64) -> ! {
+    if PANICKED.swap(true, Ordering::SeqCst) {
+        // Another CPU is at it, or this is a panic within a panic: the host has or gets what there is.
+        out32(PORT_PANIC, u32::MAX);
+        halt_forever();
+    }
+    let record = direct::<PanicRecord>(PANIC_RECORD.raw());
+    // SAFETY: the page is the panicking CPU's, which `PANICKED` decided; any bytes are a valid record.
+    let record = unsafe { &mut *record };
+    record.cpu = cpu().number.get() as u32;
+    backtrace(&mut record.frames, rip, frame);
+    let mut text = Text { room: &mut record.message, len: 0 };
+    // A message that is too long is cut.
+    let _ = describe(&mut text);
+    record.message_len = text.len as u32;
+    out32(PORT_PANIC, record.cpu);
+    halt_forever()
+}
+
+/// Follows the frame pointers as long as they lead up within kernel memory.
+fn backtrace(frames: &mut [u64; PANIC_FRAMES], rip: Option<u64>, mut frame: u64) {
+    let mut frames = frames.iter_mut();
+    if let (Some(rip), Some(slot)) = (rip, frames.next()) {
+        *slot = rip;
+    }
+    for slot in frames {
+        *slot = 0;
+        if frame < DIRECT_MAP.raw() || !frame.is_multiple_of(8) {
+            break;
+        }
+        // SAFETY: a frame pointer of this kernel's code: the saved one, then the return address. If a stack is corrupt,
+        // the read may fault, and the nested panic stops here.
+        let [next, ret] = unsafe { (frame as *const [u64; 2]).read() };
+        if ret < KERNEL_BASE.raw() {
+            break;
+        }
+        *slot = ret;
+        if next <= frame {
+            break;
+        }
+        frame = next;
+    }
+}
+
+struct Text<'a> {
+    room: &'a mut [u8],
+    len: usize,
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.room.get_mut(self.len..).unwrap_or_default();
+        let len = text.floor_char_boundary(room.len());
+        room[..len].copy_from_slice(&text.as_bytes()[..len]);
+        self.len += len;
+        if len == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}

@@ -1,0 +1,168 @@
+//! What belongs to one CPU, found through GS. `Cell`s are touched by the owner alone (interrupts are off, so nothing
+//! interferes); what others may touch is atomic or locked.
+
+use crate::asm::syscall::EnterUser;
+use crate::frame::FrameCache;
+use crate::gdt::GDT_ENTRIES;
+use crate::heap::HeapCache;
+use crate::paging::UserPageTable;
+use crate::runqueue::RunQueue;
+use crate::thread::KThread;
+use crate::timer::Timers;
+use alloc::sync::Arc;
+use core::arch::asm;
+use core::cell::{Cell, UnsafeCell};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, AtomicU64};
+use linker::layout::MAX_CPUS;
+use x86_64::structures::tss::TaskStateSegment;
+
+/// `PerCpu::attention` bits: what must be looked at before user mode is entered.
+pub mod attention {
+    /// The hardware does not hold the current thread's vector state and segment bases.
+    pub const USER_STATE: u32 = 1 << 0;
+    /// A thread was queued here.
+    pub const RUNNABLE: u32 = 1 << 1;
+    /// Requests are in flight, and the host does not know that it must interrupt.
+    pub const HOST: u32 = 1 << 2;
+}
+
+/// One CPU's data. The first fields are known to the entry stubs.
+#[repr(C, align(64))]
+pub struct PerCpu {
+    this: Cell<*const PerCpu>,
+    /// Kernel stack pointer while in user mode.
+    pub kernel_rsp: Cell<u64>,
+    /// Scratch of the SYSCALL entry.
+    pub user_rsp: Cell<u64>,
+    /// This CPU's number.
+    pub number: Cell<usize>,
+    /// How user mode is entered on this machine.
+    pub enter_user: Cell<Option<EnterUser>>,
+    /// FS base that the current context asked for last.
+    pub fs_base: Cell<u64>,
+    /// GS base that the current context asked for last.
+    pub gs_base: Cell<u64>,
+    /// `attention` bits.
+    pub attention: AtomicU32,
+    /// `TSS.RSP0` is just behind the running thread's `UserContext::ss`.
+    pub tss: UnsafeCell<TaskStateSegment>,
+    /// Descriptor table.
+    pub gdt: UnsafeCell<[u64; GDT_ENTRIES]>,
+
+    /// LAPIC number, for IPIs.
+    pub apic_id: AtomicU32,
+    /// Flushes asked of this CPU, ever.
+    pub flush_wanted: AtomicU64,
+    /// Flushes done.
+    pub flush_done: AtomicU64,
+
+    /// Threads that wait for this CPU.
+    pub queue: RunQueue,
+    /// Threads that sleep with a deadline.
+    pub timers: Timers,
+    /// TSC value that the timer is set to; `u64::MAX`: off.
+    pub timer_tsc: Cell<u64>,
+
+    /// The running thread; a counted reference.
+    pub current: Cell<*const KThread>,
+    /// The thread that was switched away from and is still to be let go; a counted reference.
+    pub previous: Cell<*const KThread>,
+    /// This CPU's idle thread; a counted reference.
+    pub idle: Cell<*const KThread>,
+    /// The thread whose vector state and segment bases the hardware holds (compared, never followed).
+    pub user_owner: Cell<*const KThread>,
+    /// The user page table that CR3 holds.
+    pub loaded: UnsafeCell<Option<Arc<UserPageTable>>>,
+    /// TSC at the last switch of threads.
+    pub switched_tsc: Cell<u64>,
+    /// The running thread should let others run.
+    pub resched: Cell<bool>,
+
+    /// Requests of this CPU's ring that the host has not answered.
+    pub in_flight: Cell<u32>,
+    /// The host was told to interrupt.
+    pub host_armed: Cell<bool>,
+
+    /// Free frames at hand.
+    pub frames: UnsafeCell<FrameCache>,
+    /// Free small blocks at hand.
+    pub heap: UnsafeCell<HeapCache>,
+    /// Held lock ranks of the sentry.
+    pub held_locks: AtomicU64,
+}
+
+// SAFETY: other CPUs only use the atomic and locked fields and `number`, which never changes after boot; the `Cell`s are
+// the owner's. Every function in this crate that touches another CPU's data keeps to that.
+unsafe impl Sync for PerCpu {}
+
+/// Offsets that the entry stubs use.
+pub const KERNEL_RSP: usize = offset_of!(PerCpu, kernel_rsp);
+/// See `KERNEL_RSP`.
+pub const USER_RSP: usize = offset_of!(PerCpu, user_rsp);
+/// See `KERNEL_RSP`.
+pub const TSS_RSP0: usize = offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, privilege_stack_table);
+
+impl PerCpu {
+    const fn new() -> Self {
+        Self {
+            this: Cell::new(core::ptr::null()),
+            kernel_rsp: Cell::new(0),
+            user_rsp: Cell::new(0),
+            number: Cell::new(0),
+            enter_user: Cell::new(None),
+            fs_base: Cell::new(0),
+            gs_base: Cell::new(0),
+            attention: AtomicU32::new(0),
+            tss: UnsafeCell::new(TaskStateSegment::new()),
+            gdt: UnsafeCell::new([0; GDT_ENTRIES]),
+            apic_id: AtomicU32::new(0),
+            flush_wanted: AtomicU64::new(0),
+            flush_done: AtomicU64::new(0),
+            queue: RunQueue::new(),
+            timers: Timers::new(),
+            timer_tsc: Cell::new(u64::MAX),
+            current: Cell::new(core::ptr::null()),
+            previous: Cell::new(core::ptr::null()),
+            idle: Cell::new(core::ptr::null()),
+            user_owner: Cell::new(core::ptr::null()),
+            loaded: UnsafeCell::new(None),
+            switched_tsc: Cell::new(0),
+            resched: Cell::new(false),
+            in_flight: Cell::new(0),
+            host_armed: Cell::new(false),
+            frames: UnsafeCell::new(FrameCache::new()),
+            heap: UnsafeCell::new(HeapCache::new()),
+            held_locks: AtomicU64::new(0),
+        }
+    }
+
+    /// What GS base must be on this CPU; also sets the self pointer.
+    pub fn gs_value(&'static self) -> u64 {
+        self.this.set(self);
+        core::ptr::from_ref(self) as u64
+    }
+}
+
+static CPUS: [PerCpu; MAX_CPUS] = [const { PerCpu::new() }; MAX_CPUS];
+
+/// The CPU this runs on. Never keep it across anything that can switch threads.
+#[inline(always)]
+pub fn cpu() -> &'static PerCpu {
+    let this: *const PerCpu;
+    // SAFETY: GS base points to this CPU's `PerCpu`, whose first field is its own address, from early boot on.
+    // Volatile (no `pure`), because the answer changes when the thread moves.
+    unsafe {
+        asm!("mov {}, gs:[{offset}]", out(reg) this, offset = const offset_of!(PerCpu, this),
+            options(nostack, preserves_flags, readonly));
+        &*this
+    }
+}
+
+/// The data of CPU `number`.
+///
+/// # Panics
+/// When there is no such CPU: a bug of this crate.
+pub fn nth(number: usize) -> &'static PerCpu {
+    &CPUS[number]
+}

@@ -1,0 +1,58 @@
+//! What a PVM-backed KVM does differently: ring 0 is interpreted, ring 3 runs natively under the host kernel's tables.
+//! Everything that depends on it is decided here, from what the host's self-test put into the boot page.
+//!
+//! - SYSCALL arrives as #PF with CR2 = RIP = LSTAR, still at CPL 3, with RCX and R11 as SYSCALL leaves them; IRET goes back.
+//! - Vector state of ring 3 cannot be saved or loaded by ring 0; the host does it (`PORT_VECTOR_SWAP`).
+//! - Many instructions do not exist in ring 0 (fences, XSAVE, STAC, RDTSCP …); the features that would use them are not
+//!   offered by CPUID there, and nothing else here uses them.
+//! - Ring 3 sees the host's TSC and segment limits, so the vDSO leaves everything to the system call.
+
+use crate::asm::syscall::{EnterUser, enter_user_iret, enter_user_sysret, syscall_entry};
+use crate::idt::PAGE_FAULT;
+use core::sync::atomic::{AtomicU32, Ordering};
+use linker::boot::Quirks;
+use sentry::platform::UserContext;
+
+/// Error code of the #PF that stands for a SYSCALL: present, user, instruction fetch.
+const SYSCALL_FAULT_ERROR: u64 = 0x15;
+
+static QUIRKS: AtomicU32 = AtomicU32::new(0);
+
+/// Takes over what the host found.
+pub fn init(quirks: u32) {
+    QUIRKS.store(quirks, Ordering::Relaxed);
+}
+
+fn has(quirk: Quirks) -> bool {
+    Quirks::from_bits_retain(QUIRKS.load(Ordering::Relaxed)).contains(quirk)
+}
+
+/// How user mode is entered.
+pub fn enter_user() -> EnterUser {
+    if has(Quirks::SYSCALL_AS_FAULT) { enter_user_iret } else { enter_user_sysret }
+}
+
+/// The host switches vector state.
+pub fn host_switches_vectors() -> bool {
+    has(Quirks::HOST_VECTOR_SWITCH)
+}
+
+/// The vDSO can trust RDTSC and LSL.
+pub fn user_sees_our_cpu() -> bool {
+    !has(Quirks::SYSCALL_AS_FAULT)
+}
+
+/// Whether this page fault is a SYSCALL; makes the context look as the SYSCALL entry leaves it then.
+pub fn fault_is_syscall(context: &mut UserContext, address: u64) -> bool {
+    let entry = syscall_entry as *const () as u64;
+    let is_syscall = has(Quirks::SYSCALL_AS_FAULT)
+        && context.vector == u64::from(PAGE_FAULT)
+        && context.error == SYSCALL_FAULT_ERROR
+        && context.rip == entry
+        && address == entry;
+    if is_syscall {
+        context.rip = context.rcx;
+        context.rflags = context.r11;
+    }
+    is_syscall
+}

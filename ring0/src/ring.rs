@@ -1,0 +1,270 @@
+//! Requests to the host. Each CPU has a ring (`linker::ring`); a request's tag names an entry in one table of calls, which
+//! knows the thread to wake. Completions are taken off when the host interrupts, before a thread blocks, in the idle loop,
+//! and after a synchronous doorbell.
+//!
+//! The host interrupts only while `guest_sleeps` is set: it is, from a CPU's entry into user mode or idleness with requests
+//! in flight until it makes the next request.
+
+use crate::frame::{direct, frame_pa};
+use crate::lock::Lock;
+use crate::paging::kernel;
+use crate::percpu::{PerCpu, attention, cpu};
+use crate::sched;
+use crate::thread::{KThread, state};
+use crate::x86::out32;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+use linker::addr::GuestPa;
+use linker::boot::VectorSwap;
+use linker::layout::{DIRECT_MAP, PAGE_SIZE, PORT_DOORBELL_ASYNC, PORT_DOORBELL_SYNC, RINGS};
+use linker::request::{Completion, GuestBuf, MAX_SEGMENTS, Op, Request};
+use linker::ring::{ENTRIES, RING_BYTES, Ring};
+use sentry::errno::Errno;
+use sentry::platform::{Frame, Thread};
+
+/// Bytes of one line of `Op::Log`.
+const LOG_BYTES: usize = 1024;
+
+/// A request in flight.
+enum Call {
+    /// Nobody's.
+    Free,
+    /// This thread waits for it.
+    Waiting(Arc<KThread>),
+    /// Answered; the thread has not looked yet.
+    Done(i64),
+    /// Nobody waits; the input lives until then.
+    Detached(#[allow(dead_code)] Box<[u8]>),
+}
+
+struct Slot {
+    generation: u32,
+    call: Call,
+}
+
+struct Calls {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+static CALLS: Lock<Calls> = Lock::new(Calls { slots: Vec::new(), free: Vec::new() });
+
+impl Calls {
+    fn begin(&mut self, call: Call) -> u64 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, call: Call::Free });
+            (self.slots.len() - 1) as u32
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.call = call;
+        u64::from(slot.generation) << 32 | u64::from(index)
+    }
+
+    fn slot(&mut self, tag: u64) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(tag as u32 as usize)?;
+        (u64::from(slot.generation) == tag >> 32).then_some(slot)
+    }
+
+    /// The answer is there: returns whom to wake, or what to drop.
+    fn complete(&mut self, tag: u64, result: i64) -> Option<Call> {
+        let slot = self.slot(tag)?;
+        let done = match slot.call {
+            Call::Waiting(_) => core::mem::replace(&mut slot.call, Call::Done(result)),
+            Call::Detached(_) => core::mem::replace(&mut slot.call, Call::Free),
+            Call::Free | Call::Done(_) => return None,
+        };
+        if matches!(done, Call::Detached(_)) {
+            self.free.push(tag as u32);
+        }
+        Some(done)
+    }
+
+    fn take(&mut self, tag: u64) -> Option<i64> {
+        let slot = self.slot(tag)?;
+        let Call::Done(result) = slot.call else { return None };
+        slot.call = Call::Free;
+        self.free.push(tag as u32);
+        Some(result)
+    }
+}
+
+fn ring(number: usize) -> *mut Ring {
+    direct(RINGS.raw() + number as u64 * RING_BYTES)
+}
+
+fn shared(this: &PerCpu) -> &'static Ring {
+    // SAFETY: the region is this CPU's ring; both sides use the indices through atomics. The slots are accessed through
+    // raw pointers only.
+    unsafe { &*ring(this.number.get()) }
+}
+
+/// Asks the host and blocks until the answer is there.
+pub fn call(mut request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno> {
+    if !input.is_empty() {
+        request.input = buffer(input.as_ptr() as u64, input.len());
+    }
+    if !output.is_empty() {
+        request.output = buffer(output.as_mut_ptr() as u64, output.len());
+    }
+    call_prepared(request)
+}
+
+/// `Op::Read` into frames, or `Op::Write` from them: `len` bytes, beginning `skip` bytes into the first.
+pub fn call_frames(
+    op: Op,
+    file: u32,
+    offset: u64,
+    frames: &[&Frame],
+    skip: usize,
+    len: usize,
+) -> Result<usize, Errno> {
+    let mut segments: Vec<GuestBuf> = Vec::with_capacity(frames.len().min(MAX_SEGMENTS));
+    let mut left = len as u64;
+    let mut skip = skip as u64;
+    for frame in frames {
+        crate::frame::check_user(frame.pfn());
+        if skip >= PAGE_SIZE {
+            skip -= PAGE_SIZE;
+            continue;
+        }
+        let bytes = left.min(PAGE_SIZE - skip);
+        let pa = GuestPa::new(frame_pa(frame.pfn()).raw() + skip);
+        match segments.last_mut() {
+            Some(last) if last.pa.raw() + last.len == pa.raw() => last.len += bytes,
+            _ if bytes == 0 || segments.len() == MAX_SEGMENTS => break,
+            _ => segments.push(GuestBuf { pa, len: bytes }),
+        }
+        left -= bytes;
+        skip = 0;
+    }
+    let mut request = Request { op: op as u16, handle: file, offset, ..Request::default() };
+    let data = match segments.as_slice() {
+        [] => GuestBuf::default(),
+        [one] => *one,
+        list => {
+            request.flags |= Request::FLAG_SEGMENTS;
+            buffer(list.as_ptr() as u64, size_of_val(list))
+        }
+    };
+    if op == Op::Write { request.input = data } else { request.output = data }
+    call_prepared(request).map(|bytes| bytes as usize)
+}
+
+/// A line for the host's stderr. Does not wait, so that it can be called with locks held.
+pub fn log(text: &str) {
+    let len = text.floor_char_boundary(LOG_BYTES);
+    let text: Box<[u8]> = text.as_bytes()[..len].into();
+    let request =
+        Request { op: Op::Log as u16, input: buffer(text.as_ptr() as u64, text.len()), ..Request::default() };
+    let tag = CALLS.lock().begin(Call::Detached(text));
+    submit(Request { tag, ..request });
+    ring_doorbell(true);
+}
+
+/// The guest-physical buffer behind kernel memory: heap blocks, statics and stacks are contiguous.
+fn buffer(at: u64, len: usize) -> GuestBuf {
+    let pa = kernel::physical(at).expect("buffers of requests are kernel memory");
+    GuestBuf { pa, len: len as u64 }
+}
+
+fn call_prepared(request: Request) -> Result<u64, Errno> {
+    let tag = CALLS.lock().begin(Call::Waiting(sched::current_arc()));
+    submit(Request { tag, ..request });
+    // With nothing else to run here, the host may as well use this CPU.
+    ring_doorbell(cpu().queue.len() == 0);
+    drain();
+    let mut tokens = 0;
+    loop {
+        let result = CALLS.lock().take(tag);
+        if let Some(result) = result {
+            if tokens > 1 {
+                // One was the answer's; the other meant the thread's own next `park`.
+                sched::current().unpark();
+            }
+            return u64::try_from(result).map_err(|_| Errno::from_raw(result.wrapping_neg()));
+        }
+        tokens += u32::from(sched::park_with_token(None));
+    }
+}
+
+fn submit(request: Request) {
+    let this = cpu();
+    let shared = shared(this);
+    if this.host_armed.replace(false) {
+        shared.guest_sleeps.0.store(0, Ordering::Relaxed);
+    }
+    let tail = shared.sq_tail.0.load(Ordering::Relaxed);
+    while tail.wrapping_sub(shared.sq_head.0.load(Ordering::Acquire)) >= ENTRIES {
+        out32(PORT_DOORBELL_SYNC, this.number.get() as u32);
+        drain();
+    }
+    let slot = (tail % ENTRIES) as usize;
+    // SAFETY: the slot is free (the host has taken what was there), and only this CPU fills slots of its ring.
+    unsafe { (&raw mut (*ring(this.number.get())).sq[slot]).write_volatile(request) };
+    shared.sq_tail.0.swap(tail.wrapping_add(1), Ordering::SeqCst);
+    this.in_flight.set(this.in_flight.get() + 1);
+    this.attention.fetch_or(attention::HOST, Ordering::Relaxed);
+}
+
+fn ring_doorbell(sync: bool) {
+    let this = cpu();
+    let number = this.number.get() as u32;
+    if sync {
+        out32(PORT_DOORBELL_SYNC, number);
+    } else if shared(this).host_sleeps.0.load(Ordering::SeqCst) != 0 {
+        out32(PORT_DOORBELL_ASYNC, number);
+    }
+}
+
+/// Takes completions off this CPU's ring and wakes who waits for them.
+#[inline]
+pub fn drain() {
+    let this = cpu();
+    if this.in_flight.get() != 0 {
+        drain_ring(this);
+    }
+}
+
+fn drain_ring(this: &PerCpu) {
+    let shared = shared(this);
+    let mut head = shared.cq_head.0.load(Ordering::Relaxed);
+    while head != shared.cq_tail.0.load(Ordering::Acquire) {
+        let slot = (head % ENTRIES) as usize;
+        // SAFETY: the host has filled the slot, and fills it again only after `cq_head` has passed it.
+        let Completion { tag, result } = unsafe { (&raw const (*ring(this.number.get())).cq[slot]).read_volatile() };
+        head = head.wrapping_add(1);
+        shared.cq_head.0.store(head, Ordering::Release);
+        this.in_flight.set(this.in_flight.get().saturating_sub(1));
+        let done = CALLS.lock().complete(tag, result);
+        if let Some(Call::Waiting(thread)) = done {
+            // The thread that runs this, unless it is just going to sleep, looks for its answer itself.
+            let is_us = core::ptr::eq(Arc::as_ptr(&thread), this.current.get());
+            if !is_us || thread.state.load(Ordering::Relaxed) & state::PARKED != 0 {
+                thread.unpark();
+            }
+        }
+    }
+}
+
+/// Makes the host interrupt for completions from now on, if any are to come.
+pub fn arm(this: &PerCpu) {
+    if this.in_flight.get() == 0 || this.host_armed.get() {
+        return;
+    }
+    shared(this).guest_sleeps.0.swap(1, Ordering::SeqCst);
+    this.host_armed.set(true);
+    drain_ring(this);
+}
+
+/// Fills in the operands of `PORT_VECTOR_SWAP`: heap blocks, or null. Returns the CPU's number.
+pub fn vector_swap(save: *mut u8, load: *mut u8) -> u32 {
+    let number = cpu().number.get();
+    let pa = |area: *mut u8| GuestPa::new(if area.is_null() { 0 } else { area as u64 - DIRECT_MAP.raw() });
+    let swap = VectorSwap { save: pa(save), load: pa(load) };
+    // SAFETY: the record is this CPU's; the host reads it only while this CPU is in the doorbell.
+    unsafe { (&raw mut (*ring(number)).vector_swap).write_volatile(swap) };
+    number as u32
+}

@@ -1,0 +1,226 @@
+//! Around user mode: what must be seen to before it is entered, and what its end means. Also the kernel's own traps.
+
+use crate::asm::syscall::{BAD_RIP, SYSCALL};
+use crate::asm::trap::TrapFrame;
+use crate::asm::usercopy::fixups;
+use crate::features::features;
+use crate::fpu;
+use crate::gdt::{USER_CS, USER_CS32, USER_SS};
+use crate::idt::{FIRST_INTERRUPT, GENERAL_PROTECTION, PAGE_FAULT};
+use crate::ipi;
+use crate::lapic;
+use crate::percpu::{PerCpu, attention, cpu};
+use crate::quirk;
+use crate::ring;
+use crate::sched;
+use crate::timer;
+use crate::x86::{self, wrfsbase, wrmsr};
+use core::sync::atomic::Ordering;
+use linker::addr::UserVa;
+use linker::layout::{USER_END, VECTOR_HOST, VECTOR_SHOOTDOWN, VECTOR_TIMER};
+use sentry::platform::{Access, Trap, UserContext};
+use x86_64::registers::rflags::RFlags;
+use x86_64::structures::idt::PageFaultErrorCode;
+
+/// Flags that a program may set; everything else is ours.
+const USER_FLAGS: RFlags = RFlags::ID
+    .union(RFlags::ALIGNMENT_CHECK)
+    .union(RFlags::RESUME_FLAG)
+    .union(RFlags::OVERFLOW_FLAG)
+    .union(RFlags::DIRECTION_FLAG)
+    .union(RFlags::TRAP_FLAG)
+    .union(RFlags::SIGN_FLAG)
+    .union(RFlags::ZERO_FLAG)
+    .union(RFlags::AUXILIARY_CARRY_FLAG)
+    .union(RFlags::PARITY_FLAG)
+    .union(RFlags::CARRY_FLAG);
+/// Bit 1 of RFLAGS reads as one.
+const RESERVED_FLAG: u64 = 1 << 1;
+
+/// See `Platform::run_user`.
+#[inline]
+pub fn run_user(context: &mut UserContext) -> Trap {
+    let this = cpu();
+    if this.attention.load(Ordering::Relaxed) != 0 {
+        attend();
+    }
+    let this = cpu();
+    if context.fs_base != this.fs_base.get() || context.gs_base != this.gs_base.get() {
+        change_bases(this, context);
+    }
+    let reason = match this.enter_user.get() {
+        // SAFETY: `context` is ours alone until the call returns.
+        Some(enter_user) => unsafe { enter_user(context) },
+        None => unreachable!("boot chooses how user mode is entered"),
+    };
+    if reason == SYSCALL {
+        return Trap::Syscall;
+    }
+    trapped(context, reason)
+}
+
+/// Sees to `PerCpu::attention`.
+#[cold]
+#[inline(never)]
+fn attend() {
+    let this = cpu();
+    loop {
+        let bits = this.attention.swap(0, Ordering::Acquire);
+        if bits == 0 {
+            return;
+        }
+        if bits & attention::USER_STATE != 0 {
+            fpu::enter(this, sched::current());
+        }
+        if bits & attention::HOST != 0 {
+            ring::arm(this);
+        }
+        if bits & attention::RUNNABLE != 0 && this.queue.len() != 0 {
+            timer::start_slice(this);
+        }
+    }
+}
+
+/// The context asks for other segment bases than it did last.
+#[cold]
+#[inline(never)]
+fn change_bases(this: &PerCpu, context: &UserContext) {
+    if context.fs_base != this.fs_base.replace(context.fs_base) {
+        set_fs_base(context.fs_base);
+    }
+    if context.gs_base != this.gs_base.replace(context.gs_base) {
+        set_gs_base(context.gs_base);
+    }
+}
+
+/// See `Platform::sync_segment_bases`.
+pub fn sync_segment_bases(context: &mut UserContext) {
+    if !features().fsgsbase {
+        return;
+    }
+    let this = cpu();
+    let thread = sched::current();
+    let asked = if fpu::is_loaded(this, thread) {
+        if (context.fs_base, context.gs_base) != (this.fs_base.get(), this.gs_base.get()) {
+            return;
+        }
+        let live = fpu::live_bases();
+        this.fs_base.set(live.0);
+        this.gs_base.set(live.1);
+        live
+    } else {
+        if (context.fs_base, context.gs_base) != thread.asked_bases.get() {
+            return;
+        }
+        thread.asked_bases.set(thread.live_bases.get());
+        thread.live_bases.get()
+    };
+    (context.fs_base, context.gs_base) = asked;
+}
+
+/// Sets user mode's FS base.
+pub fn set_fs_base(base: u64) {
+    let base = canonical(base);
+    if features().fsgsbase {
+        // SAFETY: the feature is on, and the base canonical.
+        unsafe { wrfsbase(base) }
+    } else {
+        // SAFETY: every 64-bit CPU has this register, and the kernel does not use FS.
+        unsafe { wrmsr(crate::boot::MSR_FS_BASE, base) }
+    }
+}
+
+/// Sets user mode's GS base, which is in its own register while in the kernel.
+pub fn set_gs_base(base: u64) {
+    // SAFETY: every 64-bit CPU has this register; SWAPGS exchanges it on the way out.
+    unsafe { wrmsr(crate::boot::MSR_KERNEL_GS_BASE, canonical(base)) }
+}
+
+/// An address in the user half as it is; anything else becomes 0, because loading it could fault.
+fn canonical(base: u64) -> u64 {
+    if base < USER_END { base } else { 0 }
+}
+
+/// Called before IRET: makes the frame one that it cannot fault on. False: RIP is not canonical.
+pub extern "C" fn sanitize(context: &mut UserContext) -> bool {
+    if context.cs != u64::from(USER_CS32) {
+        context.cs = u64::from(USER_CS);
+    }
+    context.ss = u64::from(USER_SS);
+    context.rflags = context.rflags & USER_FLAGS.bits() | RFlags::INTERRUPT_FLAG.bits() | RESERVED_FLAG;
+    context.rip >> 47 == 0
+}
+
+/// User mode ended other than by SYSCALL.
+#[inline(never)]
+fn trapped(context: &mut UserContext, reason: u32) -> Trap {
+    if reason == BAD_RIP {
+        context.error = 0;
+        context.vector = u64::from(GENERAL_PROTECTION);
+        return Trap::Exception { vector: GENERAL_PROTECTION };
+    }
+    let vector = reason as u8;
+    if vector == PAGE_FAULT {
+        let address = x86::cr2();
+        if quirk::fault_is_syscall(context, address) {
+            return Trap::Syscall;
+        }
+        return page_fault(address, context.error);
+    }
+    if vector < FIRST_INTERRUPT {
+        return Trap::Exception { vector };
+    }
+    interrupt(vector);
+    Trap::Interrupt
+}
+
+fn page_fault(address: u64, error: u64) -> Trap {
+    let error = PageFaultErrorCode::from_bits_truncate(error);
+    let access = if error.contains(PageFaultErrorCode::INSTRUCTION_FETCH) {
+        Access::Execute
+    } else if error.contains(PageFaultErrorCode::CAUSED_BY_WRITE) {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let present = error.contains(PageFaultErrorCode::PROTECTION_VIOLATION);
+    Trap::PageFault { address: UserVa::new(address), access, present }
+}
+
+/// Serves an interrupt. Only in user mode's stead or the idle loop's, so no lock is held.
+fn interrupt(vector: u8) {
+    let this = cpu();
+    lapic::end_of_interrupt();
+    match vector {
+        VECTOR_TIMER => timer::expire(this),
+        VECTOR_SHOOTDOWN => ipi::serve(),
+        VECTOR_HOST => {
+            let before = this.queue.len();
+            ring::drain();
+            // Whoever waited for the host goes before whoever only computes.
+            this.resched.set(this.resched.get() || this.queue.len() > before);
+        }
+        _ => {}
+    }
+}
+
+/// A trap from kernel mode: an interrupt of the idle loop, a fault in a user copy, or a bug.
+pub extern "C" fn kernel_trap(frame: &mut TrapFrame) {
+    let vector = frame.vector as u8;
+    if vector >= FIRST_INTERRUPT {
+        return interrupt(vector);
+    }
+    let address = x86::cr2();
+    if vector == PAGE_FAULT && address < USER_END
+        && let Some(fixup) = fixups().iter().find(|fixup| fixup.at == frame.rip)
+    {
+        frame.rip = fixup.to;
+        return;
+    }
+    crate::panic::trap(frame, address)
+}
+
+/// An NMI, a double fault or a machine check.
+pub extern "C" fn severe_trap(frame: &TrapFrame) -> ! {
+    crate::panic::trap(frame, x86::cr2())
+}

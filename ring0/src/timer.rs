@@ -1,0 +1,95 @@
+//! Deadlines and time slices: one one-shot timer a CPU, set for the earliest thing that is due and never for nothing. An
+//! interrupt that comes too early costs a look and is set again; the timer is never moved back.
+
+use crate::lapic;
+use crate::lock::Lock;
+use crate::percpu::{PerCpu, cpu, nth};
+use crate::sched;
+use crate::thread::KThread;
+use crate::time;
+use crate::x86::rdtsc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use sentry::platform::Thread;
+
+type Key = (u64, usize);
+
+/// Sleeping threads by deadline and address.
+pub struct Timers(Lock<BTreeMap<Key, Arc<KThread>>>);
+
+impl Timers {
+    /// None.
+    pub const fn new() -> Self {
+        Self(Lock::new(BTreeMap::new()))
+    }
+}
+
+/// A running timer.
+pub struct Timer {
+    cpu: usize,
+    key: Key,
+}
+
+/// Has the calling thread unparked at `deadline_ns`.
+pub fn start(deadline_ns: u64) -> Timer {
+    let this = cpu();
+    let thread = sched::current_arc();
+    let key = (deadline_ns, Arc::as_ptr(&thread) as usize);
+    this.timers.0.lock().insert(key, thread);
+    program(this, time::tsc_at(deadline_ns));
+    Timer { cpu: this.number.get(), key }
+}
+
+/// Forgets a timer, whether it went off or not.
+pub fn stop(timer: Timer) {
+    let gone = nth(timer.cpu).timers.0.lock().remove(&timer.key);
+    drop(gone);
+}
+
+/// A thread waits behind the running one: makes sure that the timer ends its slice, or calls an idle CPU sooner.
+pub fn start_slice(this: &PerCpu) {
+    let ns = if sched::any_idle() { sched::SPREAD_NS } else { sched::SLICE_NS };
+    program(this, rdtsc() + time::ns_to_ticks(ns));
+}
+
+/// The timer went off: unparks who is due, and sees to the slice.
+pub fn expire(this: &PerCpu) {
+    this.timer_tsc.set(u64::MAX);
+    let now = time::monotonic_ns();
+    loop {
+        let mut timers = this.timers.0.lock();
+        let Some(due) = timers.first_entry().filter(|entry| entry.key().0 <= now) else { break };
+        let thread = due.remove();
+        drop(timers);
+        thread.unpark();
+        this.resched.set(true);
+    }
+    program_deadlines(this);
+    if this.queue.len() == 0 {
+        return;
+    }
+    if sched::any_idle() {
+        sched::call_idle(this);
+    }
+    let ran = rdtsc().saturating_sub(this.switched_tsc.get());
+    if ran >= time::ns_to_ticks(sched::SLICE_NS) {
+        this.resched.set(true);
+    } else {
+        program(this, this.switched_tsc.get() + time::ns_to_ticks(sched::SLICE_NS));
+    }
+}
+
+/// Sets the timer for the earliest deadline of this CPU.
+pub fn program_deadlines(this: &PerCpu) {
+    let first = this.timers.0.lock().first_key_value().map(|(key, _)| key.0);
+    if let Some(deadline_ns) = first {
+        program(this, time::tsc_at(deadline_ns));
+    }
+}
+
+fn program(this: &PerCpu, tsc: u64) {
+    if tsc < this.timer_tsc.get() {
+        this.timer_tsc.set(tsc);
+        lapic::set_timer(tsc);
+    }
+}
