@@ -132,9 +132,10 @@ pub fn call_frames(
         }
         let bytes = left.min(PAGE_SIZE - skip);
         let pa = GuestPa::new(frame_pa(frame.pfn()).raw() + skip);
+        let is_full = bytes == 0 || segments.len() == MAX_SEGMENTS;
         match segments.last_mut() {
             Some(last) if last.pa.raw() + last.len == pa.raw() => last.len += bytes,
-            _ if bytes == 0 || segments.len() == MAX_SEGMENTS => break,
+            _ if is_full => break,
             _ => segments.push(GuestBuf { pa, len: bytes }),
         }
         left -= bytes;

@@ -234,5 +234,5 @@ pub unsafe extern "C" fn syscall_entry() {
 /// Where SYSCALL from 32-bit code lands (`CSTAR`, AMD only): there is no such ABI here. Touches neither stack nor GS.
 #[unsafe(naked)]
 pub unsafe extern "C" fn compat_syscall_entry() {
-    naked_asm!("mov eax, -{enosys}", "sysretd", enosys = const sentry::errno::Errno::ENOSYS.raw())
+    naked_asm!("mov eax, -{enosys}", "sysret", enosys = const sentry::errno::Errno::ENOSYS.raw())
 }

@@ -4,7 +4,7 @@
 //! All of them return in RAX the number of bytes that were not done. Words first, then bytes: a fault in a word is
 //! retried byte by byte, so that the first byte that could not be reached is known exactly.
 
-use core::arch::{global_asm, naked_asm};
+use core::arch::naked_asm;
 
 /// One entry of the fix-up table.
 #[repr(C)]
@@ -29,13 +29,12 @@ pub fn fixups() -> &'static [Fixup] {
     unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) }
 }
 
-global_asm!(
-    ".macro fixup at, to",
-    ".pushsection .fixups, \"a\"",
-    ".quad \\at, \\to",
-    ".popsection",
-    ".endm",
-);
+/// An entry of the table: label of the instruction, label to go on at.
+macro_rules! fixup {
+    ($at:literal, $to:literal) => {
+        concat!(".pushsection .fixups, \"a\"\n.quad ", $at, ", ", $to, "\n.popsection")
+    };
+}
 
 /// Copies RDX bytes from RSI to RDI.
 ///
@@ -74,11 +73,11 @@ pub unsafe extern "C" fn copy(to: *mut u8, from: *const u8, len: usize) -> usize
         "jmp 3b",
         "7: lea rcx, [rdx + rcx * 8]",
         "jmp 4b",
-        "fixup 21b, 7b",
-        "fixup 22b, 7b",
-        "fixup 61b, 7b",
-        "fixup 41b, 5b",
-        "fixup 42b, 5b",
+        fixup!("21b", "7b"),
+        fixup!("22b", "7b"),
+        fixup!("61b", "7b"),
+        fixup!("41b", "5b"),
+        fixup!("42b", "5b"),
     )
 }
 
@@ -106,8 +105,8 @@ pub unsafe extern "C" fn zero(to: *mut u8, len: usize) -> usize {
         "ret",
         "7: lea rcx, [rsi + rcx * 8]",
         "jmp 3b",
-        "fixup 21b, 7b",
-        "fixup 41b, 5b",
+        fixup!("21b", "7b"),
+        fixup!("41b", "5b"),
     )
 }
 
@@ -139,7 +138,7 @@ pub unsafe extern "C" fn copy_string(to: *mut u8, from: *const u8, len: usize) -
         "4: mov rax, rcx",
         "mov edx, 2",
         "ret",
-        "fixup 21b, 4b",
+        fixup!("21b", "4b"),
     )
 }
 
@@ -165,7 +164,7 @@ pub unsafe extern "C" fn load_u32(at: *const u32, to: &mut u32) -> usize {
         "ret",
         "3: mov eax, 4",
         "ret",
-        "fixup 21b, 3b",
+        fixup!("21b", "3b"),
     )
 }
 
@@ -183,6 +182,6 @@ pub unsafe extern "C" fn cmpxchg_u32(at: *mut u32, expected: &mut u32, new: u32)
         "ret",
         "3: mov eax, 4",
         "ret",
-        "fixup 21b, 3b",
+        fixup!("21b", "3b"),
     )
 }
