@@ -150,10 +150,8 @@ unsafe fn write_control_registers() {
         | Cr0Flags::ALIGNMENT_MASK
         | Cr0Flags::PAGING;
     let features = features();
-    let mut cr4 = Cr4Flags::PHYSICAL_ADDRESS_EXTENSION
-        | Cr4Flags::PAGE_GLOBAL
-        | Cr4Flags::OSFXSR
-        | Cr4Flags::OSXMMEXCPT_ENABLE;
+    let mut cr4 =
+        Cr4Flags::PHYSICAL_ADDRESS_EXTENSION | Cr4Flags::PAGE_GLOBAL | Cr4Flags::OSFXSR | Cr4Flags::OSXMMEXCPT_ENABLE;
     for (offered, flag) in [
         (features.smep, Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION),
         (features.smap, Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION),
@@ -169,4 +167,3 @@ unsafe fn write_control_registers() {
         asm!("mov cr4, {}", in(reg) cr4.bits(), options(nostack, preserves_flags));
     }
 }
-

@@ -30,8 +30,7 @@ const DEFAULT_MXCSR_MASK: u32 = 0xffbf;
 
 /// Components that user code may use: those that need no opt-in and no other kernel support.
 const WANTED: u64 = XCr0Flags::X87.bits() | XCr0Flags::SSE.bits() | XCr0Flags::AVX.bits() | AVX512;
-const AVX512: u64 =
-    XCr0Flags::OPMASK.bits() | XCr0Flags::ZMM_HI256.bits() | XCr0Flags::HI16_ZMM.bits();
+const AVX512: u64 = XCr0Flags::OPMASK.bits() | XCr0Flags::ZMM_HI256.bits() | XCr0Flags::HI16_ZMM.bits();
 
 static SIZE: AtomicUsize = AtomicUsize::new(LEGACY);
 static MASK: AtomicU64 = AtomicU64::new(0);

@@ -363,9 +363,10 @@ impl Pool {
         self.recycled += 1 << order;
         while order < MAX_ORDER {
             let buddy = pfn ^ 1 << order;
-            let is_free = frames().meta.get(buddy as usize).is_some_and(|meta| {
-                meta.0.load(Ordering::Relaxed) == word(Kind::Free, order, 0)
-            });
+            let is_free = frames()
+                .meta
+                .get(buddy as usize)
+                .is_some_and(|meta| meta.0.load(Ordering::Relaxed) == word(Kind::Free, order, 0));
             if !is_free {
                 break;
             }

@@ -53,8 +53,7 @@ pub fn load(cpu: &'static PerCpu, ist_tops: [u64; 3]) {
         table[usize::from(linker::vdso::CPU_SELECTOR / 8)] = cpu_number_segment(cpu.number.get());
         *gdt = table;
     }
-    let pointer =
-        Pointer { limit: (GDT_ENTRIES * 8 - 1) as u16, base: gdt as u64 };
+    let pointer = Pointer { limit: (GDT_ENTRIES * 8 - 1) as u16, base: gdt as u64 };
     // SAFETY: the table lives as long as the kernel and holds the selectors loaded here; the far return reloads CS and
     // comes back to the next line; null FS, GS, DS and ES are what 64-bit code runs with.
     unsafe {

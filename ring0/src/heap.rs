@@ -90,11 +90,7 @@ static HEAP: Heap = Heap;
 
 fn class(layout: Layout) -> Option<usize> {
     // A size rounded up to its alignment lies in a class that is a multiple of it: powers of two have classes of their own.
-    let size = if layout.align() > 16 {
-        layout.size().max(layout.align()).next_power_of_two()
-    } else {
-        layout.size()
-    };
+    let size = if layout.align() > 16 { layout.size().max(layout.align()).next_power_of_two() } else { layout.size() };
     CLASS_OF.get(size.div_ceil(16)).map(|&class| usize::from(class))
 }
 

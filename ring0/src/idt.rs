@@ -35,8 +35,11 @@ struct Gate {
 impl Gate {
     fn new(handler: u64, ist: u8, dpl: u64) -> Self {
         let kind = 0x8e | dpl << 5;
-        let low =
-            handler & 0xffff | u64::from(KERNEL_CS) << 16 | u64::from(ist) << 32 | kind << 40 | (handler >> 16 & 0xffff) << 48;
+        let low = handler & 0xffff
+            | u64::from(KERNEL_CS) << 16
+            | u64::from(ist) << 32
+            | kind << 40
+            | (handler >> 16 & 0xffff) << 48;
         Self { low, high: handler >> 32 }
     }
 }

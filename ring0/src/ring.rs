@@ -113,14 +113,7 @@ pub fn call(mut request: Request, input: &[u8], output: &mut [u8]) -> Result<u64
 }
 
 /// `Op::Read` into frames, or `Op::Write` from them: `len` bytes, beginning `skip` bytes into the first.
-pub fn call_frames(
-    op: Op,
-    file: u32,
-    offset: u64,
-    frames: &[&Frame],
-    skip: usize,
-    len: usize,
-) -> Result<usize, Errno> {
+pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
     let mut segments: Vec<GuestBuf> = Vec::with_capacity(frames.len().min(MAX_SEGMENTS));
     let mut left = len as u64;
     let mut skip = skip as u64;
@@ -150,7 +143,11 @@ pub fn call_frames(
             buffer(list.as_ptr() as u64, size_of_val(list))
         }
     };
-    if op == Op::Write { request.input = data } else { request.output = data }
+    if op == Op::Write {
+        request.input = data
+    } else {
+        request.output = data
+    }
     call_prepared(request).map(|bytes| bytes as usize)
 }
 
@@ -158,8 +155,7 @@ pub fn call_frames(
 pub fn log(text: &str) {
     let len = text.floor_char_boundary(LOG_BYTES);
     let text: Box<[u8]> = text.as_bytes()[..len].into();
-    let request =
-        Request { op: Op::Log as u16, input: buffer(text.as_ptr() as u64, text.len()), ..Request::default() };
+    let request = Request { op: Op::Log as u16, input: buffer(text.as_ptr() as u64, text.len()), ..Request::default() };
     let tag = CALLS.lock().begin(Call::Detached(text));
     submit(Request { tag, ..request });
     ring_doorbell(true);

@@ -211,7 +211,8 @@ pub extern "C" fn kernel_trap(frame: &mut TrapFrame) {
         return interrupt(vector);
     }
     let address = x86::cr2();
-    if vector == PAGE_FAULT && address < USER_END
+    if vector == PAGE_FAULT
+        && address < USER_END
         && let Some(fixup) = fixups().iter().find(|fixup| fixup.at == frame.rip)
     {
         frame.rip = fixup.to;

@@ -1,9 +1,7 @@
 //! The kernel half: the VMM's root table with the image and the direct map, to which ring0 adds stacks and devices. All
 //! root entries it will ever need are made at boot, so that user roots can copy them and never look again.
 
-use super::entry::{
-    ADDRESS, ENTRIES, GLOBAL, LARGE, NO_CACHE, NO_EXECUTE, PRESENT, WRITABLE, index, pfn, table,
-};
+use super::entry::{ADDRESS, ENTRIES, GLOBAL, LARGE, NO_CACHE, NO_EXECUTE, PRESENT, WRITABLE, index, pfn, table};
 use crate::frame;
 use crate::lock::Lock;
 use crate::x86;

@@ -268,20 +268,15 @@ impl PageTable for UserPageTable {
             if !is_mapped(old) || frame::references(pfn(old)) != 1 {
                 return false;
             }
-            match slot.compare_exchange(old, old & (ADDRESS | DIRTY) | flags(prot), Ordering::AcqRel, Ordering::Relaxed) {
+            match slot.compare_exchange(old, old & (ADDRESS | DIRTY) | flags(prot), Ordering::AcqRel, Ordering::Relaxed)
+            {
                 Ok(_) => return true,
                 Err(now) => old = now,
             }
         }
     }
 
-    fn fork_into(
-        &self,
-        child: &dyn PageTable,
-        start: UserVa,
-        end: UserVa,
-        cow: bool,
-    ) -> Result<usize, NoMemory> {
+    fn fork_into(&self, child: &dyn PageTable, start: UserVa, end: UserVa, cow: bool) -> Result<usize, NoMemory> {
         let (start, end) = checked_range(start, end);
         let child = child.as_any().downcast_ref::<Self>().expect("page table of another platform");
         let _tables = self.lock.lock();
