@@ -42,9 +42,21 @@ impl FileKind {
     }
 }
 
+/// An `Arc` of a trait object as one of its own type (`Arc::downcast` wants `Any`).
+pub trait IntoAny {
+    /// The same reference.
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
+impl<T: Any + Send + Sync> IntoAny for T {
+    fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        self
+    }
+}
+
 /// A file. `lookup` and what changes directories are called by the VFS, which has checked permissions and holds the
 /// directory's `SleepLock`, so that two of them on one directory do not race.
-pub trait Inode: Send + Sync {
+pub trait Inode: IntoAny + Send + Sync {
     /// Its kind; never changes.
     fn kind(&self) -> FileKind;
     /// Its attributes.

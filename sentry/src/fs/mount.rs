@@ -62,6 +62,13 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(20);
 /// Changes to the tree exclude each other.
 static CHANGE: SleepLock<()> = SleepLock::new(());
 
+/// A device number (major << 32 | minor) for a file system that has no device.
+pub fn next_device() -> u64 {
+    // Major 0 is Linux's for these; the first minors are what its own boot uses up.
+    static NEXT: AtomicU32 = AtomicU32::new(32);
+    u64::from(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Mount {
     fn new(root: Arc<Dentry>, flags: MountFlags, info: Arc<FsInfo>) -> Arc<Self> {
         Arc::new(Self {

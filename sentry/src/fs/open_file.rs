@@ -3,7 +3,7 @@
 use super::inode::Inode;
 use super::io::{Sink, Source};
 use crate::errno::Errno;
-use crate::sync::SleepLock;
+use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::Fail;
 use crate::task::Current;
 use crate::wait::{Events, WaitQueue};
@@ -108,6 +108,10 @@ pub trait FileOps: Send + Sync {
     fn ioctl(&self, _current: &Current, _file: &OpenFile, _command: u32, _arg: u64) -> Result<u64, Fail> {
         Err(Errno::ENOTTY.into())
     }
+    /// fcntl(2)'s commands that are about the kind of file (F_GETPIPE_SZ, F_SETPIPE_SZ).
+    fn fcntl(&self, _current: &Current, _file: &OpenFile, _command: u32, _arg: u64) -> Result<u64, Fail> {
+        Err(Errno::EBADF.into())
+    }
     /// getdents: entries from `position` on.
     fn read_dir(
         &self,
@@ -135,6 +139,18 @@ pub struct OpenFile {
     position: SleepLock<u64>,
     inode: Arc<dyn Inode>,
     path: Option<super::Path>,
+    owner: Lock<SignalOwner>,
+}
+
+/// Who is told of readiness by signal (F_SETOWN_EX, F_SETSIG).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignalOwner {
+    /// F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP.
+    pub kind: u32,
+    /// The thread's, process's or group's number, 0 for nobody.
+    pub id: u32,
+    /// The signal, 0 for SIGIO without siginfo.
+    pub signal: u32,
 }
 
 /// Flags that fcntl(F_SETFL) may change.
@@ -146,7 +162,8 @@ impl OpenFile {
     /// A description of `ops`, at position 0. `path`: the name it was opened by; `None` for pipes, sockets and anonymous files.
     pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, inode: Arc<dyn Inode>, path: Option<super::Path>) -> Arc<Self> {
         let flags = AtomicU32::new(flags.bits() & !OPEN_ONLY);
-        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path })
+        let owner = Lock::new(Rank::OpenFile, SignalOwner::default());
+        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path, owner })
     }
 
     /// What does the work.
@@ -183,6 +200,16 @@ impl OpenFile {
     /// Whether O_NONBLOCK is set.
     pub fn nonblocking(&self) -> bool {
         self.flags().contains(OpenFlags::NONBLOCK)
+    }
+
+    /// Who gets SIGIO.
+    pub fn owner(&self) -> SignalOwner {
+        *self.owner.lock()
+    }
+
+    /// Sets who gets SIGIO.
+    pub fn set_owner(&self, owner: SignalOwner) {
+        *self.owner.lock() = owner;
     }
 
     /// The position, for lseek and getdents. Parks while another thread reads or writes through this description.

@@ -6,6 +6,8 @@
 
 pub mod args;
 pub mod dispatch;
+mod file;
+pub mod iovec;
 pub mod outcome;
 mod signal;
 mod system;

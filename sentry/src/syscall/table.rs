@@ -59,7 +59,13 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 }
 
 /// Every family's rows. A family file ends with its own `ROWS`, so that handler and row stand together.
-pub const FAMILIES: &[&[Row]] = &[super::signal::ROWS, super::system::ROWS, super::task::ROWS];
+#[rustfmt::skip]
+pub const FAMILIES: &[&[Row]] = &[
+    super::file::ROWS,
+    super::signal::ROWS,
+    super::system::ROWS,
+    super::task::ROWS,
+];
 
 /// Numbers below this are looked up in the table.
 pub const NUMBERS: usize = 512;
