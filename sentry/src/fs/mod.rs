@@ -20,6 +20,7 @@ mod path;
 mod permission;
 pub mod regular;
 mod special;
+pub mod stdio;
 pub mod tmpfs;
 mod walk;
 

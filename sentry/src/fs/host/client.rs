@@ -291,6 +291,11 @@ impl File {
         call(Request { arg: u64::from(data_only), ..request(Op::Sync, self.0) }, &[], &mut []).map(drop)
     }
 
+    /// ftruncate(2).
+    pub fn truncate(&self, size: u64) -> Result<(), Errno> {
+        call(Request { offset: size, ..request(Op::Truncate, self.0) }, &[], &mut []).map(drop)
+    }
+
     /// fallocate(2).
     pub fn allocate(&self, mode: u8, offset: u64, len: u64) -> Result<(), Errno> {
         let request = Request { flags: u16::from(mode) << 8, offset, arg: len, ..request(Op::Allocate, self.0) };
