@@ -2,6 +2,8 @@
 //!
 //! A stage counts what it ran. The last line is the sum, and the exit code is honest.
 
+mod programs;
+
 use crate::tally::Tally;
 use crate::{lint, project};
 use anyhow::{Context, Result, bail};
@@ -30,6 +32,9 @@ struct Stage {
 const STAGES: &[Stage] = &[
     Stage { part: Part::Unit, name: "lint", run: lint::run },
     Stage { part: Part::Unit, name: "unit tests", run: unit_tests },
+    Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
+    Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
+    Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
 ];
 
 /// Runs the stages of a part, or all.
