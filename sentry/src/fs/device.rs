@@ -12,20 +12,11 @@ use alloc::vec::Vec;
 /// Opens the character device `rdev` (major << 32 | minor).
 pub type OpenDevice = fn(current: &Current, rdev: u64, flags: OpenFlags) -> Result<Arc<dyn FileOps>, Fail>;
 
-/// Opens a FIFO by its inode, which has a `fifo_slot`.
-pub type OpenFifo = fn(current: &Current, inode: &Arc<dyn Inode>, flags: OpenFlags) -> Result<Arc<dyn FileOps>, Fail>;
-
 static DRIVERS: Lock<Vec<(u32, OpenDevice)>> = Lock::new(Rank::Leaf, Vec::new());
-static FIFO: spin::Once<OpenFifo> = spin::Once::new();
 
 /// Makes `driver` the one of all character devices with this major number. At start.
 pub fn register_char(major: u32, driver: OpenDevice) {
     DRIVERS.lock().push((major, driver));
-}
-
-/// Makes `open` what opens FIFOs. At start.
-pub fn register_fifo(open: OpenFifo) {
-    FIFO.call_once(|| open);
 }
 
 /// Opens a device node: for file systems that hold them. ENXIO where no driver serves the number.
@@ -44,9 +35,5 @@ pub(super) fn open_fifo(
     inode: &Arc<dyn Inode>,
     flags: OpenFlags,
 ) -> Option<Result<Arc<dyn FileOps>, Fail>> {
-    inode.fifo_slot()?;
-    Some(match FIFO.get() {
-        Some(open) => open(current, inode, flags),
-        None => Err(Errno::ENXIO.into()),
-    })
+    inode.fifo_slot().map(|slot| super::pipe::open_fifo(current, slot, flags))
 }

@@ -2,12 +2,14 @@
 //!
 //! `fd_table` → `open_file` (position, flags) → `FileOps` (what read and write do) ; names go `walk` → `Path` (`Mount`, `Dentry`) → `Inode`.
 
+pub mod anon;
 pub mod attr;
 mod context;
 pub mod copy;
 mod create;
 mod dentry;
 pub mod device;
+pub mod epoll;
 mod fd_table;
 pub mod host;
 mod inode;
@@ -18,6 +20,8 @@ mod open;
 mod open_file;
 mod path;
 mod permission;
+pub mod pipe;
+pub mod poll;
 pub mod regular;
 mod special;
 pub mod stdio;

@@ -1,5 +1,6 @@
 //! An open file description: what descriptors point to. Holds the position and the status flags; `FileOps` does the work.
 
+use super::epoll::Watchers;
 use super::inode::Inode;
 use super::io::{Sink, Source};
 use crate::errno::Errno;
@@ -140,6 +141,7 @@ pub struct OpenFile {
     inode: Arc<dyn Inode>,
     path: Option<super::Path>,
     owner: Lock<SignalOwner>,
+    watchers: Watchers,
 }
 
 /// Who is told of readiness by signal (F_SETOWN_EX, F_SETSIG).
@@ -153,6 +155,12 @@ pub struct SignalOwner {
     pub signal: u32,
 }
 
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.watchers.file_gone(self);
+    }
+}
+
 /// Flags that fcntl(F_SETFL) may change.
 const SETTABLE: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT | raw::FASYNC | raw::O_NOATIME;
 /// Flags that only count while opening.
@@ -163,7 +171,8 @@ impl OpenFile {
     pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, inode: Arc<dyn Inode>, path: Option<super::Path>) -> Arc<Self> {
         let flags = AtomicU32::new(flags.bits() & !OPEN_ONLY);
         let owner = Lock::new(Rank::OpenFile, SignalOwner::default());
-        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path, owner })
+        let watchers = Watchers::default();
+        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path, owner, watchers })
     }
 
     /// What does the work.
@@ -184,6 +193,11 @@ impl OpenFile {
     /// The name it was opened by.
     pub fn path(&self) -> Option<&super::Path> {
         self.path.as_ref()
+    }
+
+    /// The epolls that watch it.
+    pub fn watchers(&self) -> &Watchers {
+        &self.watchers
     }
 
     /// Status flags and access mode.

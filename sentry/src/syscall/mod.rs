@@ -6,13 +6,17 @@
 
 pub mod args;
 pub mod dispatch;
+mod epoll;
 mod file;
 pub mod iovec;
 pub mod outcome;
+mod pipe;
+mod poll;
 mod signal;
 mod system;
 pub mod table;
 mod task;
 
 pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};
+pub use iovec::{IoVec, MAX_TRANSFER, read_iovec};
 pub use outcome::{Fail, IntoRet, SysResult};

@@ -62,6 +62,9 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 #[rustfmt::skip]
 pub const FAMILIES: &[&[Row]] = &[
     super::file::ROWS,
+    super::epoll::ROWS,
+    super::pipe::ROWS,
+    super::poll::ROWS,
     super::signal::ROWS,
     super::system::ROWS,
     super::task::ROWS,

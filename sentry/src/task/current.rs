@@ -128,6 +128,12 @@ impl Current {
         self.files.get(fd)
     }
 
+    /// Gives `file` the lowest free descriptor; EMFILE at RLIMIT_NOFILE.
+    pub fn add_file(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<Fd, Errno> {
+        let limit = self.process.soft_limit(linux_raw_sys::general::RLIMIT_NOFILE);
+        self.files.add(file, close_on_exec, 0, usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
     /// Makes the private copies visible to others. Called after each change of `mm`, `files`, `fs` or `creds`.
     pub fn publish(&self) {
         self.task.publish(super::Published {
