@@ -60,7 +60,21 @@ pub fn current_in(mm: Arc<AddressSpace>) -> Current {
     platform().use_page_table(Some(mm.table().clone()));
     let signal = ThreadSignalState::default();
     let regs = UserContext::default();
-    Current { task, process, regs, mm, files, fs, creds, signal, robust_list: 0, clear_child_tid: 0 }
+    Current {
+        task,
+        process,
+        regs,
+        mm,
+        files,
+        fs,
+        creds,
+        signal,
+        robust_list: 0,
+        clear_child_tid: 0,
+        vfork_done: None,
+        personality: 0,
+        timer_slack_ns: 50_000,
+    }
 }
 
 /// Writes user memory, faulting it in.

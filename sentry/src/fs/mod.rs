@@ -26,6 +26,7 @@ pub mod regular;
 mod special;
 pub mod stdio;
 pub mod tmpfs;
+mod types;
 mod walk;
 
 pub use context::FsContext;
@@ -40,4 +41,5 @@ pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
 pub use path::Path;
 pub use permission::{May, may_remove, owner_or_capable, permission};
 pub use special::{PathOnly, Slot};
+pub use types::new_file_system;
 pub use walk::{LastKind, LookupFlags, Parent, lookup, lookup_as, lookup_parent};

@@ -1,7 +1,7 @@
 //! What a handler can answer. An errno is what user space sees; the rest is between the sentry and the task's loop.
 
 use crate::errno::Errno;
-use crate::task::Current;
+use crate::task::{Current, ExitStatus};
 use crate::wait::WaitError;
 use alloc::boxed::Box;
 
@@ -20,8 +20,8 @@ pub enum Fail {
     RestartWith(Box<dyn FnOnce(&mut Current) -> SysResult + Send>),
     /// The registers are set already (execve, rt_sigreturn): leave `rax` alone.
     NoReturn,
-    /// The task is over.
-    Exit,
+    /// The thread is over, with this status.
+    Exit(ExitStatus),
 }
 
 /// What the dispatcher gets.
@@ -57,7 +57,7 @@ impl core::fmt::Debug for Fail {
             Self::RestartUnlessHandled => f.write_str("RestartUnlessHandled"),
             Self::RestartWith(_) => f.write_str("RestartWith"),
             Self::NoReturn => f.write_str("NoReturn"),
-            Self::Exit => f.write_str("Exit"),
+            Self::Exit(status) => write!(f, "Exit({status:?})"),
         }
     }
 }

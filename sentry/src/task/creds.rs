@@ -76,3 +76,16 @@ impl Credentials {
         self.fsgid == gid || self.groups.contains(&gid)
     }
 }
+
+/// prctl(2)'s securebits (include/uapi/linux/securebits.h; nobody exports them).
+pub const SECBIT_NOROOT: u32 = 1 << 0;
+/// No capability fix-up when ids change.
+pub const SECBIT_NO_SETUID_FIXUP: u32 = 1 << 2;
+/// Capabilities survive giving up root.
+pub const SECBIT_KEEP_CAPS: u32 = 1 << 4;
+/// No ambient capability can be raised.
+pub const SECBIT_NO_CAP_AMBIENT_RAISE: u32 = 1 << 6;
+/// Every bit that exists, with its lock.
+pub const SECBITS: u32 = 0xff;
+/// The highest capability (CAP_LAST_CAP).
+pub const LAST_CAP: u32 = 40;

@@ -1,5 +1,6 @@
 //! The running thread's own view: what every handler gets.
 
+use super::clone::VforkDone;
 use super::{Credentials, Process, Task};
 use crate::errno::Errno;
 use crate::fs::{FdTable, FsContext, OpenFile};
@@ -36,6 +37,12 @@ pub struct Current {
     pub robust_list: u64,
     /// `set_tid_address`: where to write 0 and wake at exit, 0 for none.
     pub clear_child_tid: u64,
+    /// A vfork parent that waits for this thread to let go of its memory.
+    pub vfork_done: Option<Arc<VforkDone>>,
+    /// personality(2).
+    pub personality: u32,
+    /// PR_SET_TIMERSLACK, ns.
+    pub timer_slack_ns: u64,
 }
 
 impl Current {
@@ -103,6 +110,16 @@ impl Current {
                 Err(fault) => self.mm.fault(fault.address, access).map_err(|_| Errno::EFAULT)?,
             }
         }
+    }
+
+    /// Loads a futex word; EFAULT where it cannot be read.
+    pub fn load_u32(&self, at: UserVa) -> Result<u32, Errno> {
+        self.retry(Access::Read, |platform| platform.load_user_u32(at))
+    }
+
+    /// Compares and exchanges a futex word: `Ok(Ok(old))` when it was `expected` and is `new` now.
+    pub fn exchange_u32(&self, at: UserVa, expected: u32, new: u32) -> Result<Result<u32, u32>, Errno> {
+        self.retry(Access::Write, |platform| platform.cmpxchg_user_u32(at, expected, new))
     }
 
     /// Whether a signal wants to be delivered: the condition that ends interruptible waits.

@@ -5,15 +5,26 @@
 //!
 //! Life: `clone` makes, `run` drives, `exec` changes the program, `exit` ends, `wait` reaps; `registry` knows who exists.
 
+pub mod clone;
 mod creds;
 mod current;
+pub mod exec;
+pub mod exit;
+pub mod futex;
+pub mod groups;
+pub mod ids;
 mod process;
 mod registry;
+pub mod run;
 mod status;
 #[allow(clippy::module_inception)]
 mod task;
+pub mod wait;
 
-pub use creds::{Cap, Credentials};
+pub use creds::{
+    Cap, Credentials, LAST_CAP, SECBIT_KEEP_CAPS, SECBIT_NO_CAP_AMBIENT_RAISE, SECBIT_NO_SETUID_FIXUP, SECBIT_NOROOT,
+    SECBITS,
+};
 pub use current::Current;
 pub use process::Process;
 pub use registry::{INIT, PID_MAX, Registry, THREADS_MAX, Tables, Tid, registry};

@@ -19,6 +19,7 @@ pub struct Process {
     subreaper: AtomicBool,
     exec_done: AtomicBool,
     dumpable: AtomicU32,
+    last_uid: AtomicU32,
     death_signal_to_parent: u32,
     threads: Lock<Threads>,
     limits: Lock<Limits>,
@@ -71,6 +72,7 @@ impl Process {
             subreaper: AtomicBool::new(false),
             exec_done: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
+            last_uid: AtomicU32::new(0),
             death_signal_to_parent: exit_signal,
             threads: Lock::new(Rank::Process, Threads::default()),
             limits: Lock::new(Rank::Leaf, limits),
@@ -150,6 +152,16 @@ impl Process {
     /// Sets PR_SET_DUMPABLE.
     pub fn set_dumpable(&self, value: u32) {
         self.dumpable.store(value, Ordering::Relaxed);
+    }
+
+    /// The real user of the thread that last changed it: what SIGCHLD and waitid report, also of a zombie.
+    pub fn last_uid(&self) -> u32 {
+        self.last_uid.load(Ordering::Relaxed)
+    }
+
+    /// Sets that user.
+    pub fn set_last_uid(&self, uid: u32) {
+        self.last_uid.store(uid, Ordering::Relaxed);
     }
 
     /// The signal its parent gets when it ends, 0 for none.

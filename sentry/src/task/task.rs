@@ -7,7 +7,7 @@ use crate::platform::ThreadRef;
 use crate::signal::TaskSignals;
 use crate::sync::{Lock, Rank};
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 /// A thread.
 pub struct Task {
@@ -18,6 +18,10 @@ pub struct Task {
     name: Lock<[u8; 16]>,
     published: Lock<Published>,
     minor_faults: AtomicU64,
+    affinity: AtomicU64,
+    policy: AtomicU32,
+    real_time_priority: AtomicU32,
+    nice: AtomicI32,
     /// PR_SET_PDEATHSIG.
     pub parent_death_signal: AtomicU32,
     /// Signals of this thread alone.
@@ -45,6 +49,10 @@ impl Task {
             name: Lock::new(Rank::Leaf, name),
             published: Lock::new(Rank::Task, published),
             minor_faults: AtomicU64::new(0),
+            affinity: AtomicU64::new(u64::MAX),
+            policy: AtomicU32::new(0),
+            real_time_priority: AtomicU32::new(0),
+            nice: AtomicI32::new(0),
             parent_death_signal: AtomicU32::new(0),
             signals,
         }
@@ -94,6 +102,49 @@ impl Task {
             thread.unpark();
             thread.kick();
         }
+    }
+
+    /// The CPUs it may run on, bit n for CPU n.
+    pub fn affinity(&self) -> u64 {
+        self.affinity.load(Ordering::Relaxed)
+    }
+
+    /// Remembers the CPUs it may run on.
+    pub fn set_affinity(&self, mask: u64) {
+        self.affinity.store(mask, Ordering::Relaxed);
+    }
+
+    /// SCHED_*.
+    pub fn policy(&self) -> u32 {
+        self.policy.load(Ordering::Relaxed)
+    }
+
+    /// sched_priority, 0 for a policy without.
+    pub fn real_time_priority(&self) -> u32 {
+        self.real_time_priority.load(Ordering::Relaxed)
+    }
+
+    /// Sets both.
+    pub fn set_policy(&self, policy: u32, priority: u32) {
+        self.policy.store(policy, Ordering::Relaxed);
+        self.real_time_priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// Nice value, -20 to 19.
+    pub fn nice(&self) -> i32 {
+        self.nice.load(Ordering::Relaxed)
+    }
+
+    /// Sets the nice value.
+    pub fn set_nice(&self, nice: i32) {
+        self.nice.store(nice, Ordering::Relaxed);
+    }
+
+    /// What a new thread or process takes over: scheduling and affinity.
+    pub fn inherit_scheduling(&self, parent: &Self) {
+        self.set_affinity(parent.affinity());
+        self.set_policy(parent.policy(), parent.real_time_priority());
+        self.set_nice(parent.nice());
     }
 
     /// Counts a page fault.

@@ -1,0 +1,60 @@
+//! The container's mounts, from the start specification.
+
+use super::StartError;
+use crate::errno::Errno;
+use crate::fs::{self, FileKind, FsInfo, Inode, MountFlags, Namespace};
+use crate::task::Current;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use linker::spec::{MountKind, MountSpec, StartSpec};
+
+/// A namespace with the first mount of the specification as its root.
+pub fn root(spec: &StartSpec) -> Result<Arc<Namespace>, StartError> {
+    let mount = spec.mounts.first().ok_or_else(|| StartError::new("mounts", Errno::EINVAL))?;
+    let inode = make(mount).map_err(|errno| StartError::new("root file system", errno))?;
+    Ok(Namespace::new(inode, flags(mount), info(mount)))
+}
+
+/// The other mounts, in order. A missing mount point is made, as container engines expect.
+pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
+    for mount in spec.mounts.iter().skip(1) {
+        let what = || format!("mount on {}", String::from_utf8_lossy(&mount.destination));
+        let inode = match make(mount) {
+            // Until every file system has landed.
+            Err(Errno::ENODEV) => continue,
+            result => result.map_err(|errno| StartError::new(&what(), errno))?,
+        };
+        let directory = inode.kind() == FileKind::Directory;
+        fs::make_mount_point(current, &mount.destination, directory)
+            .and_then(|place| fs::mount_at(&place, inode, flags(mount), info(mount)))
+            .map_err(|errno| StartError::new(&what(), errno))?;
+    }
+    Ok(())
+}
+
+/// The file system's root inode.
+fn make(mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
+    match &mount.kind {
+        MountKind::Host { mount: index, exclusive, overlay } => {
+            let lower = fs::host::mount(*index, *exclusive)?;
+            // Until the overlay lands the lower tree itself is shown, read-only by the gofer's own rule.
+            let _ = overlay;
+            Ok(lower)
+        }
+        MountKind::Sentry(name) => fs::new_file_system(name, &mount.data),
+    }
+}
+
+fn flags(mount: &MountSpec) -> MountFlags {
+    MountFlags::from_bits_truncate(mount.flags as u32)
+}
+
+fn info(mount: &MountSpec) -> FsInfo {
+    let kind = match &mount.kind {
+        MountKind::Host { overlay: true, .. } => String::from("overlay"),
+        MountKind::Host { .. } => String::from("ext4"),
+        MountKind::Sentry(name) => name.clone(),
+    };
+    FsInfo { kind, source: mount.source.clone(), options: mount.data.clone() }
+}

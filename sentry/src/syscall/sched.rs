@@ -1,0 +1,273 @@
+//! Scheduling and resource use: affinity, priorities, policies, getrusage, times, limits.
+
+use super::table::{Level, Row, arg, finish, row};
+use super::task::RusageAbi;
+use super::{Fail, UserPtr};
+use crate::errno::Errno;
+use crate::platform::platform;
+use crate::task::{Cap, Current, Task, Tid, Usage, registry};
+use alloc::sync::Arc;
+use linker::addr::UserVa;
+use linux_raw_sys::general as raw;
+use syscalls::Sysno;
+
+/// sched_yield(2).
+pub fn sched_yield(_: &mut Current) -> Result<(), Errno> {
+    platform().yield_now();
+    Ok(())
+}
+
+/// The thread `tid` (0: the caller).
+fn target(current: &Current, tid: Tid) -> Result<Arc<Task>, Errno> {
+    if (tid.raw() as i32) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    if tid.raw() == 0 { Ok(current.task.clone()) } else { registry().task(tid).ok_or(Errno::ESRCH) }
+}
+
+/// Whether the caller may change the other's scheduling.
+fn may_change(current: &Current, task: &Task) -> Result<(), Errno> {
+    let other = task.creds();
+    let mine = current.creds.euid == other.uid || current.creds.euid == other.euid;
+    if mine || current.creds.has(Cap::SysNice) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn all_cpus() -> u64 {
+    let cpus = platform().cpus();
+    if cpus >= 64 { u64::MAX } else { (1 << cpus) - 1 }
+}
+
+/// sched_setaffinity(2).
+pub fn sched_setaffinity(current: &mut Current, tid: Tid, len: usize, mask: UserVa) -> Result<(), Errno> {
+    let mut bytes = [0; 8];
+    let len = len.min(bytes.len());
+    current.copy_in(mask, &mut bytes[..len])?;
+    let task = target(current, tid)?;
+    may_change(current, &task)?;
+    let mask = u64::from_ne_bytes(bytes) & all_cpus();
+    if mask == 0 {
+        return Err(Errno::EINVAL);
+    }
+    task.set_affinity(mask);
+    if let Some(thread) = task.thread() {
+        thread.set_affinity(mask);
+    }
+    if Arc::ptr_eq(&task, &current.task) {
+        platform().yield_now();
+    }
+    Ok(())
+}
+
+/// sched_getaffinity(2), the raw call: returns the bytes written.
+pub fn sched_getaffinity(current: &mut Current, tid: Tid, len: usize, mask: UserVa) -> Result<usize, Errno> {
+    if len * 8 < platform().cpus() || len % 8 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let task = target(current, tid)?;
+    let bytes = (task.affinity() & all_cpus()).to_ne_bytes();
+    current.copy_out(mask, &bytes)?;
+    Ok(bytes.len())
+}
+
+/// sched_getscheduler(2).
+pub fn sched_getscheduler(current: &mut Current, tid: Tid) -> Result<u32, Errno> {
+    Ok(target(current, tid)?.policy())
+}
+
+/// sched_setscheduler(2). Policies are remembered; all threads take turns alike.
+pub fn sched_setscheduler(current: &mut Current, tid: Tid, policy: u32, param: UserPtr<i32>) -> Result<(), Errno> {
+    let priority = param.read(current)?;
+    let task = target(current, tid)?;
+    let policy = policy & !raw::SCHED_RESET_ON_FORK;
+    let real_time = matches!(policy, raw::SCHED_FIFO | raw::SCHED_RR);
+    let known = matches!(policy, raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE);
+    let fits = if real_time { (1..=99).contains(&priority) } else { known && priority == 0 };
+    if !fits {
+        return Err(Errno::EINVAL);
+    }
+    may_change(current, &task)?;
+    if real_time && !current.creds.has(Cap::SysNice) && priority as u64 > current.process.soft_limit(raw::RLIMIT_RTPRIO)
+    {
+        return Err(Errno::EPERM);
+    }
+    task.set_policy(policy, priority as u32);
+    Ok(())
+}
+
+/// sched_setparam(2).
+pub fn sched_setparam(current: &mut Current, tid: Tid, param: UserPtr<i32>) -> Result<(), Errno> {
+    let policy = target(current, tid)?.policy();
+    sched_setscheduler(current, tid, policy, param)
+}
+
+/// sched_getparam(2).
+pub fn sched_getparam(current: &mut Current, tid: Tid, param: UserPtr<i32>) -> Result<(), Errno> {
+    let priority = target(current, tid)?.real_time_priority();
+    param.write(current, &(priority as i32))
+}
+
+/// sched_get_priority_max(2).
+pub fn sched_get_priority_max(_: &mut Current, policy: u32) -> Result<u32, Errno> {
+    match policy {
+        raw::SCHED_FIFO | raw::SCHED_RR => Ok(99),
+        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE | raw::SCHED_DEADLINE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_get_priority_min(2).
+pub fn sched_get_priority_min(_: &mut Current, policy: u32) -> Result<u32, Errno> {
+    match policy {
+        raw::SCHED_FIFO | raw::SCHED_RR => Ok(1),
+        raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE | raw::SCHED_DEADLINE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_rr_get_interval(2): the time slice.
+pub fn sched_rr_get_interval(current: &mut Current, tid: Tid, interval: UserPtr<[i64; 2]>) -> Result<(), Errno> {
+    let slice_ns = match target(current, tid)?.policy() {
+        raw::SCHED_FIFO => 0,
+        _ => 4_000_000,
+    };
+    interval.write(current, &[0, slice_ns])
+}
+
+/// The tasks that getpriority and setpriority mean.
+fn priority_targets(current: &Current, which: u32, who: u32) -> Result<alloc::vec::Vec<Arc<Task>>, Errno> {
+    let processes = registry().processes();
+    let tasks: alloc::vec::Vec<Arc<Task>> = match which {
+        raw::PRIO_PROCESS => alloc::vec![target(current, Tid::new(who)).map_err(|_| Errno::ESRCH)?],
+        raw::PRIO_PGRP => {
+            let group = if who == 0 { current.process.group() } else { Tid::new(who) };
+            processes.iter().filter(|process| process.group() == group).flat_map(|process| process.threads()).collect()
+        }
+        raw::PRIO_USER => {
+            let uid = if who == 0 { current.creds.uid } else { who };
+            processes.iter().filter(|process| process.last_uid() == uid).flat_map(|process| process.threads()).collect()
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    if tasks.is_empty() { Err(Errno::ESRCH) } else { Ok(tasks) }
+}
+
+/// getpriority(2), the raw call: 20 - nice.
+pub fn getpriority(current: &mut Current, which: u32, who: u32) -> Result<i32, Errno> {
+    let tasks = priority_targets(current, which, who)?;
+    Ok(20 - tasks.iter().map(|task| task.nice()).min().unwrap_or(0))
+}
+
+/// setpriority(2).
+pub fn setpriority(current: &mut Current, which: u32, who: u32, nice: i32) -> Result<(), Errno> {
+    let nice = nice.clamp(-20, 19);
+    for task in priority_targets(current, which, who)? {
+        may_change(current, &task)?;
+        let lowest = 20 - current.process.soft_limit(raw::RLIMIT_NICE).min(40) as i32;
+        if nice < task.nice() && nice < lowest && !current.creds.has(Cap::SysNice) {
+            return Err(Errno::EACCES);
+        }
+        task.set_nice(nice);
+    }
+    Ok(())
+}
+
+/// getrusage(2).
+pub fn getrusage(current: &mut Current, who: i32, usage: UserPtr<RusageAbi>) -> Result<(), Errno> {
+    let mut used: Usage = match who {
+        raw::RUSAGE_CHILDREN => current.process.children_usage(),
+        who if who == raw::RUSAGE_SELF as i32 => current.process.usage(),
+        who if who == raw::RUSAGE_THREAD as i32 => current.task.usage(),
+        _ => return Err(Errno::EINVAL),
+    };
+    if who != raw::RUSAGE_CHILDREN {
+        used.max_rss_kib = used.max_rss_kib.max(current.mm.resident_pages().1 * 4);
+    }
+    usage.write(current, &RusageAbi::new(&used))
+}
+
+/// times(2). Ticks are 1/100 s (USER_HZ).
+pub fn times(current: &mut Current, buffer: UserPtr<[i64; 4]>) -> Result<i64, Errno> {
+    const TICK_NS: u64 = 10_000_000;
+    let (own, children) = (current.process.usage(), current.process.children_usage());
+    if let Some(buffer) = buffer.non_null() {
+        let ticks = [own.user_ns, own.system_ns, children.user_ns, children.system_ns].map(|ns| (ns / TICK_NS) as i64);
+        buffer.write(current, &ticks)?;
+    }
+    Ok((platform().monotonic_ns() / TICK_NS) as i64)
+}
+
+/// prlimit64(2).
+pub fn prlimit64(
+    current: &mut Current,
+    pid: Tid,
+    resource: u32,
+    new: UserPtr<[u64; 2]>,
+    old: UserPtr<[u64; 2]>,
+) -> Result<(), Fail> {
+    let new = new.non_null().map(|new| new.read(current)).transpose()?;
+    let process = match pid.raw() {
+        0 => current.process.clone(),
+        _ => registry().process(pid).ok_or(Errno::ESRCH)?,
+    };
+    if !Arc::ptr_eq(&process, &current.process) {
+        let creds = process.leader().ok_or(Errno::ESRCH)?.creds();
+        let me = &current.creds;
+        let same = [creds.uid, creds.euid, creds.suid].iter().all(|uid| *uid == me.uid)
+            && [creds.gid, creds.egid, creds.sgid].iter().all(|gid| *gid == me.gid);
+        if !same && !me.has(Cap::SysResource) {
+            return Err(Errno::EPERM.into());
+        }
+    }
+    let may_raise = current.creds.has(Cap::SysResource);
+    let before = process.with_limits(|limits| {
+        let before = limits.get(resource).ok_or(Errno::EINVAL)?;
+        if let Some([soft, hard]) = new {
+            if soft > hard {
+                return Err(Errno::EINVAL);
+            }
+            // NR_OPEN (fs/file.c): descriptors have a ceiling of their own.
+            if hard > before.1 && !may_raise || resource == raw::RLIMIT_NOFILE && hard > 1 << 20 {
+                return Err(Errno::EPERM);
+            }
+            limits.set(resource, soft, hard);
+        }
+        Ok(before)
+    })?;
+    if let Some(old) = old.non_null() {
+        old.write(current, &[before.0, before.1])?;
+    }
+    Ok(())
+}
+
+/// getrlimit(2).
+pub fn getrlimit(current: &mut Current, resource: u32, limit: UserPtr<[u64; 2]>) -> Result<(), Fail> {
+    prlimit64(current, Tid::new(0), resource, UserPtr::new(UserVa::new(0)), limit)
+}
+
+/// setrlimit(2).
+pub fn setrlimit(current: &mut Current, resource: u32, limit: UserPtr<[u64; 2]>) -> Result<(), Fail> {
+    if limit.is_null() {
+        return Err(Errno::EFAULT.into());
+    }
+    prlimit64(current, Tid::new(0), resource, limit, UserPtr::new(UserVa::new(0)))
+}
+
+pub(super) const ROWS: &[Row] = &[
+    row!(sched_yield = sched_yield(), Full, ""),
+    row!(sched_setaffinity = sched_setaffinity(3), Full, ""),
+    row!(sched_getaffinity = sched_getaffinity(3), Full, ""),
+    row!(sched_getscheduler = sched_getscheduler(1), Full, ""),
+    row!(sched_setscheduler = sched_setscheduler(3), Partial, "policies are remembered, all threads take turns alike"),
+    row!(sched_setparam = sched_setparam(2), Partial, "as sched_setscheduler"),
+    row!(sched_getparam = sched_getparam(2), Full, ""),
+    row!(sched_get_priority_max = sched_get_priority_max(1), Full, ""),
+    row!(sched_get_priority_min = sched_get_priority_min(1), Full, ""),
+    row!(sched_rr_get_interval = sched_rr_get_interval(2), Full, ""),
+    row!(getpriority = getpriority(2), Full, ""),
+    row!(setpriority = setpriority(3), Partial, "nice values are remembered, all threads take turns alike"),
+    row!(getrusage = getrusage(2), Full, ""),
+    row!(times = times(1), Full, ""),
+    row!(prlimit64 = prlimit64(4), Full, ""),
+    row!(getrlimit = getrlimit(2), Full, ""),
+    row!(setrlimit = setrlimit(2), Full, ""),
+];

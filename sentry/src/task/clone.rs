@@ -1,0 +1,267 @@
+//! fork, vfork, clone, clone3: a new thread or process.
+
+use super::registry::registry;
+use super::{Current, Process, Published, Task, Tid, run};
+use crate::errno::Errno;
+use crate::platform::platform;
+use crate::signal::ThreadSignalState;
+use crate::syscall::Fail;
+use crate::wait::{Events, WaitQueue};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use bitflags::bitflags;
+use core::sync::atomic::{AtomicBool, Ordering};
+use linker::addr::UserVa;
+use linux_raw_sys::general as raw;
+
+bitflags! {
+    /// CLONE_*.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[allow(missing_docs)]
+    pub struct CloneFlags: u64 {
+        const VM = raw::CLONE_VM as u64;
+        const FS = raw::CLONE_FS as u64;
+        const FILES = raw::CLONE_FILES as u64;
+        const SIGHAND = raw::CLONE_SIGHAND as u64;
+        const PIDFD = raw::CLONE_PIDFD as u64;
+        const PTRACE = raw::CLONE_PTRACE as u64;
+        const VFORK = raw::CLONE_VFORK as u64;
+        const PARENT = raw::CLONE_PARENT as u64;
+        const THREAD = raw::CLONE_THREAD as u64;
+        const NEWNS = raw::CLONE_NEWNS as u64;
+        const SYSVSEM = raw::CLONE_SYSVSEM as u64;
+        const SETTLS = raw::CLONE_SETTLS as u64;
+        const PARENT_SETTID = raw::CLONE_PARENT_SETTID as u64;
+        const CHILD_CLEARTID = raw::CLONE_CHILD_CLEARTID as u64;
+        const DETACHED = raw::CLONE_DETACHED as u64;
+        const UNTRACED = raw::CLONE_UNTRACED as u64;
+        const CHILD_SETTID = raw::CLONE_CHILD_SETTID as u64;
+        const NEWCGROUP = raw::CLONE_NEWCGROUP as u64;
+        const NEWUTS = raw::CLONE_NEWUTS as u64;
+        const NEWIPC = raw::CLONE_NEWIPC as u64;
+        const NEWUSER = raw::CLONE_NEWUSER as u64;
+        const NEWPID = raw::CLONE_NEWPID as u64;
+        const NEWNET = raw::CLONE_NEWNET as u64;
+        const IO = raw::CLONE_IO as u64;
+        const CLEAR_SIGHAND = raw::CLONE_CLEAR_SIGHAND;
+        const INTO_CGROUP = raw::CLONE_INTO_CGROUP;
+        const NEWTIME = raw::CLONE_NEWTIME as u64;
+    }
+}
+
+impl CloneFlags {
+    /// The flags that make namespaces.
+    pub const NAMESPACES: Self = Self::NEWNS
+        .union(Self::NEWCGROUP)
+        .union(Self::NEWUTS)
+        .union(Self::NEWIPC)
+        .union(Self::NEWUSER)
+        .union(Self::NEWPID)
+        .union(Self::NEWNET)
+        .union(Self::NEWTIME);
+}
+
+/// What to make. Addresses are 0 where not given.
+#[derive(Clone, Copy, Debug)]
+pub struct CloneArgs {
+    /// Flags.
+    pub flags: CloneFlags,
+    /// Signal to the parent at the end, 0 for none.
+    pub exit_signal: u32,
+    /// The child's stack pointer, 0 for the parent's.
+    pub stack: u64,
+    /// Thread pointer (CLONE_SETTLS).
+    pub tls: u64,
+    /// Where the child's number goes in the parent's memory.
+    pub parent_tid: UserVa,
+    /// Where it goes in the child's memory, and what is cleared at its end.
+    pub child_tid: UserVa,
+    /// Where the descriptor goes (CLONE_PIDFD).
+    pub pidfd: UserVa,
+}
+
+/// Tells a vfork parent that the child has its own memory or is gone.
+pub struct VforkDone {
+    done: AtomicBool,
+    queue: WaitQueue,
+}
+
+impl VforkDone {
+    /// Lets the parent go on.
+    pub fn finish(&self) {
+        self.done.store(true, Ordering::SeqCst);
+        self.queue.wake(Events::IN);
+    }
+}
+
+/// Makes a thread or process that goes on where the caller is, with 0 in `rax`. Returns its number.
+pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
+    check(args)?;
+    let flags = args.flags;
+    if current.process.is_exiting() {
+        return Err(Fail::RestartAlways);
+    }
+    check_process_limit(current)?;
+    let vfork = flags
+        .contains(CloneFlags::VFORK)
+        .then(|| Arc::new(VforkDone { done: AtomicBool::new(false), queue: WaitQueue::new() }));
+    let child = copy_current(current, args, vfork.clone())?;
+    let tid = child.task.tid();
+    if flags.contains(CloneFlags::PARENT_SETTID) {
+        // Linux ignores a bad address here, too.
+        let _ = current.copy_out(args.parent_tid, &tid.raw().to_ne_bytes());
+    }
+    if let Err(fail) = start(child, args) {
+        return Err(fail);
+    }
+    if let Some(done) = vfork {
+        wait_for_vfork(current, &done);
+    }
+    Ok(tid)
+}
+
+/// What Linux's copy_process refuses.
+fn check(args: &CloneArgs) -> Result<(), Errno> {
+    let flags = args.flags;
+    let needs = |flag, needed| !flags.contains(flag) || flags.contains(needed);
+    if !needs(CloneFlags::THREAD, CloneFlags::SIGHAND) || !needs(CloneFlags::SIGHAND, CloneFlags::VM) {
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(CloneFlags::SIGHAND | CloneFlags::CLEAR_SIGHAND) {
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(CloneFlags::FS) && flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER) {
+        return Err(Errno::EINVAL);
+    }
+    // Namespaces of the program's own, pidfds and cgroups are not there yet (docs/compatibility): Linux's errno without the feature.
+    if flags.intersects(CloneFlags::NAMESPACES.union(CloneFlags::PIDFD).union(CloneFlags::INTO_CGROUP)) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// RLIMIT_NPROC counts the user's processes; root is exempt.
+fn check_process_limit(current: &Current) -> Result<(), Errno> {
+    let limit = current.process.soft_limit(raw::RLIMIT_NPROC);
+    if current.creds.uid == 0 || limit == super::UNLIMITED {
+        return Ok(());
+    }
+    let uid = current.creds.uid;
+    let count = registry().processes().iter().filter(|process| process.last_uid() == uid).count() as u64;
+    if count >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
+/// The child's `Current`, on paper.
+fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<VforkDone>>) -> Result<Current, Fail> {
+    let flags = args.flags;
+    let share = |flag| flags.contains(flag);
+    let mm = if share(CloneFlags::VM) { parent.mm.clone() } else { parent.mm.fork()? };
+    let files = if share(CloneFlags::FILES) { parent.files.clone() } else { Arc::new(parent.files.duplicate()) };
+    let fs = if share(CloneFlags::FS) { parent.fs.clone() } else { parent.fs.duplicate() };
+    let published = Published {
+        mm: Some(mm.clone()),
+        files: Some(files.clone()),
+        fs: Some(fs.clone()),
+        creds: parent.creds.clone(),
+    };
+    let (process, task) = register(parent, flags, args.exit_signal, published)?;
+    let mut regs = parent.regs;
+    regs.rax = 0;
+    if args.stack != 0 {
+        regs.rsp = args.stack;
+    }
+    if share(CloneFlags::SETTLS) {
+        regs.fs_base = args.tls;
+    }
+    // A child with memory of its own keeps the alternate stack; one that shares it without vfork must not (clone(2)).
+    let keep_stack = !share(CloneFlags::VM) || share(CloneFlags::VFORK);
+    Ok(Current {
+        task,
+        process,
+        regs,
+        mm,
+        files,
+        fs,
+        creds: parent.creds.clone(),
+        signal: ThreadSignalState::for_child(&parent.signal, keep_stack),
+        robust_list: 0,
+        clear_child_tid: if share(CloneFlags::CHILD_CLEARTID) { args.child_tid.raw() } else { 0 },
+        vfork_done,
+        personality: parent.personality,
+        timer_slack_ns: parent.timer_slack_ns,
+    })
+}
+
+/// Numbers the child and makes it known.
+fn register(
+    parent: &Current,
+    flags: CloneFlags,
+    exit_signal: u32,
+    published: Published,
+) -> Result<(Arc<Process>, Arc<Task>), Fail> {
+    let me = &parent.process;
+    let signals = parent.task.signals.for_child();
+    let mut tables = registry().lock();
+    let tid = tables.new_number()?;
+    if flags.contains(CloneFlags::THREAD) {
+        let task = Arc::new(Task::new(tid, me.clone(), parent.task.name(), published, signals));
+        task.inherit_scheduling(&parent.task);
+        if !me.add_thread(&task) {
+            return Err(Fail::RestartAlways);
+        }
+        tables.add_task(&task);
+        return Ok((me.clone(), task));
+    }
+    let (parent_pid, exit_signal) =
+        if flags.contains(CloneFlags::PARENT) { (me.parent_pid(), me.exit_signal()) } else { (me.pid(), exit_signal) };
+    let actions = me.signals.for_child(flags.contains(CloneFlags::SIGHAND), flags.contains(CloneFlags::CLEAR_SIGHAND));
+    let process = Arc::new(Process::new(tid, parent_pid, me.group(), me.session(), exit_signal, me.limits(), actions));
+    process.set_dumpable(me.dumpable());
+    process.set_last_uid(parent.creds.uid);
+    process.set_executable(me.executable());
+    let task = Arc::new(Task::new(tid, process.clone(), parent.task.name(), published, signals));
+    task.inherit_scheduling(&parent.task);
+    process.add_thread(&task);
+    tables.add_process(&process, Some(parent_pid));
+    tables.add_task(&task);
+    Ok((process, task))
+}
+
+/// Starts the child's kernel thread.
+fn start(child: Current, args: &CloneArgs) -> Result<(), Fail> {
+    let task = child.task.clone();
+    let set_tid = args.flags.contains(CloneFlags::CHILD_SETTID).then_some(args.child_tid);
+    let main = Box::new(move || {
+        if let Some(at) = set_tid {
+            platform().use_page_table(Some(child.mm.table().clone()));
+            let _ = child.copy_out(at, &child.task.tid().raw().to_ne_bytes());
+        }
+        run::run(child);
+    });
+    match platform().spawn(true, main) {
+        Ok(thread) => {
+            task.set_thread(thread);
+            Ok(())
+        }
+        Err(_) => {
+            forget(&task);
+            Err(Errno::EAGAIN.into())
+        }
+    }
+}
+
+/// Undoes `register` for a child that could not be started.
+fn forget(task: &Arc<Task>) {
+    let process = task.process();
+    let last = process.remove_thread(task.tid(), super::ExitStatus::Code(0));
+    let mut tables = registry().lock();
+    let gone = (tables.remove_task(task.tid()), last.and_then(|_| tables.remove_process(process.pid())));
+    drop(tables);
+    drop(gone);
+}
+
+/// Parks a vfork parent; only death ends the wait early.
+fn wait_for_vfork(current: &Current, done: &VforkDone) {
+    let ready = || done.done.load(Ordering::SeqCst).then_some(());
+    let _ = crate::wait::wait_on(&[(&done.queue, Events::IN)], false, None, &|| current.task.is_doomed(), ready);
+}

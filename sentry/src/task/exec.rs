@@ -1,0 +1,129 @@
+//! execve(2): another program in the same process.
+
+use super::registry::registry;
+use super::{Cap, Credentials, Current};
+use crate::errno::Errno;
+use crate::fs::{MountFlags, OpenFile};
+use crate::mm::exec::{Arguments, Identity, Image, load};
+use crate::platform::platform;
+use crate::syscall::Fail;
+use crate::wait::Events;
+use alloc::sync::Arc;
+use linux_raw_sys::general::{S_ISGID, S_ISUID, S_IXGRP};
+
+/// Replaces the program by that of `file`, which was opened for execution. On success the registers are those of the new
+/// program's start.
+pub fn exec(current: &mut Current, file: &Arc<OpenFile>, arguments: Arguments) -> Result<(), Fail> {
+    let comm = arguments.file_name.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
+    let mut creds = current.creds.clone();
+    let image = load(current, file, arguments, |program| {
+        creds = new_credentials(current, program)?;
+        let gained = creds.euid != creds.uid || creds.egid != creds.gid;
+        Ok(Identity { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, secure: gained })
+    })?;
+    // From here on there is no way back: a failure would kill the process.
+    end_other_threads(current)?;
+    commit(current, image, creds, &comm);
+    Ok(())
+}
+
+/// Makes every other thread end and takes over the process's number.
+fn end_other_threads(current: &Current) -> Result<(), Fail> {
+    let process = &current.process;
+    let me = &current.task;
+    for task in process.threads() {
+        if !Arc::ptr_eq(&task, me) {
+            task.doom();
+        }
+    }
+    crate::wait::wait_on(&[(&process.thread_wait, Events::IN)], false, None, &|| me.is_doomed(), || {
+        (process.thread_count() == 1).then_some(())
+    })
+    .map_err(|_| Fail::RestartAlways)?;
+    if me.tid() != process.pid() {
+        let replaced = registry().lock().renumber(me, process.pid());
+        drop(replaced);
+    }
+    Ok(())
+}
+
+/// Installs the new image.
+fn commit(current: &mut Current, image: Image, creds: Arc<Credentials>, comm: &[u8]) {
+    platform().use_page_table(Some(image.mm.table().clone()));
+    let old = core::mem::replace(&mut current.mm, image.mm);
+    if Arc::strong_count(&current.files) > 1 && current.process.thread_count() == 1 {
+        // CLONE_FILES ends at execve; a copy that only `/proc` looks at costs nothing.
+        current.files = Arc::new(current.files.duplicate());
+    }
+    drop(current.files.take(|_, close_on_exec| close_on_exec));
+    current.task.set_name(comm);
+    current.process.set_executable(image.executable.path().cloned());
+    current.process.set_execed();
+    current.process.set_dumpable(if creds.euid == creds.uid && creds.egid == creds.gid { 1 } else { 0 });
+    current.creds = creds;
+    current.robust_list = 0;
+    current.clear_child_tid = 0;
+    crate::signal::reset_for_exec(current);
+    platform().reset_vector_state();
+    current.regs = crate::platform::UserContext {
+        rip: image.entry.raw(),
+        rsp: image.stack_pointer.raw(),
+        cs: current.regs.cs,
+        ss: current.regs.ss,
+        // Interrupts on; bit 1 is always set (Intel SDM vol. 1, 3.4.3).
+        rflags: 0x202,
+        ..Default::default()
+    };
+    current.publish();
+    if let Some(done) = current.vfork_done.take() {
+        done.finish();
+    }
+    drop(old);
+}
+
+/// Credentials after execve: set-user-ID and set-group-ID bits, and the capability rules (capabilities(7)).
+fn new_credentials(current: &Current, file: &OpenFile) -> Result<Arc<Credentials>, Errno> {
+    let old = &current.creds;
+    let attr = file.inode().attr()?;
+    let honoured =
+        !old.no_new_privs && !file.path().is_some_and(|path| path.mount().flags().contains(MountFlags::NOSUID));
+    let mut new = (**old).clone();
+    if honoured && attr.mode & S_ISUID != 0 {
+        new.euid = attr.uid;
+    }
+    if honoured && attr.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
+        new.egid = attr.gid;
+    }
+    let gained = new.euid != old.euid || new.egid != old.egid;
+    (new.suid, new.fsuid) = (new.euid, new.euid);
+    (new.sgid, new.fsgid) = (new.egid, new.egid);
+    exec_capabilities(&mut new, gained);
+    // SECBIT_KEEP_CAPS is cleared by execve (prctl(2)).
+    new.securebits &= !super::SECBIT_KEEP_CAPS;
+    Ok(Arc::new(new))
+}
+
+/// P'(ambient), P'(permitted) and P'(effective) of capabilities(7), for files without capabilities of their own.
+fn exec_capabilities(creds: &mut Credentials, gained: bool) {
+    let caps = &mut creds.caps;
+    let root_rules = creds.securebits & super::SECBIT_NOROOT == 0;
+    let root = root_rules && (creds.euid == 0 || creds.uid == 0);
+    if gained || root {
+        caps.ambient = 0;
+    }
+    if root {
+        caps.permitted = caps.inheritable | caps.bounding;
+        caps.effective = if creds.euid == 0 { caps.permitted } else { 0 };
+    } else {
+        caps.permitted = caps.ambient;
+        caps.effective = caps.ambient;
+    }
+}
+
+/// Whether `current` may see the inner life of `creds`' owner (ptrace(2), "access mode checking").
+pub fn may_inspect(current: &Current, target: &Credentials) -> bool {
+    let me = &current.creds;
+    let same = [target.uid, target.euid, target.suid].iter().all(|uid| *uid == me.fsuid)
+        && [target.gid, target.egid, target.sgid].iter().all(|gid| *gid == me.fsgid);
+    same || me.has(Cap::SysPtrace)
+}

@@ -1,0 +1,172 @@
+//! How threads and processes end: exit(2), exit_group(2), fatal signals, and what they leave behind.
+
+use super::registry::{INIT, Tables, registry};
+use super::{Current, ExitStatus, Process, Tid, futex};
+use crate::platform::platform;
+use crate::signal::{self, SigInfo, Signal};
+use crate::wait::Events;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Makes every thread of `process` end with `status` (exit_group, a fatal signal), unless it already ends otherwise.
+/// Returns the status that holds.
+pub fn end_process(process: &Process, status: ExitStatus) -> ExitStatus {
+    let (holds, threads) = process.begin_end(status);
+    for task in threads {
+        task.doom();
+    }
+    holds
+}
+
+/// Ends the calling thread. The kernel thread returns to the platform afterwards.
+pub fn exit_thread(mut current: Current, status: ExitStatus) {
+    futex::exit_robust_list(&current);
+    clear_child_tid(&mut current);
+    let task = current.task.clone();
+    let process = current.process.clone();
+    release(current);
+    process.account_thread(&task.usage());
+    match process.remove_thread(task.tid(), status) {
+        None => {
+            // The leader's number stays: it is the process's.
+            if task.tid() != process.pid() {
+                drop(registry().lock().remove_task(task.tid()));
+            }
+            process.thread_wait.wake(Events::IN);
+        }
+        Some(status) => exit_process(&process, task.tid(), status),
+    }
+}
+
+/// `set_tid_address`: 0 at the address, and a futex wake, where others still share the memory.
+fn clear_child_tid(current: &mut Current) {
+    let at = core::mem::take(&mut current.clear_child_tid);
+    if at != 0 && Arc::strong_count(&current.mm) > 2 {
+        let address = linker::addr::UserVa::new(at);
+        if current.copy_out(address, &0u32.to_ne_bytes()).is_ok() {
+            futex::wake_private_and_shared(current, address, 1);
+        }
+    }
+}
+
+/// Lets go of memory, descriptors and directories before the end becomes visible.
+fn release(current: Current) {
+    let Current { task, mm, files, fs, creds, vfork_done, .. } = current;
+    platform().use_page_table(None);
+    task.publish(super::Published { mm: None, files: None, fs: None, creds });
+    drop(mm);
+    if let Some(done) = vfork_done {
+        done.finish();
+    }
+    drop(files);
+    drop(fs);
+}
+
+/// The last thread is gone: hand children over, tell the parent, become a zombie (or vanish).
+fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
+    if process.pid() == INIT {
+        end_sandbox(status);
+    }
+    process.set_executable(None);
+    let mut hang_up = Vec::new();
+    let mut adopted_zombies = false;
+    let (parent, reaper) = {
+        let mut tables = registry().lock();
+        if last != process.pid() {
+            drop(tables.remove_task(last));
+        }
+        let reaper = tables.reaper_of(process);
+        let children = tables.reparent(process.pid(), reaper);
+        for child in &children {
+            adopted_zombies |= child.is_exited();
+            note_if_newly_orphaned(&tables, child, process, &mut hang_up);
+        }
+        note_if_newly_orphaned(&tables, process, process, &mut hang_up);
+        for child in children {
+            signal_parent_death(&child);
+        }
+        process.set_exited(status);
+        (tables.process(process.parent_pid()), tables.process(reaper))
+    };
+    for member in hang_up {
+        signal::send_to_process(&member, SigInfo::kernel(Signal::SIGHUP));
+        signal::send_to_process(&member, SigInfo::kernel(Signal::SIGCONT));
+    }
+    process.exit_wait.wake(Events::READABLE);
+    process.signals.queue().wake(Events::READABLE);
+    if let Some(parent) = parent {
+        tell_parent(process, &parent, status);
+    }
+    if adopted_zombies && let Some(reaper) = reaper {
+        reap_ignored_children(&reaper);
+        reaper.child_wait.wake(Events::IN);
+    }
+}
+
+/// PR_SET_PDEATHSIG of a child whose parent is gone.
+fn signal_parent_death(child: &Process) {
+    for task in child.threads() {
+        let number = task.parent_death_signal.load(core::sync::atomic::Ordering::Relaxed);
+        if let Some(signal) = Signal::new(number) {
+            signal::send_to_task(&task, SigInfo::kernel(signal));
+        }
+    }
+}
+
+/// Collects the members of `member`'s group if that group just became orphaned and has stopped members (POSIX: SIGHUP, SIGCONT).
+fn note_if_newly_orphaned(tables: &Tables, member: &Process, gone: &Process, hang_up: &mut Vec<Arc<Process>>) {
+    let group = member.group();
+    if member.session() != gone.session() || !tables.is_orphaned(group, Some(gone.pid())) {
+        return;
+    }
+    let stopped = tables.all().any(|other| other.group() == group && other.signals.is_stopped());
+    if stopped {
+        hang_up.extend(tables.all().filter(|other| other.group() == group && other.pid() != gone.pid()).cloned());
+    }
+}
+
+/// SIGCHLD and wake-up for the parent; a child nobody wants to hear of is reaped at once.
+fn tell_parent(process: &Arc<Process>, parent: &Arc<Process>, status: ExitStatus) {
+    let automatic = process.exit_signal() == Signal::SIGCHLD.number() && parent.signals.ignores_children();
+    if automatic {
+        reap(process, parent);
+    }
+    if let Some(number) = Signal::new(process.exit_signal()) {
+        let uid = process.last_uid();
+        signal::send_to_process(parent, SigInfo::child_exit(number, process.pid(), uid, status, &process.usage()));
+    }
+    parent.child_wait.wake(Events::IN);
+}
+
+/// Reaps the zombies among the children of a process that ignores SIGCHLD.
+fn reap_ignored_children(parent: &Arc<Process>) {
+    if !parent.signals.ignores_children() {
+        return;
+    }
+    let children: Vec<_> = registry().lock().children(parent.pid()).to_vec();
+    for child in children.iter().filter(|child| child.is_exited()) {
+        reap(child, parent);
+    }
+}
+
+/// Removes a zombie; its resources go to the parent's account. False when somebody else was quicker.
+pub(super) fn reap(process: &Arc<Process>, parent: &Process) -> bool {
+    let (entry, task) = {
+        let mut tables = registry().lock();
+        let entry = tables.remove_process(process.pid());
+        (entry, tables.remove_task(process.pid()))
+    };
+    let reaped = entry.is_some();
+    if reaped {
+        let mut usage = process.usage();
+        usage.add(&process.children_usage());
+        parent.account_child(&usage);
+    }
+    drop((entry, task));
+    reaped
+}
+
+/// The first process is over, and with it the sandbox.
+fn end_sandbox(status: ExitStatus) -> ! {
+    platform().exit(status.port_status())
+}

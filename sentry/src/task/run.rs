@@ -1,0 +1,71 @@
+//! A task's loop: user mode, trap, what the trap asks for, pending signals, round again.
+
+use super::{Current, ExitStatus, exit};
+use crate::platform::{Trap, platform};
+use crate::signal::{self, AfterSignals};
+use crate::syscall::{Fail, dispatch};
+use alloc::sync::Arc;
+
+/// Runs the calling kernel thread's task until it ends.
+pub fn run(mut current: Current) {
+    platform().use_page_table(Some(Arc::clone(current.mm.table())));
+    let status = loop {
+        let interrupted = match platform().run_user(&mut current.regs) {
+            Trap::Syscall => {
+                let number = current.regs.rax;
+                match dispatch::dispatch(&mut current) {
+                    Ok(value) => {
+                        current.regs.rax = value;
+                        None
+                    }
+                    Err(Fail::Errno(errno)) => {
+                        current.regs.rax = errno.to_ret();
+                        None
+                    }
+                    Err(Fail::NoReturn) => None,
+                    Err(Fail::Exit(status)) => break status,
+                    Err(fail) => Some((number, fail)),
+                }
+            }
+            trap => {
+                other_trap(&mut current, trap);
+                None
+            }
+        };
+        if (current.interrupted() || interrupted.is_some())
+            && let Some(status) = before_user(&mut current, interrupted)
+        {
+            break status;
+        }
+    };
+    exit::exit_thread(current, status);
+}
+
+/// Page faults, other exceptions, interrupts.
+fn other_trap(current: &mut Current, trap: Trap) {
+    match trap {
+        Trap::PageFault { address, access, .. } => {
+            current.task.count_fault();
+            if let Err(fault) = current.mm.fault(address, access) {
+                signal::memory_fault(current, address, access, fault);
+            }
+        }
+        Trap::Exception { vector } => signal::exception(current, vector),
+        Trap::Interrupt => platform().preempt(),
+        Trap::Syscall => {}
+    }
+}
+
+/// Delivers signals and restarts the call they interrupted. `Some`: the thread ends with this status.
+#[cold]
+fn before_user(current: &mut Current, interrupted: Option<(u64, Fail)>) -> Option<ExitStatus> {
+    if current.task.is_doomed() {
+        return Some(current.process.ending().unwrap_or(ExitStatus::Code(0)));
+    }
+    match signal::deliver_pending(current, interrupted) {
+        AfterSignals::Continue => {
+            current.task.is_doomed().then(|| current.process.ending().unwrap_or(ExitStatus::Code(0)))
+        }
+        AfterSignals::Exit(status) => Some(exit::end_process(&current.process, status)),
+    }
+}
