@@ -1,11 +1,13 @@
 //! File systems by name: what mount(2) and the start specification can ask for.
 
-use super::Inode;
+use super::{Inode, tmpfs};
 use crate::errno::Errno;
 use alloc::sync::Arc;
 
-/// The root of a new file system of the sentry's own. ENODEV for a name that is none.
-pub fn new_file_system(name: &str, _options: &str) -> Result<Arc<dyn Inode>, Errno> {
-    let _ = name;
-    Err(Errno::ENODEV)
+/// The root of a new file system of the sentry's own, with the options of mount(2)'s `data`. ENODEV for a name that is none.
+pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errno> {
+    match name {
+        "tmpfs" => tmpfs::new(&tmpfs::Options::parse(options)?),
+        _ => Err(Errno::ENODEV),
+    }
 }
