@@ -1,8 +1,12 @@
 //! Random numbers: one ChaCha20 generator, keyed from the boot page's seed, re-keyed by itself after every request (so that a
 //! later look at its state tells nothing about earlier numbers) and with the host's entropy now and then.
 
+use crate::errno::Errno;
+use crate::fs::Sink;
 use crate::platform::platform;
 use crate::sync::{Lock, Rank, assert_none_held};
+use alloc::vec;
+use linker::layout::PAGE_SIZE;
 use linker::request::{Op, Request};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -83,4 +87,25 @@ pub fn reseed_if_due() {
             mix(&seed);
         }
     }
+}
+
+/// Fills `sink` with random bytes. The first 256 bytes come at once; a signal can end a longer request early (random(7)).
+pub fn fill_sink(sink: &mut Sink<'_>) -> Result<usize, Errno> {
+    reseed_if_due();
+    let mut buffer = vec![0; sink.left().min(PAGE_SIZE as usize)];
+    while sink.left() > 0 {
+        let len = buffer.len().min(sink.left());
+        let Some(chunk) = buffer.get_mut(..len) else { break };
+        fill(chunk);
+        match sink.put(chunk) {
+            Ok(put) if put == len => {}
+            Ok(_) => break,
+            Err(_) if sink.done() > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+        if sink.interrupted() {
+            break;
+        }
+    }
+    Ok(sink.done())
 }

@@ -8,6 +8,7 @@ mod context;
 pub mod copy;
 mod create;
 mod dentry;
+pub mod dev;
 pub mod device;
 pub mod epoll;
 mod fd_table;

@@ -123,6 +123,10 @@ pub trait FileOps: Send + Sync {
     ) -> Result<(), Fail> {
         Err(Errno::ENOTDIR.into())
     }
+    /// Whether mmap gives anonymous memory instead of the file's pages (`/dev/zero`).
+    fn maps_anonymous(&self) -> bool {
+        false
+    }
     /// fsync(2), fdatasync(2).
     fn sync(&self, _data_only: bool) -> Result<(), Fail> {
         Err(Errno::EINVAL.into())

@@ -7,7 +7,6 @@ use crate::fs::Sink;
 use crate::platform::platform;
 use crate::task::{Cap, Current, registry};
 use crate::{kmsg, load, random, uts};
-use alloc::vec;
 use core::mem::{offset_of, size_of};
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
@@ -111,28 +110,7 @@ pub fn getrandom(current: &mut Current, to: UserVa, len: usize, flags: u32) -> R
         return Err(Errno::EINVAL);
     }
     let pieces = [UserBuf { addr: to, len: len.min(isize::MAX as usize) }];
-    random_to(&mut Sink::user(current, &pieces))
-}
-
-/// Fills `sink` with random bytes. The first 256 bytes come at once; a signal can end a longer request early (random(7)).
-pub fn random_to(sink: &mut Sink<'_>) -> Result<usize, Errno> {
-    random::reseed_if_due();
-    let mut buffer = vec![0; sink.left().min(PAGE_SIZE as usize)];
-    while sink.left() > 0 {
-        let len = buffer.len().min(sink.left());
-        let Some(chunk) = buffer.get_mut(..len) else { break };
-        random::fill(chunk);
-        match sink.put(chunk) {
-            Ok(put) if put == len => {}
-            Ok(_) => break,
-            Err(_) if sink.done() > 0 => break,
-            Err(errno) => return Err(errno),
-        }
-        if sink.interrupted() {
-            break;
-        }
-    }
-    Ok(sink.done())
+    random::fill_sink(&mut Sink::user(current, &pieces))
 }
 
 fn read_name(current: &Current, from: UserVa, len: i64) -> Result<alloc::vec::Vec<u8>, Errno> {
