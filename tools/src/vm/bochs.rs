@@ -3,10 +3,9 @@
 //! Bochs knows no shared folder and its serial ports write to files, so the command's files are packed and its output
 //! is read as the files grow.
 
-use super::cpio::Archive;
-use super::pack::{self, Pack};
+use super::pack;
 use super::session::{Session, tail};
-use super::{TIMED_OUT, VmArgs, command, image};
+use super::{TIMED_OUT, VmArgs, image};
 use crate::{process, setup};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
@@ -17,9 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Nothing needs loading but the hypervisor.
 const MODULES: &[&str] = &["kvm-intel"];
-
-/// What programs look up whatever they do.
-const ALWAYS: &[&str] = &["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts"];
 
 /// Boots the machine, runs the command in it and returns its exit code.
 pub fn run(args: &VmArgs) -> Result<u8> {
@@ -77,26 +73,9 @@ pub fn run(args: &VmArgs) -> Result<u8> {
 /// A bootable image with the kernel, and the initramfs with modules, scripts, the command and its files.
 fn make_cd(args: &VmArgs, session: &Session) -> Result<()> {
     let tree = image::kernel_tree()?;
-    let mut pack = Pack::default();
-    let command = pack::command(&mut pack, &args.command)?;
-    for file in ALWAYS.iter().map(Path::new).filter(|file| file.exists()).chain(args.with.iter().map(AsRef::as_ref)) {
-        pack.add(file)?;
-    }
-    pack.add(Path::new("/bin/sh"))?;
-    pack.add(Path::new("env"))?;
-    pack.directory(&std::env::current_dir()?);
-
-    let mut archive = Archive::default();
-    image::base(&mut archive)?;
-    image::modules(&mut archive, &tree, MODULES)?;
-    archive.executable("init", include_bytes!("guest/init-packed.sh"));
-    archive.executable("ringwall-vm/session", include_bytes!("guest/session.sh"));
-    archive.executable("ringwall-vm/command", &command::script(&command)?);
-    pack.write(&mut archive);
-
     let boot = session.path("cd/boot");
     fs::create_dir_all(boot.join("grub"))?;
-    fs::write(boot.join("initramfs"), archive.finish())?;
+    fs::write(boot.join("initramfs"), pack::initramfs(args, &tree, MODULES)?)?;
     fs::copy(image::bzimage(&tree)?, boot.join("vmlinuz"))?;
     fs::write(boot.join("grub/grub.cfg"), include_str!("guest/grub.cfg"))?;
     process::output(Command::new("grub-mkrescue").arg("-o").arg(session.path("cd.iso")).arg(session.path("cd")))?;

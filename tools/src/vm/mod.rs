@@ -13,7 +13,7 @@ mod qemu;
 mod relay;
 mod session;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,11 +33,14 @@ pub struct VmArgs {
     /// End the machine after this many seconds, with exit code 124
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
-    /// The emulated Intel machine: CMD and what it needs are packed into its image, its stdin is empty
+    /// The emulated Intel machine; as --packed, and with an empty stdin
     #[arg(long)]
     pub intel: bool,
-    /// One more file, directory or program to pack for --intel
-    #[arg(long, value_name = "PATH", requires = "intel")]
+    /// Instead of the host's files, only CMD and what it needs, in memory: no I/O disturbs what is counted
+    #[arg(long)]
+    pub packed: bool,
+    /// One more file, directory or program to pack
+    #[arg(long, value_name = "PATH")]
     pub with: Vec<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
@@ -49,5 +52,8 @@ const TIMED_OUT: u8 = 124;
 
 /// Runs the command and returns its exit code.
 pub fn run(args: &VmArgs) -> Result<u8> {
+    if !args.with.is_empty() && !args.intel && !args.packed {
+        bail!("--with belongs to --intel or --packed: the machine has all of the host's files");
+    }
     if args.intel { bochs::run(args) } else { qemu::run(args) }
 }

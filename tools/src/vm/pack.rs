@@ -3,10 +3,10 @@
 //! An ELF brings its libraries, a script its interpreter, a directory what is in it, a symbolic link what it leads to.
 
 use super::cpio::Archive;
+use super::{VmArgs, command, image};
 use crate::process;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -138,13 +138,28 @@ fn libraries(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The command with its program packed and named by its full path.
-pub fn command(pack: &mut Pack, command: &[OsString]) -> Result<Vec<OsString>> {
-    let (program, arguments) = command.split_first().context("no command")?;
-    let program = pack.add(Path::new(program))?;
-    let mut packed = vec![program.into_os_string()];
-    packed.extend_from_slice(arguments);
-    Ok(packed)
+/// What programs look up whatever they do.
+const ALWAYS: &[&str] = &["/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/bin/sh", "/usr/bin/env"];
+
+/// An initramfs with modules, scripts, the command and its files.
+pub fn initramfs(args: &VmArgs, tree: &Path, modules: &[&str]) -> Result<Vec<u8>> {
+    let mut pack = Pack::default();
+    let (program, arguments) = args.command.split_first().context("no command")?;
+    let mut command = vec![pack.add(Path::new(program))?.into_os_string()];
+    command.extend_from_slice(arguments);
+    for file in ALWAYS.iter().map(Path::new).filter(|file| file.exists()).chain(args.with.iter().map(AsRef::as_ref)) {
+        pack.add(file)?;
+    }
+    pack.directory(&std::env::current_dir()?);
+
+    let mut archive = Archive::default();
+    image::base(&mut archive)?;
+    image::modules(&mut archive, tree, modules)?;
+    archive.executable("init", include_bytes!("guest/init-packed.sh"));
+    archive.executable("ringwall-vm/session", include_bytes!("guest/session.sh"));
+    archive.executable("ringwall-vm/command", &command::script(&command)?);
+    pack.write(&mut archive);
+    Ok(archive.finish())
 }
 
 #[cfg(test)]

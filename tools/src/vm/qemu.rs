@@ -3,7 +3,7 @@
 use super::cpio::Archive;
 use super::relay::{Event, PORTS, Relay};
 use super::session::{Session, console_copy, tail};
-use super::{TIMED_OUT, VmArgs, command, image};
+use super::{TIMED_OUT, VmArgs, command, image, pack};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
@@ -19,11 +19,15 @@ pub fn run(args: &VmArgs) -> Result<u8> {
     let images = image::prepare()?;
     let session = Session::create()?;
     let initramfs = session.path("initramfs");
-    let mut content = fs::read(&images.initramfs)?;
-    let mut archive = Archive::default();
-    archive.executable("ringwall-vm/command", &command::script(&args.command)?);
-    content.extend(archive.finish());
-    fs::write(&initramfs, content)?;
+    if args.packed {
+        fs::write(&initramfs, pack::initramfs(args, &image::kernel_tree()?, image::QEMU_MODULES)?)?;
+    } else {
+        let mut content = fs::read(&images.initramfs)?;
+        let mut archive = Archive::default();
+        archive.executable("ringwall-vm/command", &command::script(&args.command)?);
+        content.extend(archive.finish());
+        fs::write(&initramfs, content)?;
+    }
 
     let (sender, events) = mpsc::channel();
     let relay = Relay::listen(session.directory(), sender)?;
