@@ -24,7 +24,7 @@ use linux_raw_sys::general as raw;
 const CHUNK: usize = 64 << 10;
 
 /// Opens standard stream `handle` of the start specification.
-pub fn open(current: &Current, handle: u32) -> Result<Arc<OpenFile>, Fail> {
+pub fn open(current: &Current, handle: u32) -> Result<Arc<OpenFile>, Errno> {
     super::host::start();
     let file = File::adopt(handle);
     let attr = file.attr()?;

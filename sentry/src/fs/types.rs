@@ -1,6 +1,6 @@
 //! File systems by name: what mount(2) and the start specification can ask for.
 
-use super::{Inode, tmpfs};
+use super::{Inode, dev, tmpfs};
 use crate::errno::Errno;
 use alloc::sync::Arc;
 
@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errno> {
     match name {
         "tmpfs" => tmpfs::new(&tmpfs::Options::parse(options)?),
+        "devtmpfs" => dev::new(),
         _ => Err(Errno::ENODEV),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, StartError, describe, mounts};
 use crate::errno::Errno;
-use crate::fs::{self, FdTable, FsContext, LookupFlags, Namespace, OpenFile};
+use crate::fs::{self, FdTable, FsContext, LookupFlags, Namespace};
 use crate::mm::AddressSpace;
 use crate::mm::exec::Arguments;
 use crate::platform::{UserContext, platform};
@@ -19,6 +19,7 @@ use linker::spec::{ProcessSpec, StartSpec};
 /// Starts the container and drives its first process; returns only when that cannot be started.
 pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     crate::uts::init(&spec.hostname, &spec.domainname, &spec.kernel_release);
+    fs::dev::register();
     let namespace = mounts::root(spec)?;
     let mut current = first_task(&spec.process, namespace)?;
     mounts::others(&current, spec)?;
@@ -76,16 +77,13 @@ fn first_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current, 
 
 /// Descriptors 0, 1 and 2.
 fn open_streams(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
-    // Until the streams land: none.
-    let _ = spec;
-    let streams: [Option<Arc<OpenFile>>; 3] = [None, None, None];
-    for (number, file) in streams.into_iter().enumerate() {
-        if let Some(file) = file {
-            current
-                .files
-                .set(Fd::new(number as i32), file, false, 3)
-                .map_err(|errno| StartError::new("standard streams", errno))?;
-        }
+    for (number, handle) in (0..).zip(spec.stdio) {
+        let Some(handle) = handle else { continue };
+        let file = fs::stdio::open(current, handle).map_err(|errno| StartError::new("standard streams", errno))?;
+        current
+            .files
+            .set(Fd::new(number), file, false, 3)
+            .map_err(|errno| StartError::new("standard streams", errno))?;
     }
     Ok(())
 }
