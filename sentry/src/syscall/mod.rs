@@ -7,6 +7,7 @@
 pub mod args;
 pub mod dispatch;
 mod epoll;
+mod eventfd;
 mod file;
 mod futex;
 mod ids;

@@ -63,6 +63,7 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 pub const FAMILIES: &[&[Row]] = &[
     super::file::ROWS,
     super::epoll::ROWS,
+    super::eventfd::ROWS,
     super::pipe::ROWS,
     super::poll::ROWS,
     super::futex::ROWS,

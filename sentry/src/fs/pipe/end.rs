@@ -12,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use linker::addr::UserVa;
+use linux_raw_sys::general as raw;
 use linux_raw_sys::ioctl::FIONREAD;
 
 /// Transfers up to this many bytes go through the stack.
@@ -395,6 +396,17 @@ impl FileOps for PipeEnd {
         let bytes = i32::try_from(self.pipe.readable_bytes()).unwrap_or(i32::MAX);
         UserPtr::<i32>::new(UserVa::new(arg)).write(current, &bytes)?;
         Ok(0)
+    }
+
+    fn fcntl(&self, current: &Current, file: &OpenFile, command: u32, arg: u64) -> Result<u64, Fail> {
+        match command {
+            raw::F_GETPIPE_SZ => Ok(super::capacity(file)? as u64),
+            raw::F_SETPIPE_SZ => {
+                let wanted = u32::try_from(arg).map_err(|_| Errno::EINVAL)?;
+                Ok(super::set_capacity(current, file, wanted)? as u64)
+            }
+            _ => Err(Errno::EINVAL.into()),
+        }
     }
 
     fn as_any(&self) -> &dyn Any {
