@@ -6,7 +6,7 @@
 //! ```
 
 use crate::gofer::client::Client;
-use crate::gofer::{self, Export};
+use crate::gofer::{self, Export, Root};
 use crate::parent::{self, Child, RawTerminal};
 use crate::pin;
 use crate::process;
@@ -53,8 +53,8 @@ pub enum Error {
     /// The process could not be pinned.
     #[error(transparent)]
     Pin(#[from] pin::Error),
-    /// The gofer could not be made.
-    #[error("gofer: {0}")]
+    /// An export, or the gofer.
+    #[error(transparent)]
     Gofer(#[from] gofer::Error),
     /// The start specification does not encode.
     #[error("start specification: {0}")]
@@ -74,22 +74,22 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
 
 /// Runs a sandbox to its end and returns the exit code for the caller.
 pub fn run(launch: Launch) -> Result<u8, Error> {
+    let Launch { spec, exports, cpus, memory_bytes, flags } = launch;
+    let roots = exports.into_iter().map(Export::open).collect::<Result<Vec<_>, _>>()?;
     let signals =
         parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
     let (sandbox_control, sandbox_end) = pair()?;
     let (gofer_control, gofer_end) = pair()?;
     let (calls, gofer_calls) = pair()?;
     // One for each vCPU and one for the worker.
-    let replies: Vec<_> = (0..=launch.cpus).map(|_| pair()).collect::<Result<_, _>>()?;
+    let replies: Vec<_> = (0..=cpus).map(|_| pair()).collect::<Result<_, _>>()?;
     let (replies, gofer_replies): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
 
-    let terminal = launch.spec.terminal;
+    let terminal = spec.terminal;
     let _raw = if terminal { RawTerminal::enter().ok() } else { None };
 
-    let Launch { spec, exports, cpus, memory_bytes, flags } = launch;
-    let writable = exports.iter().any(|export| export.writable);
     let mut sandbox_side = Some((sandbox_end, calls, replies, spec));
-    let mut gofer_side = Some((gofer_end, gofer_calls, gofer_replies, exports));
+    let mut gofer_side = Some((gofer_end, gofer_calls, gofer_replies, roots));
     let mut parent_side = Some((sandbox_control, gofer_control, signals));
 
     let sandbox = process::fork_child(|| {
@@ -104,8 +104,8 @@ pub fn run(launch: Launch) -> Result<u8, Error> {
 
     let gofer = process::fork_child(|| {
         drop(parent_side.take());
-        let Some((control, calls, replies, exports)) = gofer_side.take() else { return report::FAILURE };
-        match gofer_main(control, calls, replies, exports, writable) {
+        let Some((control, calls, replies, roots)) = gofer_side.take() else { return report::FAILURE };
+        match gofer_main(control, calls, replies, roots) {
             Ok(()) => 0,
             Err(error) => {
                 report::line(&error.to_string());
@@ -123,16 +123,11 @@ pub fn run(launch: Launch) -> Result<u8, Error> {
 }
 
 /// The gofer process.
-fn gofer_main(
-    control: OwnedFd,
-    calls: OwnedFd,
-    replies: Vec<OwnedFd>,
-    exports: Vec<Export>,
-    writable: bool,
-) -> Result<(), Error> {
+fn gofer_main(control: OwnedFd, calls: OwnedFd, replies: Vec<OwnedFd>, roots: Vec<Root>) -> Result<(), Error> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     process::use_one_heap();
-    let mut gofer = gofer::Gofer::new(calls, replies, exports)?;
+    let writable = roots.iter().any(|root| root.writable);
+    let mut gofer = gofer::Gofer::new(calls, replies, roots)?;
     pin::gofer(&control, writable)?;
     gofer.serve();
     Ok(())

@@ -29,12 +29,12 @@ pub fn line(text: &str) {
 
 /// A line that the guest asked for: whatever could upset a terminal is left out.
 pub fn guest_line(text: &[u8]) {
-    let text: String = String::from_utf8_lossy(text)
-        .trim_end()
-        .chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '?' } else { c })
-        .collect();
-    line(&text);
+    line(&printable(text));
+}
+
+fn printable(text: &[u8]) -> String {
+    let harmless = |c: char| if c.is_control() && c != '\n' && c != '\t' { '?' } else { c };
+    String::from_utf8_lossy(text).trim_end().chars().map(harmless).collect()
 }
 
 /// Bytes for stderr. Nobody can be told when that fails.
@@ -70,6 +70,11 @@ pub fn panic_record(memory: &Memory) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_the_guests_cannot_drive_a_terminal() {
+        assert_eq!(printable(b"a\x1b[2J\x00b\n"), "a?[2J?b");
+    }
 
     #[test]
     fn a_status_becomes_what_a_shell_expects() {

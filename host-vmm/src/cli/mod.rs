@@ -1,7 +1,9 @@
 //! The command line: one file a verb.
 
 mod do_;
+mod run;
 mod seccomp;
+mod syscalls;
 
 use clap::{Parser, Subcommand};
 
@@ -16,6 +18,10 @@ struct Cli {
 enum Verb {
     /// Run a program on this system's files, which it sees but cannot change
     Do(do_::Args),
+    /// Run an OCI bundle in the foreground
+    Run(run::Args),
+    /// List the system calls that are served inside
+    Syscalls(syscalls::Args),
     /// Show what the pinned processes may ask of the host
     Seccomp(seccomp::Args),
 }
@@ -31,6 +37,8 @@ pub fn run() -> anyhow::Result<u8> {
     };
     match cli.verb {
         Verb::Do(args) => do_::run(args),
+        Verb::Run(args) => run::run(args),
+        Verb::Syscalls(args) => syscalls::run(&args),
         Verb::Seccomp(args) => seccomp::run(&args),
     }
 }

@@ -7,6 +7,8 @@
 pub mod client;
 pub mod nodes;
 pub mod ops;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use crate::gofer::nodes::Nodes;
@@ -48,11 +50,22 @@ pub enum Error {
     Proc(Errno),
 }
 
-/// An export, opened.
+/// An export, opened: by the parent, so that a missing one is said before anything is started.
 #[derive(Debug)]
 pub struct Root {
     fd: OwnedFd,
-    writable: bool,
+    /// Whether anything beneath may be changed.
+    pub writable: bool,
+}
+
+impl Export {
+    /// Opens it.
+    pub fn open(self) -> Result<Root, Error> {
+        match rustix::fs::open(&self.path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(fd) => Ok(Root { fd, writable: self.writable }),
+            Err(source) => Err(Error::Export { path: self.path, source }),
+        }
+    }
 }
 
 /// The server.
@@ -75,18 +88,12 @@ pub struct Output {
 }
 
 impl Gofer {
-    /// Opens the exports.
-    pub fn new(calls: OwnedFd, replies: Vec<OwnedFd>, exports: Vec<Export>) -> Result<Self, Error> {
+    /// Takes over the exports.
+    pub fn new(calls: OwnedFd, replies: Vec<OwnedFd>, roots: Vec<Root>) -> Result<Self, Error> {
         raise_file_limit();
         // Modes arrive with the umask of the program applied.
         rustix::process::umask(Mode::empty());
         let path_only = OFlags::PATH | OFlags::CLOEXEC;
-        let roots = exports.into_iter().map(|export| {
-            let fd = rustix::fs::open(&export.path, path_only, Mode::empty());
-            fd.map(|fd| Root { fd, writable: export.writable })
-                .map_err(|source| Error::Export { path: export.path, source })
-        });
-        let roots = roots.collect::<Result<_, _>>()?;
         let proc =
             rustix::fs::open("/proc/self/fd", path_only | OFlags::DIRECTORY, Mode::empty()).map_err(Error::Proc)?;
         rustix::process::fchdir(&proc).map_err(Error::Proc)?;

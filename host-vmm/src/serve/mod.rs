@@ -10,6 +10,8 @@ pub mod data;
 pub mod file;
 pub mod path;
 pub mod ring;
+#[cfg(test)]
+mod tests;
 pub mod wait;
 pub mod worker;
 

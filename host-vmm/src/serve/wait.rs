@@ -4,9 +4,9 @@
 use crate::serve::file::HostFile;
 use crate::serve::ring::lock;
 use crate::serve::worker::Token;
-use crate::serve::{Outcome, Server};
+use crate::serve::{Answer, Outcome, Server};
 use linker::request::{Request, event};
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -73,6 +73,9 @@ impl Server {
             Ok(file) => file,
             Err(errno) => return Outcome::Done(Err(errno)),
         };
+        if request.flags & Request::FLAG_NOW != 0 {
+            return Outcome::Done(poll_now(&file, events));
+        }
         let mut sets = lock(&self.polls.sets);
         if sets.values().map(|set| set.waiters.len()).sum::<usize>() >= MAX_POLLS {
             return Outcome::Done(Err(Errno::NOMEM));
@@ -166,6 +169,15 @@ impl Server {
             self.complete(cpu, tag, Ok(event));
         }
     }
+}
+
+/// What is ready now.
+fn poll_now(file: &HostFile, events: u32) -> Answer {
+    let wanted = PollFlags::from_bits_retain(events as u16);
+    let mut polled = [PollFd::new(file, wanted)];
+    rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    let [polled] = polled;
+    Ok(u64::from(polled.revents().bits()))
 }
 
 impl PollSet {

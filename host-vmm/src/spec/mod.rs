@@ -1,6 +1,8 @@
-//! Makes the start specification: from the caller's own process (`host`).
+//! Makes the start specification: from the caller's own process (`host`), or from an OCI bundle (`oci`).
 
 pub mod host;
+pub mod oci;
+mod oci_mounts;
 
 use linker::layout::MAX_CPUS;
 use linker::spec::{OverrideAction, SyscallOverride};

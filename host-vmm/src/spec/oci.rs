@@ -1,0 +1,342 @@
+//! The start specification of an OCI bundle: what its `config.json` asks for, or a refusal by name. Properties that the
+//! runtime specification does not know are ignored, as it wants; those it knows and that are not supported here are not.
+
+use crate::gofer::Export;
+use crate::spec::oci_mounts;
+use linker::spec::{Capabilities, MountKind, MountSpec, ProcessSpec, StartSpec};
+use oci_spec::runtime::{
+    Capabilities as Names, LinuxCapabilities, LinuxNamespaceType, PosixRlimit, PosixRlimitType, Process, Spec,
+};
+use rustix::thread::CapabilitySet;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Why a bundle cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error("{0}: {1}")]
+    Read(String, std::io::Error),
+    /// It is not JSON, or a value has the wrong type.
+    #[error("{0}: {1}")]
+    Json(String, serde_json::Error),
+    /// A value that is unknown or impossible.
+    #[error("config.json: {0}: {1}")]
+    Value(String, String),
+}
+
+/// Names a property and what is wrong with it.
+pub(super) fn bad(property: impl Into<String>, what: impl Into<String>) -> Error {
+    Error::Value(property.into(), what.into())
+}
+
+/// A bundle, understood.
+#[derive(Debug)]
+pub struct Bundle {
+    /// For the sentry.
+    pub spec: StartSpec,
+    /// For the gofer.
+    pub exports: Vec<Export>,
+    /// Bytes of memory it is limited to.
+    pub memory_bytes: Option<u64>,
+}
+
+/// What is known, is not supported, and would change what the program sees: the JSON pointer, and its name.
+const UNSUPPORTED: &[&str] = &[
+    "/hooks",
+    "/vm",
+    "/windows",
+    "/solaris",
+    "/zos",
+    "/process/apparmorProfile",
+    "/process/selinuxLabel",
+    "/process/ioPriority",
+    "/process/scheduler",
+    "/process/execCPUAffinity",
+    "/linux/uidMappings",
+    "/linux/gidMappings",
+    "/linux/sysctl",
+    "/linux/devices",
+    "/linux/netDevices",
+    "/linux/seccomp",
+    "/linux/rootfsPropagation",
+    "/linux/mountLabel",
+    "/linux/intelRdt",
+    "/linux/memoryPolicy",
+    "/linux/personality",
+    "/linux/timeOffsets",
+    "/linux/resources/cpu",
+    "/linux/resources/pids",
+    "/linux/resources/blockIO",
+    "/linux/resources/hugepageLimits",
+    "/linux/resources/network",
+    "/linux/resources/rdma",
+    "/linux/resources/unified",
+];
+
+/// Reads a bundle.
+pub fn load(bundle: &Path) -> Result<Bundle, Error> {
+    let path = bundle.join("config.json");
+    let text = std::fs::read(&path).map_err(|error| Error::Read(path.display().to_string(), error))?;
+    build(bundle, &text)
+}
+
+/// Builds the specification from the text of a `config.json`.
+pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
+    let json = |error| Error::Json(bundle.join("config.json").display().to_string(), error);
+    let value: Value = serde_json::from_slice(text).map_err(json)?;
+    refuse_unsupported(&value)?;
+    let config: Spec = serde_json::from_value(value).map_err(json)?;
+    check_version(config.version())?;
+    check_namespaces(&config)?;
+
+    let root = config.root().as_ref().ok_or_else(|| bad("root", "missing"))?;
+    let readonly = root.readonly().unwrap_or(false);
+    let mut exports = vec![Export { path: bundle.join(root.path()), writable: !readonly }];
+    let mut mounts = vec![MountSpec {
+        destination: b"/".to_vec(),
+        kind: MountKind::Host { mount: 0, exclusive: true, overlay: false },
+        flags: if readonly { u64::from(linux_raw_sys::general::MS_RDONLY) } else { 0 },
+        data: String::new(),
+        source: "rootfs".into(),
+    }];
+    for (index, mount) in config.mounts().iter().flatten().enumerate() {
+        mounts.push(oci_mounts::convert(index, mount, bundle, &mut exports)?);
+    }
+
+    let process = config.process().as_ref().ok_or_else(|| bad("process", "missing"))?;
+    let memory = config.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.memory().as_ref()?.limit());
+    let memory_bytes = match memory {
+        None | Some(-1) => None,
+        Some(bytes) => Some(
+            u64::try_from(bytes)
+                .ok()
+                .filter(|bytes| *bytes >= crate::vm::memory::MIN_BYTES)
+                .ok_or_else(|| bad("linux.resources.memory.limit", format!("{bytes} is too little")))?,
+        ),
+    };
+    let spec = StartSpec {
+        hostname: config.hostname().clone().unwrap_or_default(),
+        domainname: config.domainname().clone().unwrap_or_default(),
+        kernel_release: super::host::KERNEL_RELEASE.into(),
+        process: convert_process(process)?,
+        mounts,
+        stdio: [Some(0), Some(1), Some(2)],
+        terminal: process.terminal().unwrap_or(false),
+        memory_bytes: memory_bytes.unwrap_or_default(),
+        overrides: Vec::new(),
+        debug: false,
+    };
+    Ok(Bundle { spec, exports, memory_bytes })
+}
+
+fn refuse_unsupported(config: &Value) -> Result<(), Error> {
+    let is_empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    match UNSUPPORTED.iter().find(|pointer| config.pointer(pointer).is_some_and(|value| !is_empty(value))) {
+        Some(pointer) => Err(bad(pointer.trim_start_matches('/').replace('/', "."), "not supported")),
+        None => Ok(()),
+    }
+}
+
+fn check_version(version: &str) -> Result<(), Error> {
+    match version.split('.').next() {
+        Some("1") => Ok(()),
+        _ => Err(bad("ociVersion", format!("{version:?} is not a 1.x version"))),
+    }
+}
+
+/// A VM shares no namespace with the host: the container must want its own.
+fn check_namespaces(config: &Spec) -> Result<(), Error> {
+    let listed = config.linux().as_ref().and_then(|linux| linux.namespaces().clone()).unwrap_or_default();
+    if let Some(joined) = listed.iter().find(|namespace| namespace.path().is_some()) {
+        return Err(bad("linux.namespaces", format!("{}: another's namespace cannot be joined", joined.typ())));
+    }
+    if let Some(user) = listed.iter().find(|namespace| namespace.typ() == LinuxNamespaceType::User) {
+        return Err(bad("linux.namespaces", format!("{}: not supported", user.typ())));
+    }
+    let needed = [
+        ("pid", LinuxNamespaceType::Pid),
+        ("network", LinuxNamespaceType::Network),
+        ("ipc", LinuxNamespaceType::Ipc),
+        ("uts", LinuxNamespaceType::Uts),
+        ("mount", LinuxNamespaceType::Mount),
+    ];
+    for (name, kind) in needed {
+        if !listed.iter().any(|namespace| namespace.typ() == kind) {
+            return Err(bad(
+                "linux.namespaces",
+                format!("without {name} the host's would be shared, which a VM cannot"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn convert_process(process: &Process) -> Result<ProcessSpec, Error> {
+    let args = process.args().clone().filter(|args| !args.is_empty()).ok_or_else(|| bad("process.args", "empty"))?;
+    let cwd = process.cwd();
+    if !cwd.is_absolute() {
+        return Err(bad("process.cwd", format!("{} is not absolute", cwd.display())));
+    }
+    let with_nul = |text: &String| text.contains('\0');
+    if args.iter().chain(process.env().iter().flatten()).any(with_nul) {
+        return Err(bad("process", "a NUL in an argument or in the environment"));
+    }
+    let user = process.user();
+    Ok(ProcessSpec {
+        args: args.into_iter().map(String::into_bytes).collect(),
+        env: process.env().clone().unwrap_or_default().into_iter().map(String::into_bytes).collect(),
+        cwd: cwd.as_os_str().as_bytes().to_vec(),
+        uid: user.uid(),
+        gid: user.gid(),
+        groups: user.additional_gids().clone().unwrap_or_default(),
+        umask: user.umask().unwrap_or(0o022),
+        capabilities: process.capabilities().as_ref().map(convert_capabilities).transpose()?.unwrap_or_default(),
+        rlimits: convert_rlimits(process.rlimits().as_deref().unwrap_or_default())?,
+        no_new_privs: process.no_new_privileges().unwrap_or(false),
+        oom_score_adj: process.oom_score_adj().unwrap_or(0),
+    })
+}
+
+fn convert_capabilities(sets: &LinuxCapabilities) -> Result<Capabilities, Error> {
+    let bits = |names: &Option<Names>| {
+        names.iter().flatten().try_fold(0, |bits, name| match CapabilitySet::from_name(&name.to_string()) {
+            Some(capability) => Ok(bits | capability.bits()),
+            None => Err(bad("process.capabilities", format!("CAP_{name} is unknown"))),
+        })
+    };
+    Ok(Capabilities {
+        bounding: bits(sets.bounding())?,
+        effective: bits(sets.effective())?,
+        inheritable: bits(sets.inheritable())?,
+        permitted: bits(sets.permitted())?,
+        ambient: bits(sets.ambient())?,
+    })
+}
+
+fn convert_rlimits(limits: &[PosixRlimit]) -> Result<Vec<(u32, u64, u64)>, Error> {
+    use linux_raw_sys::general as raw;
+    let mut seen = BTreeSet::new();
+    limits
+        .iter()
+        .map(|limit| {
+            let number = match limit.typ() {
+                PosixRlimitType::RlimitCpu => raw::RLIMIT_CPU,
+                PosixRlimitType::RlimitFsize => raw::RLIMIT_FSIZE,
+                PosixRlimitType::RlimitData => raw::RLIMIT_DATA,
+                PosixRlimitType::RlimitStack => raw::RLIMIT_STACK,
+                PosixRlimitType::RlimitCore => raw::RLIMIT_CORE,
+                PosixRlimitType::RlimitRss => raw::RLIMIT_RSS,
+                PosixRlimitType::RlimitNproc => raw::RLIMIT_NPROC,
+                PosixRlimitType::RlimitNofile => raw::RLIMIT_NOFILE,
+                PosixRlimitType::RlimitMemlock => raw::RLIMIT_MEMLOCK,
+                PosixRlimitType::RlimitAs => raw::RLIMIT_AS,
+                PosixRlimitType::RlimitLocks => raw::RLIMIT_LOCKS,
+                PosixRlimitType::RlimitSigpending => raw::RLIMIT_SIGPENDING,
+                PosixRlimitType::RlimitMsgqueue => raw::RLIMIT_MSGQUEUE,
+                PosixRlimitType::RlimitNice => raw::RLIMIT_NICE,
+                PosixRlimitType::RlimitRtprio => raw::RLIMIT_RTPRIO,
+                PosixRlimitType::RlimitRttime => raw::RLIMIT_RTTIME,
+            };
+            let name = limit.typ().to_string();
+            if limit.soft() > limit.hard() {
+                return Err(bad(
+                    "process.rlimits",
+                    format!("{name}: soft {} above hard {}", limit.soft(), limit.hard()),
+                ));
+            }
+            if !seen.insert(number) {
+                return Err(bad("process.rlimits", format!("{name} twice")));
+            }
+            Ok((number, limit.soft(), limit.hard()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn config() -> Value {
+        json!({
+            "ociVersion": "1.0.2",
+            "root": {"path": "rootfs"},
+            "process": {
+                "user": {"uid": 7, "gid": 8, "additionalGids": [9]}, "cwd": "/tmp",
+                "args": ["sh", "-c", "true"], "env": ["A=b"],
+                "capabilities": {"effective": ["CAP_CHOWN", "CAP_BPF"]},
+                "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}],
+            },
+            "hostname": "box",
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]},
+                {"destination": "/data", "type": "bind", "source": "files", "options": ["rbind", "ro"]},
+            ],
+            "linux": {"namespaces": [
+                {"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
+            ]},
+        })
+    }
+
+    fn build_value(config: &Value) -> Result<Bundle, Error> {
+        build(Path::new("/bundle"), config.to_string().as_bytes())
+    }
+
+    fn refusal(change: impl FnOnce(&mut Value)) -> String {
+        let mut config = config();
+        change(&mut config);
+        build_value(&config).map(|_| ()).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn a_bundle_becomes_a_specification() {
+        let bundle = build_value(&config()).expect("sound");
+        assert_eq!(bundle.spec.hostname, "box");
+        assert_eq!(bundle.spec.process.args, [b"sh".to_vec(), b"-c".to_vec(), b"true".to_vec()]);
+        assert_eq!((bundle.spec.process.uid, bundle.spec.process.gid), (7, 8));
+        assert_eq!(bundle.spec.process.rlimits, [(7, 10, 20)]);
+        assert_eq!(bundle.spec.process.capabilities.effective, 1 | 1 << 39);
+        assert_eq!(bundle.exports.len(), 2);
+        assert_eq!(bundle.exports[0].path, Path::new("/bundle/rootfs"));
+        assert!(bundle.exports[0].writable && !bundle.exports[1].writable);
+        assert!(matches!(&bundle.spec.mounts[2].kind, MountKind::Sentry(kind) if kind == "devtmpfs"));
+        assert!(matches!(bundle.spec.mounts[3].kind, MountKind::Host { mount: 1, exclusive: false, overlay: false }));
+    }
+
+    #[test]
+    fn what_is_unknown_or_impossible_is_refused_by_name() {
+        assert!(refusal(|c| c["process"]["cwd"] = json!("tmp")).contains("process.cwd"));
+        assert!(refusal(|c| c["process"]["args"] = json!([])).contains("process.args"));
+        assert!(refusal(|c| c["process"]["capabilities"]["effective"] = json!(["CAP_WHAT"])).contains("CAP_WHAT"));
+        assert!(refusal(|c| c["process"]["rlimits"][0]["type"] = json!("RLIMIT_WHAT")).contains("RLIMIT_WHAT"));
+        assert!(refusal(|c| c["process"]["rlimits"][0]["soft"] = json!(30)).contains("RLIMIT_NOFILE"));
+        assert!(refusal(|c| c["mounts"][0]["type"] = json!("ext4")).contains("ext4"));
+        assert!(refusal(|c| c["mounts"][2]["options"] = json!(["rbind", "what"])).contains("what"));
+        assert!(refusal(|c| c["mounts"][0]["destination"] = json!("proc")).contains("destination"));
+        assert!(refusal(|c| c["linux"]["namespaces"] = json!([{"type": "pid"}])).contains("network"));
+        assert!(refusal(|c| c["linux"]["namespaces"][1]["path"] = json!("/proc/1/ns/net")).contains("joined"));
+        assert!(
+            refusal(|c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ERRNO"})).contains("linux.seccomp")
+        );
+        assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));
+        assert!(refusal(|c| drop(c.as_object_mut().map(|c| c.remove("root")))).contains("root"));
+    }
+
+    #[test]
+    fn truncated_json_is_an_error() {
+        let text = config().to_string();
+        for len in 0..text.len() {
+            assert!(build(Path::new("/bundle"), &text.as_bytes()[..len]).is_err());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The mounts of an OCI bundle: the sentry's own file systems by name, and binds of the host's files through the gofer.
+
+use crate::gofer::Export;
+use crate::spec::oci::{Error, bad};
+use linker::spec::{MountKind, MountSpec};
+use linux_raw_sys::general as raw;
+use oci_spec::runtime::Mount;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Options that set or clear flags. Propagation cannot be seen inside a VM, except to be shared, which it cannot be.
+#[rustfmt::skip]
+const FLAGS: &[(&str, u32, bool)] = &[
+    ("ro", raw::MS_RDONLY, true),           ("rw", raw::MS_RDONLY, false),
+    ("nosuid", raw::MS_NOSUID, true),       ("suid", raw::MS_NOSUID, false),
+    ("nodev", raw::MS_NODEV, true),         ("dev", raw::MS_NODEV, false),
+    ("noexec", raw::MS_NOEXEC, true),       ("exec", raw::MS_NOEXEC, false),
+    ("sync", raw::MS_SYNCHRONOUS, true),    ("async", raw::MS_SYNCHRONOUS, false),
+    ("noatime", raw::MS_NOATIME, true),     ("atime", raw::MS_NOATIME, false),
+    ("nodiratime", raw::MS_NODIRATIME, true), ("diratime", raw::MS_NODIRATIME, false),
+    ("relatime", raw::MS_RELATIME, true),   ("norelatime", raw::MS_RELATIME, false),
+    ("strictatime", raw::MS_STRICTATIME, true), ("nostrictatime", raw::MS_STRICTATIME, false),
+    ("bind", 0, true), ("rbind", 0, true), ("defaults", 0, true),
+    ("private", 0, true), ("rprivate", 0, true), ("slave", 0, true), ("rslave", 0, true),
+];
+
+/// File systems of the sentry's, and the options that each keeps.
+const SENTRY: &[(&str, &str, &[&str])] = &[
+    ("proc", "proc", &["hidepid", "gid"]),
+    ("sysfs", "sysfs", &[]),
+    ("tmpfs", "tmpfs", &["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"]),
+    ("devpts", "devpts", &["newinstance", "ptmxmode", "mode", "gid", "uid"]),
+    ("mqueue", "mqueue", &[]),
+    ("cgroup", "cgroup2", &[]),
+    ("cgroup2", "cgroup2", &["nsdelegate"]),
+];
+
+/// Converts mount number `index`; a bind adds an export.
+pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Export>) -> Result<MountSpec, Error> {
+    let property = |field: &str| format!("mounts[{index}].{field}");
+    let destination = mount.destination();
+    if !destination.is_absolute() {
+        return Err(bad(property("destination"), format!("{} is not absolute", destination.display())));
+    }
+    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
+        return Err(bad(property("uidMappings"), "not supported"));
+    }
+    let options = mount.options().as_deref().unwrap_or_default();
+    let kind = mount.typ().as_deref().unwrap_or("none");
+    let is_bind = kind == "bind" || options.iter().any(|option| option == "bind" || option == "rbind");
+
+    let keeps = match (is_bind, SENTRY.iter().find(|(name, ..)| *name == kind)) {
+        (true, _) => None,
+        (false, Some(known)) => Some(known),
+        (false, None) => return Err(bad(property("type"), format!("{kind:?} is unknown"))),
+    };
+    let (mut flags, mut data) = (0, Vec::new());
+    for option in options {
+        match FLAGS.iter().find(|(name, ..)| name == option) {
+            Some((_, flag, true)) => flags |= flag,
+            Some((_, flag, false)) => flags &= !flag,
+            None => {
+                let name = option.split('=').next().unwrap_or(option);
+                match keeps {
+                    Some((_, _, known)) if known.contains(&name) => data.push(option.as_str()),
+                    _ => return Err(bad(property("options"), format!("{option:?} is unknown"))),
+                }
+            }
+        }
+    }
+
+    let source = mount.source().clone().unwrap_or_default();
+    let kind = match keeps {
+        // What a container finds in /dev is made by the runtime.
+        Some(("tmpfs", ..)) if destination == Path::new("/dev") => MountKind::Sentry("devtmpfs".into()),
+        Some((_, name, _)) => MountKind::Sentry((*name).into()),
+        None if source.as_os_str().is_empty() => return Err(bad(property("source"), "missing")),
+        None => {
+            let mount = u32::try_from(exports.len()).map_err(|_| bad(property("source"), "too many mounts"))?;
+            exports.push(Export { path: bundle.join(&source), writable: flags & raw::MS_RDONLY == 0 });
+            MountKind::Host { mount, exclusive: false, overlay: false }
+        }
+    };
+    Ok(MountSpec {
+        destination: destination.as_os_str().as_bytes().to_vec(),
+        kind,
+        flags: u64::from(flags),
+        data: data.join(","),
+        source: source.to_string_lossy().into_owned(),
+    })
+}
