@@ -2,7 +2,7 @@
 
 use super::install;
 use crate::fs::{FdTable, FsContext};
-use crate::mm::AddressSpace;
+use crate::mm::{AddressSpace, Bounds, MapRequest, Place};
 use crate::platform::{Prot, UserContext, platform};
 use crate::signal::{ProcessSignals, TaskSignals, ThreadSignalState};
 use crate::task::{Credentials, Current, INIT, Limits, Process, Published, Task, registry};
@@ -22,11 +22,9 @@ pub const USER_MEMORY_BYTES: u64 = 64 * PAGE_SIZE;
 pub fn address_space() -> Arc<AddressSpace> {
     install();
     let mm = AddressSpace::new().expect("an address space");
-    for page in 0..USER_MEMORY_BYTES / PAGE_SIZE {
-        let frame = platform().alloc_frame(true).expect("a frame");
-        let at = UserVa::new(USER_MEMORY.raw() + page * PAGE_SIZE);
-        mm.table().map(at, frame, Prot { read: true, write: true, execute: false }).expect("a mapping");
-    }
+    let prot = Prot { read: true, write: true, execute: false };
+    let request = MapRequest::anonymous(Place::Fixed(USER_MEMORY.raw()), USER_MEMORY_BYTES, prot);
+    mm.map(&request, &Bounds::new(&Limits::default(), true)).expect("a mapping");
     mm
 }
 

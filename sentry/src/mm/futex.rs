@@ -19,18 +19,12 @@ impl AddressSpace {
         FutexKey { object: core::ptr::from_ref(self).addr() as u64, offset: at.raw() }
     }
 
-    /// The key of a word that other address spaces may share.
+    /// The key of a word that other address spaces may share; private memory's is the address space's own.
     pub fn shared_futex_key(&self, at: UserVa) -> FutexKey {
-        self.private_futex_key(at)
-    }
-
-    /// Until the address space's own lands.
-    pub fn fork(&self) -> Result<alloc::sync::Arc<Self>, crate::platform::NoMemory> {
-        Err(crate::platform::NoMemory)
-    }
-
-    /// Until the address space's own lands.
-    pub fn resident_pages(&self) -> (u64, u64) {
-        (0, 0)
+        match self.shared_place(at) {
+            // Numbers of mappings are small, addresses of address spaces are not.
+            Ok(Some((object, offset))) => FutexKey { object, offset },
+            _ => self.private_futex_key(at),
+        }
     }
 }

@@ -1,10 +1,30 @@
 //! Memory: address spaces, their areas (vmas), and what backs them.
+//!
+//! `AddressSpace` holds the areas and the page table: `map` changes the areas, `fault` fills the page table, `remap` and
+//! `advise` are the rest of the calls. `Mapping` is the page cache of a file; `files` is its way back to who maps it.
+//! `exec` builds a new address space from a program.
 
 mod address_space;
+mod advise;
+mod areas;
+mod barrier;
 pub mod exec;
+mod fault;
+mod files;
 mod futex;
+mod map;
 mod mapping;
+mod remap;
+mod remote;
+mod report;
+#[cfg(test)]
+mod tests;
+mod vma;
 
-pub use address_space::{AddressSpace, MemoryFault};
+pub use address_space::{AddressSpace, Bounds, MemoryFault, Totals};
+pub use areas::Layout;
 pub use futex::FutexKey;
+pub use map::{ALL, MapRequest, Object, Place, may_commit};
 pub use mapping::{Mapping, PageBudget, PageError, PageSource, zero_behind};
+pub use remap::Move;
+pub use report::{AreaPages, AreaReport};

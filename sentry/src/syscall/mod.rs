@@ -12,6 +12,7 @@ mod file;
 mod futex;
 mod ids;
 pub mod iovec;
+mod memory;
 pub mod outcome;
 mod pipe;
 mod poll;

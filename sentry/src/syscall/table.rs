@@ -61,6 +61,7 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 /// Every family's rows. A family file ends with its own `ROWS`, so that handler and row stand together.
 #[rustfmt::skip]
 pub const FAMILIES: &[&[Row]] = &[
+    super::memory::ROWS,
     super::file::ROWS,
     super::epoll::ROWS,
     super::eventfd::ROWS,

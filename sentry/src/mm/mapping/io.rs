@@ -1,5 +1,6 @@
 //! What file systems do with a mapping: read, write, truncate, punch holes, look for data.
 
+use super::super::files::numbers;
 use super::{Mapping, PageError, Slot};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
@@ -167,7 +168,7 @@ impl Mapping {
             self.zero_cached(edge, edge.next_multiple_of(PAGE_SIZE));
         }
         if size < old {
-            self.remove(size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE);
+            self.remove(size.div_ceil(PAGE_SIZE), u64::MAX / PAGE_SIZE, true);
         }
     }
 
@@ -185,7 +186,7 @@ impl Mapping {
         }
         self.zero_cached(start, first * PAGE_SIZE);
         self.zero_cached(last * PAGE_SIZE, end);
-        self.remove(first, last);
+        self.remove(first, last, false);
     }
 
     /// Makes sure that memory-only pages `[start, end)` exist (fallocate).
@@ -206,16 +207,18 @@ impl Mapping {
         }
         let gone = self.pages.lock().remove(0, u64::MAX, |slot| dirty_too || !matches!(slot, Slot::Dirty(_)));
         self.loaded.wake(crate::wait::Events::IN);
-        self.for_each_mapper(|space| space.unmap_file(self, 0, u64::MAX / PAGE_SIZE));
+        let numbers = numbers(&gone);
+        self.for_each_mapper(|space| space.unmap_file(self, 0, u64::MAX / PAGE_SIZE, false, &numbers));
         drop(gone);
     }
 
-    /// Removes pages `[first, end)`, from the cache first and from mappers after.
-    fn remove(&self, first: u64, end: u64) {
+    /// Removes pages `[first, end)`, from the cache first and from mappers after; private copies there go too with `copies`.
+    fn remove(&self, first: u64, end: u64, copies: bool) {
         let gone = self.pages.lock().remove(first, end, |_| true);
         self.uncharge(gone.len() as u64);
         self.loaded.wake(crate::wait::Events::IN);
-        self.for_each_mapper(|space| space.unmap_file(self, first, end));
+        let numbers = numbers(&gone);
+        self.for_each_mapper(|space| space.unmap_file(self, first, end, copies, &numbers));
         drop(gone);
     }
 

@@ -21,7 +21,7 @@ use crate::sync::{Lock, Rank, SleepLock};
 use crate::wait::{Events, WaitQueue};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use linker::layout::PAGE_SIZE;
 use linker::request::MAX_SEGMENTS;
 use pages::{Pages, Slot};
@@ -70,6 +70,8 @@ pub struct Mapping {
     changes: SleepLock<()>,
     mappers: Lock<Mappers>,
     writable_maps: AtomicUsize,
+    /// No more writable shared mappings (memfd's F_SEAL_WRITE).
+    sealed: AtomicBool,
     /// Pages were dirtied since the last whole write-back.
     dirtied: AtomicUsize,
 }
@@ -132,6 +134,7 @@ impl Mapping {
             changes: SleepLock::new(()),
             mappers: Lock::new(Rank::Leaf, Mappers::default()),
             writable_maps: AtomicUsize::new(0),
+            sealed: AtomicBool::new(false),
             dirtied: AtomicUsize::new(0),
         }
     }
@@ -165,6 +168,21 @@ impl Mapping {
     /// Shared mappings that may write (memfd seals, ETXTBSY).
     pub fn writable_maps(&self) -> usize {
         self.writable_maps.load(Ordering::SeqCst)
+    }
+
+    /// Refuses writable shared mappings from now on; EBUSY while there is one.
+    pub fn seal(&self) -> Result<(), Errno> {
+        self.sealed.store(true, Ordering::SeqCst);
+        if self.writable_maps() == 0 {
+            return Ok(());
+        }
+        self.sealed.store(false, Ordering::SeqCst);
+        Err(Errno::EBUSY)
+    }
+
+    /// Whether it is sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::SeqCst)
     }
 
     pub(in crate::mm) fn count_writable(&self, more: bool) {
@@ -368,13 +386,24 @@ impl Mapping {
         drop(dead);
     }
 
-    /// Calls `f` for each address space that (perhaps) maps pages of this file, with no lock held.
+    /// Calls `f` for each address space that (perhaps) maps pages of this file, with no lock held. A fork copies pages under
+    /// its parent's lock and registers the child before it releases it, so a child that `f` on the parent missed is in the
+    /// list by then: look again until nobody new is there.
     fn for_each_mapper(&self, f: impl Fn(&AddressSpace)) {
-        let mut spaces: Vec<Arc<AddressSpace>> = self.mappers.lock().spaces.iter().filter_map(Weak::upgrade).collect();
-        spaces.sort_unstable_by_key(Arc::as_ptr);
-        spaces.dedup_by_key(|space| Arc::as_ptr(space));
-        for space in &spaces {
-            f(space);
+        let mut done: Vec<Arc<AddressSpace>> = Vec::new();
+        loop {
+            let mut new: Vec<Arc<AddressSpace>> = self.mappers.lock().spaces.iter().filter_map(Weak::upgrade).collect();
+            new.sort_unstable_by_key(Arc::as_ptr);
+            new.dedup_by_key(|space| Arc::as_ptr(space));
+            new.retain(|space| done.binary_search_by_key(&Arc::as_ptr(space), Arc::as_ptr).is_err());
+            if new.is_empty() {
+                return;
+            }
+            for space in &new {
+                f(space);
+            }
+            done.append(&mut new);
+            done.sort_unstable_by_key(Arc::as_ptr);
         }
     }
 }

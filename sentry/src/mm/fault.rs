@@ -1,0 +1,233 @@
+//! Page faults: making a page present for an access that its area allows.
+
+use super::Mapping;
+use super::address_space::{AddressSpace, MemoryFault};
+use super::areas::STACK_GAP;
+use super::mapping::PageError;
+use super::vma::{Backing, FileBacking, Vma, VmaFlags};
+use crate::platform::{Access, Frame, Prot, Translation, platform};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use linker::addr::UserVa;
+use linker::layout::{LARGE_PAGE_SIZE, PAGE_SIZE, USER_END};
+
+/// Pages around a faulting one that are mapped with it if they are cached.
+const AROUND: u64 = 16;
+
+/// How a look at a fault under the lock ended.
+enum Step {
+    Done,
+    /// The file's page is not cached: read it, then look again.
+    Read(Arc<Mapping>, u64),
+    /// A page has to be copied, which needs the lock alone.
+    Copy,
+    /// Nothing is mapped there; a stack above may grow.
+    Grow,
+}
+
+/// The page of zeroes that reads of untouched memory see.
+fn zero_frame() -> Result<Frame, MemoryFault> {
+    static ZERO: spin::Once<Frame> = spin::Once::new();
+    ZERO.try_call_once(|| platform().alloc_frame(true)).cloned().map_err(MemoryFault::from)
+}
+
+impl AddressSpace {
+    /// Makes the page at `address` present for `access`. May block (file pages). Called with no lock held.
+    pub fn fault(&self, address: UserVa, access: Access) -> Result<(), MemoryFault> {
+        let page = address.page_floor().raw();
+        if page >= USER_END {
+            return Err(MemoryFault::NotMapped);
+        }
+        loop {
+            let step = {
+                let areas = self.areas.read();
+                match areas.find(page) {
+                    None => Step::Grow,
+                    Some(vma) if !vma.allows(access) => return Err(MemoryFault::NotAllowed),
+                    Some(vma) => self.resolve(vma, page, access)?,
+                }
+            };
+            match step {
+                Step::Done => return Ok(()),
+                Step::Read(mapping, index) => {
+                    mapping.frame(index, access == Access::Write).map_err(|error| match error {
+                        PageError::BeyondEnd | PageError::Source(_) => MemoryFault::BeyondEnd,
+                        PageError::NoMemory => MemoryFault::OutOfMemory,
+                    })?;
+                }
+                Step::Copy => self.copy_page(page)?,
+                Step::Grow => self.grow_stack(page)?,
+            }
+        }
+    }
+
+    /// Looks at one fault; the areas are being read.
+    fn resolve(&self, vma: &Vma, page: u64, access: Access) -> Result<Step, MemoryFault> {
+        let va = UserVa::new(page);
+        if let Some(there) = self.table.translate(va) {
+            return self.resolve_present(vma, page, access, there);
+        }
+        match &vma.backing {
+            Backing::Anonymous => self.map_anonymous(vma, va, access),
+            Backing::File(file) if vma.is_shared() => Ok(self.map_shared(vma, file, page, access)?),
+            Backing::File(file) => self.map_private(vma, file, page, access),
+            Backing::Special { frames, .. } => {
+                let frame = frames.get(vma.page_index(page) as usize).ok_or(MemoryFault::BeyondEnd)?;
+                self.add_page(va, frame.clone(), vma.prot)?;
+                Ok(Step::Done)
+            }
+        }
+    }
+
+    /// Adds a page where none is (or another thread was quicker).
+    #[inline]
+    fn add_page(&self, va: UserVa, frame: Frame, prot: Prot) -> Result<(), MemoryFault> {
+        if self.table.map_if_absent(va, frame, prot)? {
+            self.add_resident(1);
+        }
+        Ok(())
+    }
+
+    fn map_anonymous(&self, vma: &Vma, va: UserVa, access: Access) -> Result<Step, MemoryFault> {
+        if access != Access::Write {
+            self.add_page(va, zero_frame()?, Prot { write: false, ..vma.prot })?;
+            return Ok(Step::Done);
+        }
+        let block = va.raw() / LARGE_PAGE_SIZE * LARGE_PAGE_SIZE;
+        if vma.start <= block
+            && block + LARGE_PAGE_SIZE <= vma.end
+            && !vma.flags.intersects(VmaFlags::NO_HUGE | VmaFlags::GROWS_DOWN)
+            && self.table.map_large_zeroed(UserVa::new(block), vma.prot) == Ok(true)
+        {
+            self.add_resident(LARGE_PAGE_SIZE / PAGE_SIZE);
+            return Ok(Step::Done);
+        }
+        self.add_page(va, platform().alloc_frame(true)?, vma.prot)?;
+        Ok(Step::Done)
+    }
+
+    fn map_shared(&self, vma: &Vma, file: &FileBacking, page: u64, access: Access) -> Result<Step, MemoryFault> {
+        let (index, write) = (vma.page_index(page), access == Access::Write);
+        let Some(frame) = file.mapping.cached(index, write) else {
+            return Ok(Step::Read(file.mapping.clone(), index));
+        };
+        // A page with a source stays read-only until it is marked dirty by a write fault.
+        let prot = Prot { write: vma.prot.write && (write || !file.mapping.has_source()), ..vma.prot };
+        self.add_page(UserVa::new(page), frame, prot)?;
+        if !write {
+            self.map_around(vma, file, page, Prot { write: false, ..vma.prot })?;
+        }
+        Ok(Step::Done)
+    }
+
+    fn map_private(&self, vma: &Vma, file: &FileBacking, page: u64, access: Access) -> Result<Step, MemoryFault> {
+        let index = vma.page_index(page);
+        let Some(frame) = file.mapping.cached(index, false) else {
+            return Ok(Step::Read(file.mapping.clone(), index));
+        };
+        let prot = Prot { write: false, ..vma.prot };
+        if access == Access::Write {
+            let copy = platform().alloc_frame(false)?;
+            platform().frame_copy(&frame, &copy);
+            file.note_copy();
+            self.add_page(UserVa::new(page), copy, vma.prot)?;
+            return Ok(Step::Done);
+        }
+        self.add_page(UserVa::new(page), frame, prot)?;
+        self.map_around(vma, file, page, prot)?;
+        Ok(Step::Done)
+    }
+
+    /// Maps cached neighbours too: they will be wanted soon, and a fault costs more.
+    fn map_around(&self, vma: &Vma, file: &FileBacking, page: u64, prot: Prot) -> Result<(), MemoryFault> {
+        if vma.flags.contains(VmaFlags::RANDOM) {
+            return Ok(());
+        }
+        let window = AROUND * PAGE_SIZE;
+        let start = (page / window * window).max(vma.start);
+        let end = (page / window * window).saturating_add(window).min(vma.end);
+        let (first, count) = (vma.page_index(start), (end - start) / PAGE_SIZE);
+        let mut result = Ok(());
+        file.mapping.cached_run(first, count, |index, frame| {
+            let at = start + (index - first) * PAGE_SIZE;
+            if at != page && result.is_ok() {
+                result = self.add_page(UserVa::new(at), frame, prot);
+            }
+        });
+        result
+    }
+
+    /// A page is there, but its entry does not allow the access (or another thread was quicker).
+    fn resolve_present(&self, vma: &Vma, page: u64, access: Access, there: Translation) -> Result<Step, MemoryFault> {
+        let va = UserVa::new(page);
+        let allowed = match access {
+            Access::Read => there.prot != super::vma::NONE,
+            Access::Write => there.prot.write,
+            Access::Execute => there.prot.execute,
+        };
+        if allowed {
+            return Ok(Step::Done);
+        }
+        let next = UserVa::new(page + PAGE_SIZE);
+        if access != Access::Write {
+            self.table.protect(va, next, vma.prot, vma.copies_on_write());
+            return Ok(Step::Done);
+        }
+        match &vma.backing {
+            Backing::File(file) if vma.is_shared() => match file.mapping.cached(vma.page_index(page), true) {
+                Some(frame) if frame == there.frame => {
+                    self.table.protect(va, next, vma.prot, false);
+                    Ok(Step::Done)
+                }
+                // The file was truncated: what took the page away is about to unmap it here.
+                _ => Err(MemoryFault::BeyondEnd),
+            },
+            _ => {
+                drop(there);
+                Ok(if self.table.reclaim_exclusive(va, vma.prot) { Step::Done } else { Step::Copy })
+            }
+        }
+    }
+
+    /// Gives a private page a frame of its own. Alone: two threads that both copied would lose what the first one wrote.
+    fn copy_page(&self, page: u64) -> Result<(), MemoryFault> {
+        let va = UserVa::new(page);
+        let areas = self.areas.write();
+        let Some(vma) = areas.find(page).filter(|vma| vma.prot.write && !vma.is_shared()) else { return Ok(()) };
+        let Some(there) = self.table.translate(va).filter(|there| !there.prot.write) else { return Ok(()) };
+        let copy = if there.frame == zero_frame()? {
+            platform().alloc_frame(true)?
+        } else {
+            let copy = platform().alloc_frame(false)?;
+            platform().frame_copy(&there.frame, &copy);
+            copy
+        };
+        if let Backing::File(file) = &vma.backing {
+            file.note_copy();
+        }
+        self.table.map(va, copy, vma.prot)?;
+        Ok(())
+    }
+
+    /// Grows the stack above `page` down to it, within RLIMIT_STACK and away from what lies below.
+    fn grow_stack(&self, page: u64) -> Result<(), MemoryFault> {
+        let mut areas = self.areas.write();
+        let Some(vma) = areas.find_above(page).filter(|vma| vma.grows_down() || vma.start <= page) else {
+            return Err(MemoryFault::NotMapped);
+        };
+        if vma.start <= page {
+            // Another thread was quicker.
+            return Ok(());
+        }
+        let (start, size) = (vma.start, vma.end - page);
+        if size > self.stack_limit.load(Ordering::Relaxed) {
+            return Err(MemoryFault::NotMapped);
+        }
+        let below = areas.before(start);
+        if below.is_some_and(|vma| !vma.grows_down() && vma.accessible() && page.saturating_sub(vma.end) < STACK_GAP) {
+            return Err(MemoryFault::NotMapped);
+        }
+        areas.grow_down(start, page);
+        Ok(())
+    }
+}

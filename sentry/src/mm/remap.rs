@@ -1,0 +1,186 @@
+//! mremap: growing, shrinking and moving areas.
+
+use super::address_space::{AddressSpace, Bounds};
+use super::areas::{Areas, MAX_AREAS};
+use super::map::{may_commit, may_grow};
+use super::vma::{Backing, Vma, VmaFlags};
+use crate::errno::Errno;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use linker::addr::UserVa;
+use linker::layout::{PAGE_SIZE, USER_END};
+
+/// How an area may move.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Move {
+    /// It may not.
+    Never,
+    /// Where it cannot grow in place (MREMAP_MAYMOVE).
+    Anywhere,
+    /// To this address (MREMAP_FIXED), in place of what is there.
+    To(u64),
+}
+
+impl AddressSpace {
+    /// mremap(2). `keep`: MREMAP_DONTUNMAP, the old area stays, empty. Lengths are as given.
+    pub fn remap(
+        self: &Arc<Self>,
+        old: u64,
+        old_len: u64,
+        new_len: u64,
+        how: Move,
+        keep: bool,
+        bounds: &Bounds,
+    ) -> Result<UserVa, Errno> {
+        let round = |len: u64| len.checked_next_multiple_of(PAGE_SIZE).filter(|len| *len <= USER_END);
+        let (Some(old_len), Some(new_len)) = (round(old_len), round(new_len)) else { return Err(Errno::EINVAL) };
+        if old % PAGE_SIZE != 0 || new_len == 0 || old > USER_END || old_len > USER_END - old {
+            return Err(Errno::EINVAL);
+        }
+        if let Move::To(to) = how {
+            let inside = to % PAGE_SIZE == 0 && to <= USER_END - new_len && to >= super::areas::MIN_ADDRESS;
+            if !inside || to < old + old_len && old < to + new_len {
+                return Err(Errno::EINVAL);
+            }
+        }
+        let mut gone = Vec::new();
+        let mut areas = self.areas.write();
+        let result = self.remap_locked(&mut areas, old, old_len, new_len, how, keep, bounds, &mut gone);
+        drop(areas);
+        drop(gone);
+        let (at, populate) = result?;
+        if let Some((start, end)) = populate {
+            self.populate(start, end);
+        }
+        Ok(UserVa::new(at))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn remap_locked(
+        self: &Arc<Self>,
+        areas: &mut Areas,
+        old: u64,
+        old_len: u64,
+        new_len: u64,
+        how: Move,
+        keep: bool,
+        bounds: &Bounds,
+        gone: &mut Vec<Vma>,
+    ) -> Result<(u64, Option<(u64, u64)>), Errno> {
+        let mut old_len = old_len;
+        let vma = areas.find(old).ok_or(Errno::EFAULT)?;
+        if old_len == 0 && !vma.is_shared() {
+            return Err(Errno::EINVAL);
+        }
+        if let Move::To(to) = how {
+            if areas.len() + 3 >= MAX_AREAS {
+                return Err(Errno::ENOMEM);
+            }
+            gone.extend(self.cut_out(areas, to, to + new_len));
+        }
+        if old_len > new_len {
+            gone.extend(self.cut_out(areas, old + new_len, old + old_len));
+            old_len = new_len;
+        }
+        if old_len == new_len && !matches!(how, Move::To(_)) && !keep {
+            return Ok((old, None));
+        }
+        let vma = areas.find(old).ok_or(Errno::EFAULT)?;
+        if vma.end - old < old_len {
+            return Err(Errno::EFAULT);
+        }
+        let locked = vma.flags.contains(VmaFlags::LOCKED);
+        let more = (new_len - old_len) / PAGE_SIZE;
+        if more > 0 {
+            if vma.flags.contains(VmaFlags::DONT_EXPAND) {
+                return Err(Errno::EFAULT);
+            }
+            if let Backing::File(file) = &vma.backing {
+                file.offset.checked_add(old - vma.start).and_then(|at| at.checked_add(new_len)).ok_or(Errno::EINVAL)?;
+            }
+            if locked && areas.locked_pages.saturating_add(more) > bounds.locked_pages {
+                return Err(Errno::EAGAIN);
+            }
+            may_grow(areas, more, vma.is_data().then_some(more), bounds)?;
+            if vma.is_data() && !vma.flags.contains(VmaFlags::NO_RESERVE) {
+                may_commit(more)?;
+            }
+        }
+        let grown = (old + old_len, old + new_len);
+        let in_place = how != Move::Never || more > 0;
+        if in_place && !matches!(how, Move::To(_)) && !keep && old_len > 0 && vma.end == old + old_len {
+            if areas.is_free(grown.0, more * PAGE_SIZE) {
+                let mut tail = vma.clone();
+                let whole = tail.split(old);
+                areas.insert(whole_tail(&whole, grown.0, grown.1));
+                gone.extend(areas.merge(grown.0, grown.1));
+                return Ok((old, locked.then_some(grown)));
+            }
+        }
+        let to = match how {
+            Move::Never => return Err(Errno::ENOMEM),
+            Move::To(to) => to,
+            Move::Anywhere => {
+                let top = areas.layout.mmap_base;
+                areas
+                    .free_below(top, new_len, vma.is_anonymous())
+                    .or_else(|| areas.free_below(top, new_len, false))
+                    .ok_or(Errno::ENOMEM)?
+            }
+        };
+        self.move_area(areas, old, old_len, to, new_len, keep, gone)?;
+        Ok((to, (locked && more > 0).then_some((to + old_len, to + new_len))))
+    }
+
+    fn cut_out(&self, areas: &mut Areas, start: u64, end: u64) -> Vec<Vma> {
+        let gone = areas.remove(start, end);
+        if !gone.is_empty() {
+            self.drop_pages(start, end);
+        }
+        gone
+    }
+
+    /// Moves `[old, old + old_len)`, which lies in one area, to `to`, and lets it grow there.
+    #[allow(clippy::too_many_arguments)]
+    fn move_area(
+        self: &Arc<Self>,
+        areas: &mut Areas,
+        old: u64,
+        old_len: u64,
+        to: u64,
+        new_len: u64,
+        keep: bool,
+        gone: &mut Vec<Vma>,
+    ) -> Result<(), Errno> {
+        let mut moved = {
+            let vma = areas.find(old).ok_or(Errno::EFAULT)?;
+            let mut lower = vma.clone();
+            if lower.start < old { lower.split(old) } else { lower }
+        }
+        .moved(to, new_len);
+        if let Backing::File(file) = &moved.backing {
+            file.mapping.add_mapper(self);
+        }
+        if old_len > 0 {
+            self.table.relocate(UserVa::new(old), UserVa::new(to), old_len)?;
+            if keep {
+                // The old area stays, without its pages, and is not locked any more.
+                gone.extend(areas.change(old, old + old_len, |vma| {
+                    vma.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT;
+                }));
+            } else {
+                gone.extend(areas.remove(old, old + old_len));
+            }
+        }
+        moved.flags -= VmaFlags::GROWS_DOWN;
+        areas.insert(moved);
+        gone.extend(areas.merge(to, to + new_len));
+        Ok(())
+    }
+}
+
+/// The continuation `[start, end)` of an area that ends at `start`.
+fn whole_tail(vma: &Vma, start: u64, end: u64) -> Vma {
+    let mut longer = vma.moved(vma.start, end - vma.start);
+    longer.split(start)
+}

@@ -1,0 +1,151 @@
+//! What `/proc/PID/{maps,smaps}` shows of an address space.
+
+use super::address_space::AddressSpace;
+use super::vma::{Backing, Vma, VmaFlags};
+use crate::fs::OpenFile;
+use crate::platform::Prot;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use linker::addr::UserVa;
+use linker::layout::PAGE_SIZE;
+
+/// One line of maps.
+pub struct AreaReport {
+    /// First byte.
+    pub start: u64,
+    /// Behind the last byte.
+    pub end: u64,
+    /// Permissions.
+    pub prot: Prot,
+    /// 's' rather than 'p'.
+    pub shared: bool,
+    /// Offset in the file, 0 without one.
+    pub offset: u64,
+    /// The mapped file: device, inode number and name are its.
+    pub file: Option<Arc<OpenFile>>,
+    /// `[heap]`, `[stack]`, `[vdso]`, `[vvar]`, or shared memory's name; empty for plain anonymous memory.
+    pub name: Vec<u8>,
+    /// VmFlags, as two-letter words in Linux's order.
+    pub flags: Vec<&'static str>,
+    locked: bool,
+}
+
+/// Pages of one area, by kind, for smaps.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AreaPages {
+    /// Present.
+    pub resident: u64,
+    /// Of these: the only reference is here.
+    pub private_clean: u64,
+    /// Of these: the only reference is here, written to.
+    pub private_dirty: u64,
+    /// Shared with others.
+    pub shared_clean: u64,
+    /// Shared with others, written to.
+    pub shared_dirty: u64,
+    /// Not of a file.
+    pub anonymous: u64,
+    /// Locked.
+    pub locked: u64,
+    /// Sum of each page divided by its references, in bytes.
+    pub proportional_bytes: u64,
+}
+
+impl AddressSpace {
+    /// The areas, by address.
+    pub fn report(&self) -> Vec<AreaReport> {
+        let areas = self.areas.read();
+        let layout = areas.layout;
+        areas
+            .iter()
+            .map(|vma| {
+                let (mut offset, mut file, mut name) = (0, None, Vec::new());
+                match &vma.backing {
+                    Backing::File(backing) => {
+                        offset = backing.offset;
+                        file = backing.file.clone();
+                        name.extend(backing.name.iter().flat_map(|name| name.iter().copied()));
+                    }
+                    Backing::Special { name: special, .. } => name.extend_from_slice(special.as_bytes()),
+                    Backing::Anonymous
+                        if vma.start <= layout.brk && vma.end >= layout.start_brk && layout.brk > layout.start_brk =>
+                    {
+                        name.extend_from_slice(b"[heap]");
+                    }
+                    Backing::Anonymous if vma.start <= layout.start_stack && vma.end >= layout.start_stack => {
+                        name.extend_from_slice(b"[stack]");
+                    }
+                    Backing::Anonymous => {}
+                }
+                AreaReport {
+                    start: vma.start,
+                    end: vma.end,
+                    prot: vma.prot,
+                    shared: vma.is_shared(),
+                    offset,
+                    file,
+                    name,
+                    flags: words(vma),
+                    locked: vma.flags.contains(VmaFlags::LOCKED),
+                }
+            })
+            .collect()
+    }
+
+    /// What is present of an area.
+    pub fn count_pages(&self, area: &AreaReport) -> AreaPages {
+        let mut pages = AreaPages::default();
+        let mut seen = Vec::new();
+        self.table
+            .scan(UserVa::new(area.start), UserVa::new(area.end), false, &mut |at, _, dirty| seen.push((at, dirty)));
+        for (at, dirty) in seen {
+            let Some(there) = self.table.translate(at) else { continue };
+            // One reference is `there`'s own.
+            let references =
+                u64::from(crate::platform::platform().frame_references(&there.frame)).saturating_sub(1).max(1);
+            // A file's page in the cache counts the cache too.
+            let users =
+                if area.file.is_some() && !there.prot.write { references.saturating_sub(1).max(1) } else { references };
+            pages.resident += 1;
+            pages.proportional_bytes += PAGE_SIZE / users;
+            let kind = match (users > 1, dirty) {
+                (false, false) => &mut pages.private_clean,
+                (false, true) => &mut pages.private_dirty,
+                (true, false) => &mut pages.shared_clean,
+                (true, true) => &mut pages.shared_dirty,
+            };
+            *kind += 1;
+            pages.anonymous += u64::from(area.file.is_none() && !area.shared);
+            pages.locked += u64::from(area.locked);
+        }
+        pages
+    }
+}
+
+/// The words of smaps' VmFlags line (proc(5)).
+fn words(vma: &Vma) -> Vec<&'static str> {
+    let table = [
+        (vma.prot.read, "rd"),
+        (vma.prot.write, "wr"),
+        (vma.prot.execute, "ex"),
+        (vma.is_shared(), "sh"),
+        (vma.may.read, "mr"),
+        (vma.may.write, "mw"),
+        (vma.may.execute, "me"),
+        (vma.is_shared(), "ms"),
+        (vma.grows_down(), "gd"),
+        (vma.flags.contains(VmaFlags::LOCKED), "lo"),
+        (vma.flags.contains(VmaFlags::SEQUENTIAL), "sr"),
+        (vma.flags.contains(VmaFlags::RANDOM), "rr"),
+        (vma.flags.contains(VmaFlags::DONT_FORK), "dc"),
+        (vma.flags.contains(VmaFlags::DONT_EXPAND), "de"),
+        (vma.is_data() && !vma.flags.contains(VmaFlags::NO_RESERVE), "ac"),
+        (vma.flags.contains(VmaFlags::NO_RESERVE), "nr"),
+        (vma.flags.contains(VmaFlags::WIPE_ON_FORK), "wf"),
+        (vma.flags.contains(VmaFlags::DONT_DUMP), "dd"),
+        (vma.flags.contains(VmaFlags::HUGE), "hg"),
+        (vma.flags.contains(VmaFlags::NO_HUGE), "nh"),
+        (vma.flags.contains(VmaFlags::MERGEABLE), "mg"),
+    ];
+    table.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect()
+}
