@@ -22,8 +22,9 @@ fn user_memory_reads_back_what_was_written_across_pages() {
 
 #[test]
 fn a_copy_stops_at_the_first_unmapped_page() {
-    let _current = current();
+    let current = current();
     let end = USER_MEMORY.raw() + USER_MEMORY_BYTES;
+    write_user(&current, UserVa::new(end - 2), b"in");
     let fault = platform().copy_to_user(UserVa::new(end - 2), &[1; 8]).unwrap_err();
     assert_eq!((fault.done, fault.address), (2, UserVa::new(end)));
 }
