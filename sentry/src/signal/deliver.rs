@@ -116,8 +116,7 @@ pub(super) fn take(task: &Task, group: &mut super::state::Group, wanted: SignalS
 
 /// A timer counts what it missed until its signal is taken.
 pub(super) fn settle_timer(process: &crate::task::Process, info: SigInfo) -> SigInfo {
-    let _ = process;
-    info
+    if info.code() == raw::SI_TIMER { process.timers.signal_taken(info) } else { info }
 }
 
 fn default_action(current: &mut Current, signal: Signal) -> Next {

@@ -157,5 +157,6 @@ pub fn return_from_handler(current: &mut Current) -> Fail {
 /// execve: handlers go back to the default, the alternate stack and what was to be restarted are gone. Mask and pending stay.
 pub fn reset_for_exec(current: &mut Current) {
     current.process.signals.reset_for_exec();
+    current.process.timers.reset_for_exec();
     current.signal.reset_for_exec();
 }

@@ -39,7 +39,9 @@ impl Pending {
     /// Adds one; `room`: the limit of queued signals is not reached.
     pub(super) fn add(&mut self, info: &SigInfo, room: bool) -> Queued {
         let signal = info.signal();
-        if !signal.is_realtime() && self.set.contains(signal) {
+        // A timer has an instance of its own, and never more than one.
+        let timer = info.code() == linux_raw_sys::general::SI_TIMER;
+        if !timer && !signal.is_realtime() && self.set.contains(signal) {
             return Queued::Already;
         }
         // Standard signals, and what the kernel sends, always have room: at most one instance of each.

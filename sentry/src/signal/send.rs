@@ -21,8 +21,8 @@ pub fn send_to_process(process: &Arc<Process>, info: SigInfo) {
     let _ = try_send(process, None, info);
 }
 
-/// Sends to a thread of a process, or to the process. EAGAIN where RLIMIT_SIGPENDING is reached and the details matter.
-pub fn try_send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo) -> Result<(), Errno> {
+/// Sends to a thread of a process, or to the process; false where the signal vanished at once. EAGAIN where RLIMIT_SIGPENDING is reached and the details matter.
+pub fn try_send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo) -> Result<bool, Errno> {
     send(process, task, info, false)
 }
 
@@ -74,9 +74,9 @@ enum Sent {
     Fatal,
 }
 
-fn send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo, outside: bool) -> Result<(), Errno> {
+fn send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo, outside: bool) -> Result<bool, Errno> {
     if process.is_exiting() {
-        return Ok(());
+        return Ok(false);
     }
     let threads = process.threads();
     let actions = process.signals.actions();
@@ -88,13 +88,13 @@ fn send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo, outside
     };
     wakes.run();
     match outcome? {
-        Sent::Nothing => {}
+        Sent::Nothing => return Ok(false),
         Sent::Pending => process.signals.queue().wake(Events::READABLE),
         Sent::Fatal => {
             end_by(process, info.signal());
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -22,6 +22,7 @@ mod signal;
 mod system;
 pub mod table;
 mod task;
+mod time;
 
 pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};
 pub use iovec::{IoVec, MAX_TRANSFER, read_iovec};

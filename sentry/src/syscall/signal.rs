@@ -145,7 +145,7 @@ fn send_to_pid(current: &Current, pid: Tid, signal: Option<Signal>, info: Option
         None => registry().task(pid).map(|task| task.process().clone()).ok_or(Errno::ESRCH)?,
     };
     check_permission(current, &process, signal)?;
-    info.map_or(Ok(()), |info| signal::try_send(&process, None, info))
+    info.map_or(Ok(()), |info| signal::try_send(&process, None, info).map(drop))
 }
 
 /// Sends to all that the caller may send to; an error only where there is none, or it may send to none.
@@ -158,7 +158,7 @@ fn kill_many(
     let mut result = Err(Errno::ESRCH);
     for process in processes {
         let sent = check_permission(current, &process, signal)
-            .and_then(|()| info.map_or(Ok(()), |info| signal::try_send(&process, None, info)));
+            .and_then(|()| info.map_or(Ok(()), |info| signal::try_send(&process, None, info).map(drop)));
         if result.is_err() {
             result = sent;
         }
@@ -188,7 +188,7 @@ fn send_to_thread(current: &Current, pid: Option<i32>, tid: i32, number: u32) ->
     check_permission(current, task.process(), signal)?;
     let Some(signal) = signal else { return Ok(()) };
     let info = SigInfo::tkill(signal, current.process.pid().raw(), current.creds.uid);
-    signal::try_send(task.process(), Some(&task), info)
+    signal::try_send(task.process(), Some(&task), info).map(drop)
 }
 
 fn find_thread(pid: Option<i32>, tid: i32) -> Result<Arc<Task>, Errno> {
@@ -225,7 +225,7 @@ pub fn rt_tgsigqueueinfo(
     let signal = optional_signal(number)?;
     check_permission(current, task.process(), signal)?;
     let Some(signal) = signal else { return Ok(()) };
-    signal::try_send(task.process(), Some(&task), given.from_user(signal))
+    signal::try_send(task.process(), Some(&task), given.from_user(signal)).map(drop)
 }
 
 /// Reads a siginfo_t. E2BIG where its unused tail says something.

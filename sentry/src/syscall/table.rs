@@ -74,6 +74,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::signal::ROWS,
     super::system::ROWS,
     super::task::ROWS,
+    super::time::ROWS,
 ];
 
 /// Numbers below this are looked up in the table.

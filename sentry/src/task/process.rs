@@ -5,6 +5,7 @@ use crate::fs::Path;
 use crate::platform::platform;
 use crate::signal::ProcessSignals;
 use crate::sync::{Lock, Rank};
+use crate::time::ProcessTimers;
 use crate::wait::WaitQueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -34,6 +35,8 @@ pub struct Process {
     pub thread_wait: WaitQueue,
     /// Signals of the whole process, and the actions.
     pub signals: ProcessSignals,
+    /// Interval timers, POSIX timers, and the watch over RLIMIT_CPU.
+    pub timers: ProcessTimers,
 }
 
 #[derive(Default)]
@@ -83,6 +86,7 @@ impl Process {
             exit_wait: WaitQueue::new(),
             thread_wait: WaitQueue::new(),
             signals,
+            timers: ProcessTimers::default(),
         }
     }
 

@@ -29,7 +29,61 @@ pub struct Timeval {
     pub usec: i64,
 }
 
+/// struct itimerspec.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Itimerspec {
+    /// Between expirations.
+    pub interval: Timespec,
+    /// Until the next.
+    pub value: Timespec,
+}
+
+/// struct itimerval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Itimerval {
+    /// Between expirations.
+    pub interval: Timeval,
+    /// Until the next.
+    pub value: Timeval,
+}
+
+/// struct timex (adjtimex(2)); linux-raw-sys does not have it.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct Timex {
+    pub modes: u32,
+    pub pad0: u32,
+    pub offset: i64,
+    pub freq: i64,
+    pub maxerror: i64,
+    pub esterror: i64,
+    pub status: i32,
+    pub pad1: i32,
+    pub constant: i64,
+    pub precision: i64,
+    pub tolerance: i64,
+    pub time: Timeval,
+    pub tick: i64,
+    pub ppsfreq: i64,
+    pub jitter: i64,
+    pub shift: i32,
+    pub pad2: i32,
+    pub stabil: i64,
+    pub jitcnt: i64,
+    pub calcnt: i64,
+    pub errcnt: i64,
+    pub stbcnt: i64,
+    pub tai: i32,
+    pub pad3: [i32; 11],
+}
+
 const _: () = {
+    assert!(size_of::<Timex>() == 208);
+    assert!(size_of::<Itimerspec>() == size_of::<raw::__kernel_itimerspec>());
+    assert!(size_of::<Itimerval>() == size_of::<raw::itimerval>());
     assert!(size_of::<Timespec>() == size_of::<raw::__kernel_timespec>());
     assert!(size_of::<Timeval>() == size_of::<raw::timeval>());
 };
