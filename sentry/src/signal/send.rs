@@ -10,6 +10,7 @@ use crate::task::{ExitStatus, Process, Task, Tid, registry};
 use crate::wait::Events;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use linux_raw_sys::general as raw;
 
 /// Sends to one thread.
 pub fn send_to_task(task: &Arc<Task>, info: SigInfo) {
@@ -184,7 +185,8 @@ fn ignored(table: &ActionTable, group: &Group, task: &Task, signal: Signal, outs
 
 fn enqueue(process: &Process, group: &mut Group, task: Option<&Arc<Task>>, info: &SigInfo) -> Queued {
     // A timer has its own instance; everything else counts.
-    let room = info.code() == linux_raw_sys::general::SI_TIMER || process.signals.has_room();
+    let room =
+        info.code() == raw::SI_TIMER || (process.signals.queued() as u64) < process.soft_limit(raw::RLIMIT_SIGPENDING);
     let add = |pending: &mut super::pending::Pending| {
         let before = pending.len();
         let outcome = pending.add(info, room);

@@ -118,8 +118,6 @@ pub struct ProcessSignals {
     group: Lock<Group>,
     /// Instances queued for the process and its threads.
     queued: AtomicUsize,
-    /// RLIMIT_SIGPENDING.
-    limit: AtomicUsize,
     queue: WaitQueue,
 }
 
@@ -156,9 +154,6 @@ pub enum StopChange {
     Continued,
 }
 
-/// How many signals may be queued until `set_pending_limit` says otherwise: Linux's value for about 4 GiB of memory.
-const DEFAULT_PENDING_LIMIT: usize = 16384;
-
 impl Default for ProcessSignals {
     fn default() -> Self {
         Self::new(Arc::new(Actions::default()))
@@ -172,7 +167,6 @@ impl ProcessSignals {
             actions: Lock::new(Rank::SignalActions, actions),
             group: Lock::new(Rank::SignalQueue, Group::default()),
             queued: AtomicUsize::new(0),
-            limit: AtomicUsize::new(DEFAULT_PENDING_LIMIT),
             queue: WaitQueue::new(),
         }
     }
@@ -190,13 +184,11 @@ impl ProcessSignals {
     /// The state of a forked process: its actions are shared (CLONE_SIGHAND), or a copy, or all default (CLONE_CLEAR_SIGHAND).
     pub fn for_child(&self, share: bool, clear: bool) -> Self {
         let actions = self.actions();
-        let child = Self::new(match (share, clear) {
+        Self::new(match (share, clear) {
             (true, _) => actions,
             (false, true) => Arc::new(actions.for_exec()),
             (false, false) => Arc::new(actions.duplicate()),
-        });
-        child.limit.store(self.limit.load(Ordering::Relaxed), Ordering::Relaxed);
-        child
+        })
     }
 
     /// execve: handlers are gone, and the table is the process's own again.
@@ -222,14 +214,9 @@ impl ProcessSignals {
         &self.queue
     }
 
-    /// Signals queued now, and how many may be (RLIMIT_SIGPENDING): `SigQ` of `/proc/PID/status`.
-    pub fn queued(&self) -> (usize, usize) {
-        (self.queued.load(Ordering::Relaxed), self.limit.load(Ordering::Relaxed))
-    }
-
-    /// Sets RLIMIT_SIGPENDING.
-    pub fn set_pending_limit(&self, limit: u64) {
-        self.limit.store(usize::try_from(limit).unwrap_or(usize::MAX), Ordering::Relaxed);
+    /// Instances queued now: `SigQ` of `/proc/PID/status`.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Makes the process deaf to signals whose default action would end it, as the first of a PID namespace is.
@@ -259,10 +246,6 @@ impl ProcessSignals {
 
     pub(super) fn lock(&self) -> LockGuard<'_, Group> {
         self.group.lock()
-    }
-
-    pub(super) fn has_room(&self) -> bool {
-        self.queued.load(Ordering::Relaxed) < self.limit.load(Ordering::Relaxed)
     }
 
     /// Moves the count of queued instances from `before` to `after`.

@@ -233,6 +233,9 @@ pub fn prlimit64(
         }
         Ok(before)
     })?;
+    if new.is_some() && resource == raw::RLIMIT_CPU {
+        process.timers.watch_cpu_limit(&process);
+    }
     if let Some(old) = old.non_null() {
         old.write(current, &[before.0, before.1])?;
     }

@@ -241,6 +241,7 @@ fn start(child: Current, args: &CloneArgs) -> Result<(), Fail> {
     match platform().spawn(true, main) {
         Ok(thread) => {
             task.set_thread(thread);
+            task.process().timers.watch_cpu_limit(task.process());
             Ok(())
         }
         Err(_) => {

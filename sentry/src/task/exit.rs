@@ -20,6 +20,7 @@ pub fn end_process(process: &Process, status: ExitStatus) -> ExitStatus {
 
 /// Ends the calling thread. The kernel thread returns to the platform afterwards.
 pub fn exit_thread(mut current: Current, status: ExitStatus) {
+    signal::thread_exiting(&current.task);
     futex::exit_robust_list(&current);
     clear_child_tid(&mut current);
     let task = current.task.clone();
@@ -68,6 +69,7 @@ fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
         end_sandbox(status);
     }
     process.set_executable(None);
+    process.timers.clear();
     let mut hang_up = Vec::new();
     let mut adopted_zombies = false;
     let (parent, reaper) = {

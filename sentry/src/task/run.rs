@@ -9,6 +9,14 @@ use alloc::sync::Arc;
 /// Runs the calling kernel thread's task until it ends.
 pub fn run(mut current: Current) {
     platform().use_page_table(Some(Arc::clone(current.mm.table())));
+    // The maker may not have come to this yet, and a waker needs it.
+    current.task.set_thread(platform().current_thread());
+    signal::thread_started(&current.task);
+    if current.interrupted()
+        && let Some(status) = before_user(&mut current, None)
+    {
+        return exit::exit_thread(current, status);
+    }
     let status = loop {
         let interrupted = match platform().run_user(&mut current.regs) {
             Trap::Syscall => {
