@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod lint;
 mod process;
@@ -33,6 +34,8 @@ enum Verb {
     Setup,
     /// Build target/release/ringwall, the ring-0 blob inside it
     Build(build::BuildArgs),
+    /// Measure what things cost inside, with native beside them
+    Bench,
     /// Check format, warnings, machine code, fences and sizes
     Lint,
     /// Run all tests, or those of one part
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Setup => setup::everything().map(|()| 0),
         Verb::Build(args) => build::run(args).map(|()| 0),
+        Verb::Bench => bench::run().map(|()| 0),
         Verb::Lint => lint::run().map(|tally| {
             println!("{tally}");
             tally.exit_code()

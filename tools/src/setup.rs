@@ -53,9 +53,21 @@ pub const PROGRAMS: &[Need] = &[
     need("/usr/bin/objdump", "binutils"),
 ];
 
+/// For `cargo xtask bench`.
+pub const BENCH: &[Need] = &[
+    need("/usr/bin/gcc", "gcc"),
+    need("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
+    need("/usr/sbin/runc", "runc"),
+    need("/usr/bin/awk", "mawk"),
+];
+
+/// For `cargo xtask demo`.
+pub const DEMO: &[Need] =
+    &[need("/usr/bin/python3", "python3"), need("/usr/sbin/nginx", "nginx-light"), need("/usr/bin/curl", "curl")];
+
 /// Everything that any verb needs.
 pub fn everything() -> Result<()> {
-    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS].concat();
+    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, BENCH, DEMO].concat();
     packages(&all)?;
     vm::image::prepare()?;
     guest_target();

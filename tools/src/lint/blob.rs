@@ -26,11 +26,13 @@ const EXCEPTIONS: &[Exception] = &[
     may("", "quirk", "chosen by the self-test at boot"),
     may("fxsave", "", "emulated, and touches no register"),
     may("fxrstor", "", "emulated, and is the switch of the user's state"),
-    may("xsave", "fpu", "only where CPUID offers XSAVE, which PVM does not"),
-    may("xrstor", "fpu", "only where CPUID offers XSAVE, which PVM does not"),
-    may("xgetbv", "fpu", "only where CPUID offers XSAVE, which PVM does not"),
-    may("fninit", "fpu", "makes the state a new task begins with"),
-    may("ldmxcsr", "fpu", "makes the state a new task begins with"),
+    may("xsave", "ring0::", "only where CPUID offers XSAVE, which PVM does not"),
+    may("xrstor", "ring0::", "only where CPUID offers XSAVE, which PVM does not"),
+    may("xgetbv", "ring0::", "only where CPUID offers XSAVE, which PVM does not"),
+    may("stac", "ring0::", "only where CPUID offers SMAP, which PVM does not"),
+    may("clac", "ring0::", "only where CPUID offers SMAP, which PVM does not"),
+    may("fninit", "ring0::", "makes the state a new task begins with"),
+    may("ldmxcsr", "ring0::", "makes the state a new task begins with"),
 ];
 
 /// The formatting of a panic message may use what it likes: no user runs after it.
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn fpu_instructions_are_excepted_only_where_the_state_is_switched() {
-        let code = parse("1 <ring0::fpu::save>:\n1:\txsave64 (%rdi)\n2 <sentry::x>:\n2:\txsave64 (%rdi)\n");
+        let code = parse("1 <ring0::sched::switch>:\n1:\txsave64 (%rdi)\n2 <sentry::x>:\n2:\txsave64 (%rdi)\n");
         assert!(code[0].is_excepted());
         assert!(!code[1].is_excepted());
     }
