@@ -1,9 +1,9 @@
 //! Links the blob at the addresses of `linker::layout`, and builds the vDSO image that it embeds.
 
 use linker::layout::{KERNEL_BASE, KERNEL_IMAGE};
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 fn main() {
     let here = PathBuf::from(var("CARGO_MANIFEST_DIR"));
@@ -43,14 +43,28 @@ fn build_vdso(source: &Path, script: &Path, data: &Path, out: &Path) {
     let sysroot = Command::new(var("RUSTC")).args(["--print", "sysroot"]).output().expect("rustc says its sysroot");
     let sysroot = String::from_utf8(sysroot.stdout).expect("the sysroot is UTF-8");
     let linker = Path::new(sysroot.trim()).join("lib/rustlib").join(var("HOST")).join("bin/rust-lld");
+    let image = out.join("vdso.so");
     run(Command::new(linker)
         .args(["-flavor", "gnu", "-shared", "-Bsymbolic", "--hash-style=both", "--soname=linux-vdso.so.1"])
         .args(["--build-id=none", "--no-undefined", "--strip-all", "-z", "max-page-size=4096", "-z", "norelro"])
         .arg("--script")
         .arg(script)
         .arg("-o")
-        .arg(out.join("vdso.so"))
+        .arg(&image)
         .arg(object));
+    fs::write(out.join("vdso_symbols.rs"), symbols(&image)).expect("OUT_DIR is writable");
+}
+
+/// The image's functions, as a Rust expression: what the self-test calls.
+fn symbols(image: &Path) -> String {
+    let bytes = fs::read(image).expect("the vDSO was just linked");
+    let elf = goblin::elf::Elf::parse(&bytes).expect("the vDSO is an ELF file");
+    let symbols: Vec<_> = elf
+        .dynsyms
+        .iter()
+        .filter_map(|symbol| elf.dynstrtab.get_at(symbol.st_name).map(|name| (name, symbol.st_value)))
+        .collect();
+    format!("&{symbols:?}")
 }
 
 fn run(command: &mut Command) {

@@ -68,9 +68,9 @@ pub extern "C" fn boot(number: usize) -> ! {
     let boot = boot_info();
     let this = nth(number);
     if number == 0 {
+        quirk::init(boot.quirks);
         init_cpu(this, number);
         assert!(boot.magic == MAGIC && boot.version == VERSION, "the boot page is of another version");
-        quirk::init(boot.quirks);
         init_shared(boot, first_tsc);
     } else {
         // No lock and no per-CPU data before this CPU has its own; the first one is quick.

@@ -1,5 +1,6 @@
 //! What this CPU offers, read from CPUID once at boot. Nothing here depends on the vendor or on a name.
 
+use crate::quirk;
 use crate::x86::cpuid;
 use spin::Once;
 
@@ -31,7 +32,7 @@ static FEATURES: Once<Features> = Once::new();
 /// The features of this machine's CPUs; all of them are the same.
 #[inline]
 pub fn features() -> &'static Features {
-    FEATURES.call_once(detect)
+    FEATURES.call_once(|| quirk::mask_features(detect()))
 }
 
 /// Reads CPUID (Intel SDM vol. 2A, CPUID).

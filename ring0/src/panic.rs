@@ -18,7 +18,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     let frame: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) }
-    die(&mut |text| write!(text, "{info}"), None, frame)
+    let describe = &mut |text: &mut Text| {
+        if let Some(test) = crate::selftest::current() {
+            write!(text, "self-test failed: {test}: ")?;
+        }
+        write!(text, "{info}")
+    };
+    die(describe, None, frame)
 }
 
 /// A trap that the kernel should not have taken.

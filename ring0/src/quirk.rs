@@ -3,18 +3,16 @@
 //!
 //! - SYSCALL arrives as #PF with CR2 = RIP = LSTAR, still at CPL 3, with RCX and R11 as SYSCALL leaves them; IRET goes back.
 //! - Vector state of ring 3 cannot be saved or loaded by ring 0; the host does it (`PORT_VECTOR_SWAP`).
-//! - Many instructions do not exist in ring 0 (fences, XSAVE, STAC, RDTSCP …); the features that would use them are not
-//!   offered by CPUID there, and nothing else here uses them.
+//! - Many instructions do not exist in ring 0 (fences, XSAVE, STAC, RDTSCP …), whatever CPUID says: the features that need
+//!   them are left alone (`mask_features`), and nothing else here uses them.
 //! - Ring 3 sees the host's TSC and segment limits, so the vDSO leaves everything to the system call.
 
 use crate::asm::syscall::{EnterUser, enter_user_iret, enter_user_sysret, syscall_entry};
+use crate::features::Features;
 use crate::idt::PAGE_FAULT;
 use core::sync::atomic::{AtomicU32, Ordering};
 use linker::boot::Quirks;
 use sentry::platform::UserContext;
-
-/// Error code of the #PF that stands for a SYSCALL: present, user, instruction fetch.
-const SYSCALL_FAULT_ERROR: u64 = 0x15;
 
 static QUIRKS: AtomicU32 = AtomicU32::new(0);
 
@@ -25,6 +23,15 @@ pub fn init(quirks: u32) {
 
 fn has(quirk: Quirks) -> bool {
     Quirks::from_bits_retain(QUIRKS.load(Ordering::Relaxed)).contains(quirk)
+}
+
+/// Takes away the features that ring 0 cannot use, or that do nothing, where it is interpreted.
+pub fn mask_features(features: Features) -> Features {
+    if !has(Quirks::SYSCALL_AS_FAULT) {
+        return features;
+    }
+    let Features { fsgsbase, x2apic, tsc_deadline, .. } = features;
+    Features { fsgsbase, x2apic, tsc_deadline, ..Features::default() }
 }
 
 /// How user mode is entered.
@@ -45,9 +52,9 @@ pub fn user_sees_our_cpu() -> bool {
 /// Whether this page fault is a SYSCALL; makes the context look as the SYSCALL entry leaves it then.
 pub fn fault_is_syscall(context: &mut UserContext, address: u64) -> bool {
     let entry = syscall_entry as *const () as u64;
+    // The error code says what the host's tables have at that address, so it says nothing here.
     let is_syscall = has(Quirks::SYSCALL_AS_FAULT)
         && context.vector == u64::from(PAGE_FAULT)
-        && context.error == SYSCALL_FAULT_ERROR
         && context.rip == entry
         && address == entry;
     if is_syscall {

@@ -244,6 +244,12 @@ pub fn finish_switch() {
     previous.on_cpu.store(false, Ordering::Release);
 }
 
+/// The current thread's page table.
+pub fn current_table() -> Option<Arc<UserPageTable>> {
+    // SAFETY: the thread's own slot; nobody else looks while it runs.
+    unsafe { (*current().table.get()).clone() }
+}
+
 /// See `Platform::use_page_table`.
 pub fn use_page_table(table: Option<Arc<UserPageTable>>) {
     let slot = current().table.get();

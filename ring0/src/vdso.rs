@@ -12,6 +12,8 @@ use sentry::platform::{Frame, Vdso};
 use spin::Once;
 
 static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/vdso.so"));
+/// Its functions, by name.
+static SYMBOLS: &[(&str, u64)] = include!(concat!(env!("OUT_DIR"), "/vdso_symbols.rs"));
 
 static FRAMES: Once<(u64, Vec<u64>)> = Once::new();
 static WRITER: Lock<()> = Lock::new(());
@@ -58,4 +60,9 @@ pub fn publish() {
     let mode = if quirk::user_sees_our_cpu() { mode::CLOCKS | mode::CPU_IN_SEGMENT } else { 0 };
     data.mode.store(mode, Ordering::Relaxed);
     data.sequence.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Where in the image a function is. For the self-test.
+pub fn symbol(name: &str) -> Option<u64> {
+    SYMBOLS.iter().find(|(symbol, _)| *symbol == name).map(|&(_, offset)| offset)
 }

@@ -32,15 +32,16 @@ pub unsafe extern "C" fn switch_stacks(save: *mut u64, next: u64) {
     )
 }
 
-/// What a new stack holds below its top: six zero registers, the return address, and an end mark.
-pub const FIRST_WORDS: usize = 8;
+/// What a new stack holds below its top: six zero registers, the return address, and two words that end backtraces and
+/// leave RSP a multiple of 16 at `thread_entry`.
+pub const FIRST_WORDS: usize = 9;
 
 /// The words of a new stack, lowest first.
 pub fn first_stack() -> [u64; FIRST_WORDS] {
-    [0, 0, 0, 0, 0, 0, thread_entry as *const () as u64, 0]
+    [0, 0, 0, 0, 0, 0, thread_entry as *const () as u64, 0, 0]
 }
 
-/// Where a new thread begins, RSP at the end mark, RBP 0.
+/// Where a new thread begins, RSP at the end marks, RBP 0.
 #[unsafe(naked)]
 unsafe extern "C" fn thread_entry() {
     naked_asm!("call {main}", "ud2", main = sym thread_main)
