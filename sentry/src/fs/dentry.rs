@@ -71,11 +71,9 @@ impl Dentry {
         Self::new(inode, None, name.into())
     }
 
-    /// A file of `dir`'s file system that has no name (O_TMPFILE).
-    pub(super) fn unnamed(dir: &Arc<Dentry>, inode: Arc<dyn Inode>) -> Arc<Self> {
-        let mut label = b"#".to_vec();
-        label.extend_from_slice(alloc::format!("{}", inode.attr().map_or(0, |attr| attr.ino)).as_bytes());
-        let dentry = Self::new(inode, Some(dir.clone()), label.into());
+    /// A file that has no name (O_TMPFILE, memfd), shown as `label` and deleted.
+    pub(super) fn unnamed(dir: Option<&Arc<Dentry>>, inode: Arc<dyn Inode>, label: &[u8]) -> Arc<Self> {
+        let dentry = Self::new(inode, dir.cloned(), label.into());
         dentry.state.fetch_or(DELETED, Ordering::Relaxed);
         dentry
     }
@@ -286,6 +284,12 @@ impl Dentry {
 
     fn peek(&self, name: &[u8]) -> Option<Child> {
         self.directory.as_ref().and_then(|directory| directory.children.read().map.get(name).cloned())
+    }
+
+    /// Entries that are cached.
+    #[cfg(test)]
+    pub(super) fn cached_children(&self) -> usize {
+        self.directory.as_ref().map_or(0, |directory| directory.children.read().map.len())
     }
 
     /// Drops everything cached below, for unmounting.

@@ -17,6 +17,7 @@ pub mod host;
 mod inode;
 mod io;
 pub mod lock;
+pub mod memfd;
 mod mount;
 mod open;
 mod open_file;
@@ -28,6 +29,8 @@ pub mod regular;
 pub mod signalfd;
 mod special;
 pub mod stdio;
+#[cfg(test)]
+mod tests;
 pub mod tmpfs;
 mod types;
 mod walk;
@@ -46,3 +49,12 @@ pub use permission::{May, may_remove, owner_or_capable, permission};
 pub use special::{PathOnly, Slot};
 pub use types::new_file_system;
 pub use walk::{LastKind, LookupFlags, Parent, lookup, lookup_as, lookup_parent};
+
+use crate::task::Current;
+use alloc::sync::Arc;
+
+/// What closing a descriptor of `file` does beyond dropping it: also for exec's close-on-exec and exit.
+pub fn close(current: &Current, file: Arc<OpenFile>) {
+    file.ops().flush(current);
+    lock::closed(current, &file);
+}

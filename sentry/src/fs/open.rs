@@ -1,6 +1,7 @@
 //! open(2): from a path and flags to an open file.
 
 use super::create::{create_in, inherit};
+use super::dentry::Dentry;
 use super::device;
 use super::inode::{FileKind, Inode};
 use super::mount::MountFlags;
@@ -171,8 +172,14 @@ fn open_unnamed(current: &Current, dir: &Path, flags: OpenFlags, mode: u32) -> R
     let mode = raw::S_IFREG | mode & 0o7777 & !current.fs.umask();
     let args = inherit(current, dir.inode(), mode, 0)?;
     let inode = dir.inode().make_unnamed(&args)?;
-    let place = Path::new(dir.mount().clone(), super::dentry::Dentry::unnamed(dir.dentry(), inode));
+    let label = alloc::format!("#{}", inode.attr()?.ino);
+    let place = Path::new(dir.mount().clone(), Dentry::unnamed(Some(dir.dentry()), inode, label.as_bytes()));
     open_allowed(current, &place, flags & !OpenFlags::TMPFILE.difference(OpenFlags::DIRECTORY))
+}
+
+/// Opens a file that was made for the caller.
+pub(super) fn open_unnamed_at(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<OpenFile>, Fail> {
+    open_allowed(current, place, flags)
 }
 
 /// Linux's may_open: whether the caller may open what is there with these flags.

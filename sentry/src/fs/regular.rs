@@ -6,6 +6,7 @@ use super::{FileKind, Source};
 use crate::errno::Errno;
 use crate::mm::Mapping;
 use crate::platform::platform;
+use crate::signal::{SigInfo, Signal, send_to_task};
 use crate::syscall::Fail;
 use crate::task::Current;
 use linker::request::Time;
@@ -38,7 +39,7 @@ pub fn write_mapping(
 
 /// What a write or truncation beyond RLIMIT_FSIZE gets: SIGXFSZ and EFBIG.
 pub fn beyond_limit(current: &Current) -> Fail {
-    let _ = current;
+    send_to_task(&current.task, SigInfo::kernel(Signal::SIGXFSZ));
     Errno::EFBIG.into()
 }
 

@@ -5,20 +5,24 @@
 //! `fn(&mut Current, typed arguments…) -> Result<impl IntoRet, impl Into<Fail>>`.
 
 pub mod args;
+mod dir;
 pub mod dispatch;
 mod epoll;
 mod eventfd;
+mod fd;
 mod file;
 mod futex;
 mod ids;
 pub mod iovec;
 mod memory;
 pub mod outcome;
+mod path;
 mod pipe;
 mod poll;
 pub mod prctl;
 mod sched;
 mod signal;
+pub mod stat;
 mod system;
 pub mod table;
 mod task;

@@ -62,6 +62,8 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 #[rustfmt::skip]
 pub const FAMILIES: &[&[Row]] = &[
     super::memory::ROWS,
+    super::dir::ROWS,
+    super::fd::ROWS,
     super::file::ROWS,
     super::epoll::ROWS,
     super::eventfd::ROWS,
@@ -71,7 +73,9 @@ pub const FAMILIES: &[&[Row]] = &[
     super::ids::ROWS,
     super::prctl::ROWS,
     super::sched::ROWS,
+    super::path::ROWS,
     super::signal::ROWS,
+    super::stat::ROWS,
     super::system::ROWS,
     super::task::ROWS,
     super::time::ROWS,

@@ -1,0 +1,154 @@
+//! Reading directories, and where paths begin: working directory, root, umask.
+
+use super::table::{Level, Row, arg, finish, row};
+use super::{Fail, Fd, UserPtr, UserStr};
+use crate::errno::Errno;
+use crate::fs::{self, LookupFlags, May, Path};
+use crate::task::{Cap, Current};
+use alloc::vec::Vec;
+use linux_raw_sys::general as raw;
+use syscalls::Sysno;
+
+/// Entries are collected in a buffer of this size at most, whatever the caller offers.
+const MAX_BUFFER: usize = 256 * 1024;
+
+/// Writes one entry behind `buffer`'s end if it fits into `room`: inode number, next position, type, name.
+type Encode = fn(buffer: &mut Vec<u8>, room: usize, ino: u64, kind: u8, name: &[u8], next: u64) -> bool;
+
+/// getdents64(2).
+pub fn getdents64(current: &mut Current, fd: Fd, to: UserPtr<u8>, len: u32) -> Result<usize, Fail> {
+    read_entries(current, fd, to, len, encode64)
+}
+
+/// getdents(2).
+pub fn getdents(current: &mut Current, fd: Fd, to: UserPtr<u8>, len: u32) -> Result<usize, Fail> {
+    read_entries(current, fd, to, len, encode)
+}
+
+fn read_entries(current: &Current, fd: Fd, to: UserPtr<u8>, len: u32, encode: Encode) -> Result<usize, Fail> {
+    let file = super::file::open_file(current, fd)?;
+    if file.inode().kind() != fs::FileKind::Directory {
+        return Err(Errno::ENOTDIR.into());
+    }
+    let room = (len as usize).min(MAX_BUFFER);
+    let mut buffer = Vec::new();
+    let mut position = file.position().lock();
+    if file.path().is_some_and(|place| place.dentry().is_deleted()) {
+        return Err(Errno::ENOENT.into());
+    }
+    let mut next = *position;
+    let mut full = false;
+    file.ops().read_dir(current, &file, *position, &mut |ino, kind, name, behind| {
+        let taken = encode(&mut buffer, room, ino, kind, name, behind);
+        if taken {
+            next = behind;
+        } else {
+            full = true;
+        }
+        taken
+    })?;
+    if full && buffer.is_empty() {
+        return Err(Errno::EINVAL.into());
+    }
+    to.write_slice(current, &buffer)?;
+    *position = next;
+    Ok(buffer.len())
+}
+
+/// `struct linux_dirent64`: d_ino, d_off, d_reclen, d_type, d_name with its NUL; padded to 8 bytes.
+fn encode64(buffer: &mut Vec<u8>, room: usize, ino: u64, kind: u8, name: &[u8], next: u64) -> bool {
+    let head = core::mem::offset_of!(raw::linux_dirent64, d_name);
+    let size = (head + name.len() + 1).next_multiple_of(8);
+    if buffer.len() + size > room {
+        return false;
+    }
+    let end = buffer.len() + size;
+    buffer.extend_from_slice(&ino.to_le_bytes());
+    buffer.extend_from_slice(&next.to_le_bytes());
+    buffer.extend_from_slice(&(size as u16).to_le_bytes());
+    buffer.push(kind);
+    buffer.extend_from_slice(name);
+    buffer.resize(end, 0);
+    true
+}
+
+/// `struct linux_dirent` (getdents(2)): d_ino, d_off, d_reclen, d_name with its NUL, and the type in the last byte.
+fn encode(buffer: &mut Vec<u8>, room: usize, ino: u64, kind: u8, name: &[u8], next: u64) -> bool {
+    const HEAD: usize = 8 + 8 + 2;
+    let size = (HEAD + name.len() + 2).next_multiple_of(8);
+    if buffer.len() + size > room {
+        return false;
+    }
+    let end = buffer.len() + size;
+    buffer.extend_from_slice(&ino.to_le_bytes());
+    buffer.extend_from_slice(&next.to_le_bytes());
+    buffer.extend_from_slice(&(size as u16).to_le_bytes());
+    buffer.extend_from_slice(name);
+    buffer.resize(end - 1, 0);
+    buffer.push(kind);
+    true
+}
+
+/// getcwd(2): bytes with the NUL.
+pub fn getcwd(current: &mut Current, to: UserPtr<u8>, len: usize) -> Result<usize, Errno> {
+    let cwd = current.fs.cwd();
+    if cwd.dentry().is_deleted() {
+        return Err(Errno::ENOENT);
+    }
+    let (text, reachable) = cwd.text(&current.fs.root());
+    let mut path = if reachable { Vec::new() } else { b"(unreachable)".to_vec() };
+    path.extend_from_slice(&text);
+    path.push(0);
+    if path.len() > len {
+        return Err(Errno::ERANGE);
+    }
+    to.write_slice(current, &path)?;
+    Ok(path.len())
+}
+
+/// chdir(2).
+pub fn chdir(current: &mut Current, path: UserStr) -> Result<(), Errno> {
+    let path = path.read_path(current)?;
+    let place = fs::lookup(current, Fd::CWD, &path, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
+    enter(current, place)
+}
+
+/// fchdir(2).
+pub fn fchdir(current: &mut Current, fd: Fd) -> Result<(), Errno> {
+    let file = current.file(fd)?;
+    let place = file.path().filter(|place| place.dentry().is_directory()).ok_or(Errno::ENOTDIR)?;
+    enter(current, place.clone())
+}
+
+fn enter(current: &Current, place: Path) -> Result<(), Errno> {
+    fs::permission(&current.creds, &**place.inode(), May::EXEC)?;
+    current.fs.set_cwd(place);
+    Ok(())
+}
+
+/// chroot(2).
+pub fn chroot(current: &mut Current, path: UserStr) -> Result<(), Errno> {
+    let path = path.read_path(current)?;
+    let place = fs::lookup(current, Fd::CWD, &path, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
+    fs::permission(&current.creds, &**place.inode(), May::EXEC)?;
+    if !current.creds.has(Cap::SysChroot) {
+        return Err(Errno::EPERM);
+    }
+    current.fs.set_root(place);
+    Ok(())
+}
+
+/// umask(2).
+pub fn umask(current: &mut Current, mask: u32) -> Result<u32, Errno> {
+    Ok(current.fs.set_umask(mask))
+}
+
+pub(super) const ROWS: &[Row] = &[
+    row!(getdents64 = getdents64(3), Full, ""),
+    row!(getdents = getdents(3), Full, ""),
+    row!(getcwd = getcwd(2), Full, ""),
+    row!(chdir = chdir(1), Full, ""),
+    row!(fchdir = fchdir(1), Full, ""),
+    row!(chroot = chroot(1), Full, ""),
+    row!(umask = umask(1), Full, ""),
+];
