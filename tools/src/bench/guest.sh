@@ -25,6 +25,8 @@ ours=
 for process in /proc/[0-9]*; do
   case $(cat "$process/comm" 2>/dev/null) in ringwall*) ours="$ours $process" ;; esac
 done
+# Nothing was measured if there is none.
+[ -n "$ours" ] || exit 1
 cpu() { for process in $ours; do cat "$process"/task/*/schedstat; done | awk '{ sum += $1 } END { printf "%.0f\n", sum }'; }
 before=$(cpu)
 sleep 10
