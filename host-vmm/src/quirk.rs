@@ -18,7 +18,7 @@ use vm_memory::{Bytes, GuestAddress};
 pub fn detect(kvm: &Kvm) -> Result<Quirks, vm::Error> {
     let cpuid = kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES);
     match cpuid {
-        Ok(cpuid) if vm::cpu::hides_xsave(&cpuid) => vm::probe::run(kvm),
+        Ok(cpuid) if vm::cpu::hides_xsave(&cpuid) => vm::probe::quirks(kvm),
         _ => Ok(Quirks::empty()),
     }
 }

@@ -1,11 +1,12 @@
 //! The command line: one file a verb.
 
 mod do_;
+mod doctor;
 mod run;
 mod seccomp;
 mod syscalls;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, error::ErrorKind};
 
 #[derive(Parser)]
 #[command(name = "ringwall", version, about = "Runs Linux programs in a KVM virtual machine that has no Linux in it")]
@@ -20,6 +21,8 @@ enum Verb {
     Do(do_::Args),
     /// Run an OCI bundle in the foreground
     Run(run::Args),
+    /// Say whether this machine's KVM is sound, of which kind it is, and what things cost here
+    Doctor,
     /// List the system calls that are served inside
     Syscalls(syscalls::Args),
     /// Show what the pinned processes may ask of the host
@@ -31,12 +34,18 @@ pub fn run() -> anyhow::Result<u8> {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                let text = error.render().to_string();
+                let line = text.lines().next().unwrap_or_default();
+                anyhow::bail!("{} (see ringwall --help)", line.trim_start_matches("error: "));
+            }
             let _ = error.print();
             return Ok(if error.use_stderr() { crate::report::FAILURE } else { 0 });
         }
     };
     match cli.verb {
         Verb::Do(args) => do_::run(args),
+        Verb::Doctor => doctor::run(),
         Verb::Run(args) => run::run(args),
         Verb::Syscalls(args) => syscalls::run(&args),
         Verb::Seccomp(args) => seccomp::run(&args),

@@ -1,10 +1,12 @@
-//! A VM of seven pages that executes four instructions in ring 3, to see what this KVM makes of a SYSCALL and of CPUID there.
-//! Much cheaper than starting a kernel, and nothing is concluded from names or versions.
+//! A VM of seven pages that executes a few instructions in ring 3, to see what this KVM makes of SYSCALL and of AVX there,
+//! and for `ringwall doctor` a few in ring 0, to see what they cost. Much cheaper than starting a kernel, and nothing is
+//! concluded from names or versions.
 
 use crate::vm::{Error, Memory, cpu, kvm, kvm::map_region};
 use kvm_bindings::{KVM_MAX_CPUID_ENTRIES, Msrs, kvm_dtable, kvm_msr_entry, kvm_segment};
-use kvm_ioctls::{Kvm, VcpuExit};
+use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use linker::boot::Quirks;
+use std::time::Instant;
 use vm_memory::{Bytes, GuestAddress};
 
 // The seven pages, mapped one to one.
@@ -20,67 +22,139 @@ const TSS: u64 = DESCRIPTORS + 0x800;
 const STACK_TOP: u64 = DESCRIPTORS + 0x1000;
 const ON_SYSCALL: u64 = KERNEL;
 const ON_PAGE_FAULT: u64 = KERNEL + 0x100;
+const ON_UNDEFINED: u64 = KERNEL + 0x180;
 
-/// `out %al, $0x10` and `out %al, $0x11`: which way ring 0 was entered.
+/// `out %al, $0x10` and so on: which way ring 0 was entered.
 const SYSCALL_PORT: u16 = 0x10;
 const PAGE_FAULT_PORT: u16 = 0x11;
+const UNDEFINED_PORT: u16 = 0x12;
 const SYSCALL_CODE: [u8; 2] = [0xe6, SYSCALL_PORT as u8];
 const PAGE_FAULT_CODE: [u8; 2] = [0xe6, PAGE_FAULT_PORT as u8];
-/// `mov $1, %eax; cpuid; mov %ecx, %ebx; syscall`.
-const USER_CODE: [u8; 11] = [0xb8, 1, 0, 0, 0, 0x0f, 0xa2, 0x89, 0xcb, 0x0f, 0x05];
+const UNDEFINED_CODE: [u8; 2] = [0xe6, UNDEFINED_PORT as u8];
+/// `syscall`.
+const USER_CODE: [u8; 2] = [0x0f, 0x05];
+const USER_AVX: u64 = USER + 0x100;
+/// `vxorps %ymm0, %ymm0, %ymm0; syscall`.
+const USER_AVX_CODE: [u8; 6] = [0xc5, 0xfc, 0x57, 0xc0, 0x0f, 0x05];
 
-/// CPUID.1:ECX.OSXSAVE: user mode has state that only XSAVE switches.
-const OSXSAVE: u64 = 1 << 27;
+const EXIT_LOOP: u64 = KERNEL + 0x200;
+const COUNT_LOOP: u64 = KERNEL + 0x300;
+/// `out %al, $0x10; jmp` back.
+const EXIT_LOOP_CODE: [u8; 4] = [0xe6, SYSCALL_PORT as u8, 0xeb, 0xfc];
+/// Rounds of the counting loop, two instructions each.
+const COUNT: u32 = 10_000;
+/// `mov $COUNT, %ecx; dec %ecx; jnz` back`; out %al, $0x10`.
+const COUNT_LOOP_CODE: [u8; 11] = {
+    let count = COUNT.to_le_bytes();
+    [0xb9, count[0], count[1], count[2], count[3], 0xff, 0xc9, 0x75, 0xfc, 0xe6, SYSCALL_PORT as u8]
+};
+
 // MSRs: Intel SDM vol. 4, table 2-2.
 const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
 const MSR_SFMASK: u32 = 0xc000_0084;
 
-/// Finds out.
-pub fn run(kvm_fd: &Kvm) -> Result<Quirks, Error> {
-    let cpuid = kvm_fd.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(kvm("supported CPUID"))?;
-    let vm = kvm_fd.create_vm().map_err(kvm("create VM"))?;
-    let memory = Memory::from_ranges(&[(GuestAddress(0), BYTES)]).map_err(|source| Error::Memory { mib: 2, source })?;
-    for region in vm_memory::GuestMemoryBackend::iter(&memory) {
-        map_region(&vm, 0, region).map_err(kvm("set memory region"))?;
-    }
-    fill(&memory)?;
+/// What a probe found, and what things cost here.
+#[derive(Clone, Copy, Debug)]
+pub struct Findings {
+    /// For the boot page.
+    pub quirks: Quirks,
+    /// An exit to this process and back.
+    pub exit_ns: u64,
+    /// An instruction in ring 0, in hundredths of ns.
+    pub instruction_centi_ns: u64,
+}
 
-    let mut vcpu = vm.create_vcpu(0).map_err(kvm("create vCPU"))?;
-    vcpu.set_cpuid2(&cpuid).map_err(kvm("set CPUID"))?;
-    let mut sregs = vcpu.get_sregs().map_err(kvm("get special registers"))?;
-    cpu::long_mode(&mut sregs, TABLES);
-    let user = kvm_segment { dpl: 3, ..cpu::flat() };
-    sregs.cs = kvm_segment { selector: 0x33, type_: 0b1011, l: 1, ..user };
-    let data = kvm_segment { selector: 0x2b, type_: 0b0011, db: 1, ..user };
-    (sregs.ds, sregs.es, sregs.ss, sregs.fs, sregs.gs) = (data, data, data, data, data);
-    sregs.gdt = kvm_dtable { base: GDT, limit: 0x4f, ..Default::default() };
-    sregs.idt = kvm_dtable { base: IDT, limit: 0x3ff, ..Default::default() };
-    sregs.tr = kvm_segment { selector: 0x40, base: TSS, limit: 0x67, type_: 0b1011, present: 1, ..Default::default() };
-    vcpu.set_sregs(&sregs).map_err(kvm("set special registers"))?;
-    let msr = |index, data| kvm_msr_entry { index, data, ..Default::default() };
-    let entries = [msr(MSR_STAR, 0x23 << 48 | 0x10 << 32), msr(MSR_LSTAR, ON_SYSCALL), msr(MSR_SFMASK, 0x200)];
-    if let Ok(msrs) = Msrs::from_entries(&entries) {
-        vcpu.set_msrs(&msrs).map_err(kvm("set MSRs"))?;
-    }
-    let mut regs = vcpu.get_regs().map_err(kvm("get registers"))?;
-    (regs.rip, regs.rsp, regs.rflags) = (USER, STACK_TOP, 1 << 1);
-    vcpu.set_regs(&regs).map_err(kvm("set registers"))?;
-
-    let port = match vcpu.run().map_err(kvm("run the probe"))? {
-        VcpuExit::IoOut(port, _) => port,
-        other => return Err(Error::Probe(format!("{other:?}"))),
-    };
-    let user_ecx = vcpu.get_regs().map_err(kvm("get registers"))?.rbx;
+/// Finds the quirks.
+pub fn quirks(kvm_fd: &Kvm) -> Result<Quirks, Error> {
+    let mut probe = Probe::new(kvm_fd)?;
+    probe.start(USER, 3)?;
+    let port = probe.run()?;
     let mut quirks = Quirks::empty();
     match port {
         SYSCALL_PORT => {}
         PAGE_FAULT_PORT => quirks |= Quirks::SYSCALL_AS_FAULT,
         other => return Err(Error::Probe(format!("output on port {other:#x}"))),
     }
-    // CR4.OSXSAVE was never set here: on a CPU that is all the guest's, user mode cannot see it.
-    quirks.set(Quirks::HOST_VECTOR_SWITCH, user_ecx & OSXSAVE != 0);
+    // CR4.OSXSAVE is not set here: where that means nothing to ring 3, it has state that the guest's kernel cannot switch.
+    probe.start(USER_AVX, 3)?;
+    quirks.set(Quirks::HOST_VECTOR_SWITCH, probe.run()? != UNDEFINED_PORT);
     Ok(quirks)
+}
+
+/// Finds the quirks, and measures.
+pub fn measure(kvm_fd: &Kvm) -> Result<Findings, Error> {
+    const EXITS: u64 = 200;
+    let quirks = quirks(kvm_fd)?;
+    let mut probe = Probe::new(kvm_fd)?;
+    probe.start(EXIT_LOOP, 0)?;
+    probe.run()?;
+    let begin = Instant::now();
+    for _ in 0..EXITS {
+        probe.run()?;
+    }
+    let exit_ns = begin.elapsed().as_nanos() as u64 / EXITS;
+    probe.start(COUNT_LOOP, 0)?;
+    let begin = Instant::now();
+    probe.run()?;
+    let spent = (begin.elapsed().as_nanos() as u64).saturating_sub(exit_ns);
+    Ok(Findings { quirks, exit_ns, instruction_centi_ns: spent * 100 / u64::from(2 * COUNT) })
+}
+
+/// The small VM.
+struct Probe {
+    // Dropped in this order: the vCPU before the VM, the VM before its memory.
+    vcpu: VcpuFd,
+    _vm: VmFd,
+    _memory: Memory,
+}
+
+impl Probe {
+    fn new(kvm_fd: &Kvm) -> Result<Self, Error> {
+        let cpuid = kvm_fd.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES).map_err(kvm("supported CPUID"))?;
+        let vm = kvm_fd.create_vm().map_err(kvm("create VM"))?;
+        let memory =
+            Memory::from_ranges(&[(GuestAddress(0), BYTES)]).map_err(|source| Error::Memory { mib: 2, source })?;
+        for region in vm_memory::GuestMemoryBackend::iter(&memory) {
+            map_region(&vm, 0, region).map_err(kvm("set memory region"))?;
+        }
+        fill(&memory)?;
+        let vcpu = vm.create_vcpu(0).map_err(kvm("create vCPU"))?;
+        vcpu.set_cpuid2(&cpuid).map_err(kvm("set CPUID"))?;
+        Ok(Self { vcpu, _vm: vm, _memory: memory })
+    }
+
+    /// Puts the vCPU before an instruction in ring 0 or 3.
+    fn start(&mut self, rip: u64, ring: u8) -> Result<(), Error> {
+        let mut sregs = self.vcpu.get_sregs().map_err(kvm("get special registers"))?;
+        cpu::long_mode(&mut sregs, TABLES);
+        let (code, data) = if ring == 0 { (0x10, 0x18) } else { (0x33, 0x2b) };
+        let base = kvm_segment { dpl: ring, ..cpu::flat() };
+        sregs.cs = kvm_segment { selector: code, type_: 0b1011, l: 1, ..base };
+        let data = kvm_segment { selector: data, type_: 0b0011, db: 1, ..base };
+        (sregs.ds, sregs.es, sregs.ss, sregs.fs, sregs.gs) = (data, data, data, data, data);
+        sregs.gdt = kvm_dtable { base: GDT, limit: 0x4f, ..Default::default() };
+        sregs.idt = kvm_dtable { base: IDT, limit: 0x3ff, ..Default::default() };
+        let (selector, base, limit) = (0x40, TSS, 0x67);
+        sregs.tr = kvm_segment { selector, base, limit, type_: 0b1011, present: 1, ..Default::default() };
+        self.vcpu.set_sregs(&sregs).map_err(kvm("set special registers"))?;
+        let msr = |index, data| kvm_msr_entry { index, data, ..Default::default() };
+        let entries = [msr(MSR_STAR, 0x23 << 48 | 0x10 << 32), msr(MSR_LSTAR, ON_SYSCALL), msr(MSR_SFMASK, 0x200)];
+        if let Ok(msrs) = Msrs::from_entries(&entries) {
+            self.vcpu.set_msrs(&msrs).map_err(kvm("set MSRs"))?;
+        }
+        let mut regs = self.vcpu.get_regs().map_err(kvm("get registers"))?;
+        (regs.rip, regs.rsp, regs.rflags) = (rip, STACK_TOP, 1 << 1);
+        self.vcpu.set_regs(&regs).map_err(kvm("set registers"))
+    }
+
+    /// Runs to the next output and says on which port it was.
+    fn run(&mut self) -> Result<u16, Error> {
+        match self.vcpu.run().map_err(kvm("run the probe"))? {
+            VcpuExit::IoOut(port, _) => Ok(port),
+            other => Err(Error::Probe(format!("{other:?}"))),
+        }
+    }
 }
 
 /// Writes page tables, descriptors and code.
@@ -100,11 +174,17 @@ fn fill(memory: &Memory) -> Result<(), Error> {
     put(GDT + 0x28, 0x00cf_f300_0000_ffff)?;
     put(GDT + 0x30, 0x00af_fb00_0000_ffff)?;
     put(GDT + 0x40, 0x0000_8b00_0000_0067 | TSS << 16)?;
-    // An interrupt gate for #PF (Intel SDM vol. 3, figure 7-8), and RSP0.
-    put(IDT + 14 * 16, ON_PAGE_FAULT & 0xffff | 0x10 << 16 | 0x8e00 << 32)?;
+    // Interrupt gates for #UD and #PF (Intel SDM vol. 3, figure 7-8), and RSP0.
+    for (vector, handler) in [(6, ON_UNDEFINED), (14, ON_PAGE_FAULT)] {
+        put(IDT + vector * 16, handler & 0xffff | 0x10 << 16 | 0x8e00 << 32)?;
+    }
     put(TSS + 4, STACK_TOP)?;
     memory.write_slice(&SYSCALL_CODE, GuestAddress(ON_SYSCALL))?;
     memory.write_slice(&PAGE_FAULT_CODE, GuestAddress(ON_PAGE_FAULT))?;
+    memory.write_slice(&EXIT_LOOP_CODE, GuestAddress(EXIT_LOOP))?;
+    memory.write_slice(&COUNT_LOOP_CODE, GuestAddress(COUNT_LOOP))?;
+    memory.write_slice(&UNDEFINED_CODE, GuestAddress(ON_UNDEFINED))?;
     memory.write_slice(&USER_CODE, GuestAddress(USER))?;
+    memory.write_slice(&USER_AVX_CODE, GuestAddress(USER_AVX))?;
     Ok(())
 }
