@@ -26,6 +26,13 @@ impl Target {
         Self { inode: file.inode().clone(), place: file.path().cloned() }
     }
 
+    /// Tells inotify that the attributes changed.
+    fn notify_changed(&self) {
+        if let Some(place) = &self.place {
+            super::inotify::event(place.dentry(), raw::IN_ATTRIB);
+        }
+    }
+
     /// What `path` leads to; an empty path with EMPTY in `flags` is `dirfd`, whatever kind of file that is.
     pub fn find(current: &Current, dirfd: Fd, path: &[u8], flags: super::LookupFlags) -> Result<Self, Errno> {
         if path.is_empty() && flags.contains(super::LookupFlags::EMPTY) && dirfd != Fd::CWD {
@@ -59,7 +66,9 @@ pub fn chmod(current: &Current, target: &Target, mode: u32) -> Result<(), Errno>
     if !current.creds.in_group(attr.gid) && !current.creds.has(Cap::Fsetid) {
         mode &= !raw::S_ISGID;
     }
-    target.inode.set_attr(&SetAttr { valid: SetAttr::MODE, mode, ..SetAttr::default() })
+    target.inode.set_attr(&SetAttr { valid: SetAttr::MODE, mode, ..SetAttr::default() })?;
+    target.notify_changed();
+    Ok(())
 }
 
 /// chown(2); `u32::MAX` leaves an id as it is.
@@ -86,7 +95,9 @@ pub fn chown(current: &Current, target: &Target, uid: u32, gid: u32) -> Result<(
         change.valid |= SetAttr::MODE;
         change.mode = kept & 0o7777;
     }
-    target.inode.set_attr(&change)
+    target.inode.set_attr(&change)?;
+    target.notify_changed();
+    Ok(())
 }
 
 /// A time to set.
@@ -123,7 +134,9 @@ pub fn set_times(current: &Current, target: &Target, atime: NewTime, mtime: NewT
         }
     };
     let (atime, mtime) = (set(atime, SetAttr::ATIME), set(mtime, SetAttr::MTIME));
-    target.inode.set_attr(&SetAttr { atime, mtime, ..change })
+    target.inode.set_attr(&SetAttr { atime, mtime, ..change })?;
+    target.notify_changed();
+    Ok(())
 }
 
 /// truncate(2): by path, so permission to write is asked for.
@@ -135,7 +148,9 @@ pub fn truncate(current: &Current, place: &Path, size: u64) -> Result<(), Fail> 
     }
     place.mount().check_writable()?;
     permission(&current.creds, &**place.inode(), May::WRITE)?;
-    resize(current, &**place.inode(), size)
+    resize(current, &**place.inode(), size)?;
+    super::inotify::event(place.dentry(), raw::IN_MODIFY);
+    Ok(())
 }
 
 /// Sets the size of a regular file, which the caller may write.

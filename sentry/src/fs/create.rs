@@ -5,6 +5,7 @@
 
 use super::dentry::Dentry;
 use super::inode::{FileKind, Inode};
+use super::inotify;
 use super::path::Path;
 use super::permission::{May, may_remove, permission};
 use super::walk::{LastKind, LookupFlags, Parent, lookup_parent};
@@ -54,7 +55,9 @@ pub(super) fn create_in(
     may_create(current, dir)?;
     let args = inherit(current, dir.inode(), mode, rdev)?;
     let inode = dir.inode().make(name, &args)?;
-    Ok(Some(dir.dentry().add(name, inode)))
+    let dentry = dir.dentry().add(name, inode);
+    inotify::child_event(dir.dentry(), name, raw::IN_CREATE, 0, dentry.is_directory());
+    Ok(Some(dentry))
 }
 
 /// Whether the caller may make names in `dir`.
@@ -109,6 +112,7 @@ pub fn symlink(current: &Current, target: &[u8], dirfd: Fd, path: &[u8]) -> Resu
     let args = inherit(current, dir.inode(), raw::S_IFLNK | 0o777, 0)?;
     let inode = dir.inode().symlink(&parent.name, target, &args)?;
     dir.dentry().add(&parent.name, inode);
+    inotify::child_event(dir.dentry(), &parent.name, raw::IN_CREATE, 0, false);
     Ok(())
 }
 
@@ -130,6 +134,8 @@ pub fn link(current: &Current, old: &Path, dirfd: Fd, path: &[u8]) -> Result<(),
     }
     dir.inode().link(&parent.name, inode)?;
     dir.dentry().add(&parent.name, inode.clone());
+    inotify::event(old.dentry(), raw::IN_ATTRIB);
+    inotify::child_event(dir.dentry(), &parent.name, raw::IN_CREATE, 0, false);
     Ok(())
 }
 
@@ -163,6 +169,7 @@ pub fn unlink(current: &Current, dirfd: Fd, path: &[u8], directory: bool) -> Res
     let _below = if directory { Some(child.change_lock()?.lock()) } else { None };
     dir.inode().unlink(name, directory)?;
     dir.dentry().removed(name, &child);
+    inotify::removed(dir.dentry(), name, &child);
     Ok(())
 }
 
@@ -259,6 +266,7 @@ fn rename_locked(current: &Current, old: &Parent, new: &Parent, flags: u32) -> R
         Some(over) => Dentry::exchanged(old_dir, &child, new_dir, over),
         None => old_dir.moved(&old.name, &child, new_dir, &new.name),
     }
+    inotify::moved((old_dir, &old.name), (new_dir, &new.name), &child);
     Ok(())
 }
 

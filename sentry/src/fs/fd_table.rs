@@ -32,6 +32,12 @@ impl Default for FdTable {
     }
 }
 
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        super::lock::table_gone(self);
+    }
+}
+
 impl FdTable {
     /// An empty table.
     pub fn new() -> Self {

@@ -15,6 +15,7 @@ pub mod eventfd;
 mod fd_table;
 pub mod host;
 mod inode;
+pub mod inotify;
 mod io;
 pub mod lock;
 pub mod memfd;

@@ -66,6 +66,7 @@ pub fn open_at(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<
     }
     may_open(current, place, flags)?;
     let file = open_allowed(current, place, flags)?;
+    file.notify(raw::IN_OPEN);
     if flags.contains(OpenFlags::TRUNC) && place.inode().kind() == FileKind::Regular {
         place.inode().set_attr(&SetAttr { valid: SetAttr::SIZE, ..SetAttr::default() })?;
     }

@@ -2,6 +2,7 @@
 
 use super::epoll::Watchers;
 use super::inode::Inode;
+use super::inotify;
 use super::io::{Sink, Source};
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank, SleepLock};
@@ -162,6 +163,10 @@ pub struct SignalOwner {
 impl Drop for OpenFile {
     fn drop(&mut self) {
         self.watchers.file_gone(self);
+        super::lock::file_gone(self);
+        if !self.flags().contains(OpenFlags::PATH) {
+            self.notify(if self.flags().writable() { raw::IN_CLOSE_WRITE } else { raw::IN_CLOSE_NOWRITE });
+        }
     }
 }
 
@@ -249,6 +254,7 @@ impl OpenFile {
         let mut position = self.position.lock();
         let bytes = self.ops.read(current, self, sink, *position)?;
         *position += bytes as u64;
+        self.notify(raw::IN_ACCESS);
         Ok(bytes)
     }
 
@@ -266,6 +272,7 @@ impl OpenFile {
         let mut position = self.position.lock();
         let (bytes, behind) = self.ops.write(current, self, source, *position)?;
         *position = behind;
+        self.notify(raw::IN_MODIFY);
         Ok(bytes)
     }
 
@@ -277,7 +284,9 @@ impl OpenFile {
         if !self.ops.seekable() {
             return Err(Errno::ESPIPE.into());
         }
-        self.ops.read(current, self, sink, offset)
+        let bytes = self.ops.read(current, self, sink, offset)?;
+        self.notify(raw::IN_ACCESS);
+        Ok(bytes)
     }
 
     /// pwrite(2).
@@ -288,6 +297,16 @@ impl OpenFile {
         if !self.ops.seekable() {
             return Err(Errno::ESPIPE.into());
         }
-        self.ops.write(current, self, source, offset).map(|(bytes, _)| bytes)
+        let (bytes, _) = self.ops.write(current, self, source, offset)?;
+        self.notify(raw::IN_MODIFY);
+        Ok(bytes)
+    }
+
+    /// Tells inotify what happened to the file, if it has a name.
+    #[inline]
+    pub fn notify(&self, mask: u32) {
+        if let Some(path) = &self.path {
+            inotify::event(path.dentry(), mask);
+        }
     }
 }

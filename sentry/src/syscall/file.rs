@@ -176,7 +176,9 @@ pub fn ftruncate(current: &mut Current, fd: Fd, size: i64) -> Result<(), Fail> {
     if file.inode().kind() != FileKind::Regular || !file.flags().writable() {
         return Err(Errno::EINVAL.into());
     }
-    attr::resize(current, &**file.inode(), size)
+    attr::resize(current, &**file.inode(), size)?;
+    file.notify(raw::IN_MODIFY);
+    Ok(())
 }
 
 /// fallocate(2).

@@ -13,6 +13,7 @@ mod fd;
 mod file;
 mod futex;
 mod ids;
+mod inotify;
 pub mod iovec;
 mod memory;
 pub mod outcome;

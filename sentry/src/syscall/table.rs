@@ -71,6 +71,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::poll::ROWS,
     super::futex::ROWS,
     super::ids::ROWS,
+    super::inotify::ROWS,
     super::prctl::ROWS,
     super::sched::ROWS,
     super::path::ROWS,

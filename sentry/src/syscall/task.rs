@@ -71,7 +71,7 @@ pub fn clone2(current: &mut Current, flags: u64, stack: u64, parent: u64, child:
 /// struct clone_args, as of Linux 5.7.
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-struct Clone3Args {
+pub struct Clone3Args {
     flags: u64,
     pidfd: u64,
     child_tid: u64,

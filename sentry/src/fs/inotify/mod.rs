@@ -1,0 +1,71 @@
+//! inotify(7): what happens to watched files and directories.
+//!
+//! The VFS calls `event` (about a file, also told to watchers of its directory) and `child_event` (about a name in a directory);
+//! without any watch in the sandbox each costs one load. `table` knows which instances watch which file; an `Inotify` holds the
+//! events until they are read.
+//!
+//! Locks: `table` (Rank::Notify), then an instance's (Rank::Leaf).
+
+mod instance;
+mod table;
+
+pub use instance::Inotify;
+
+use super::Dentry;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+use linux_raw_sys::general::{
+    IN_ATTRIB, IN_DELETE, IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO,
+};
+
+/// Something (`mask`: one of IN_*) happened to the file behind `dentry`.
+#[inline]
+pub fn event(dentry: &Arc<Dentry>, mask: u32) {
+    if table::any() {
+        file_event(dentry, mask);
+    }
+}
+
+/// Something happened to the name `name` in directory `dir`. `cookie` joins the two halves of a rename, 0 otherwise.
+#[inline]
+pub fn child_event(dir: &Arc<Dentry>, name: &[u8], mask: u32, cookie: u32, directory: bool) {
+    if table::any() {
+        let mask = if directory { mask | IN_ISDIR } else { mask };
+        table::deliver(&**dir.inode(), mask, cookie, name);
+    }
+}
+
+/// `name` in `dir` is gone; `child` was behind it.
+pub fn removed(dir: &Arc<Dentry>, name: &[u8], child: &Arc<Dentry>) {
+    if !table::any() {
+        return;
+    }
+    let inode = child.inode();
+    let gone = child.is_directory() || inode.attr().is_ok_and(|attr| attr.nlink == 0);
+    table::deliver(&**inode, if gone { IN_DELETE_SELF } else { IN_ATTRIB }, 0, b"");
+    child_event(dir, name, IN_DELETE, 0, child.is_directory());
+}
+
+/// `child` moved from one directory and name to another.
+pub fn moved(from: (&Arc<Dentry>, &[u8]), to: (&Arc<Dentry>, &[u8]), child: &Arc<Dentry>) {
+    if !table::any() {
+        return;
+    }
+    static NEXT_COOKIE: AtomicU32 = AtomicU32::new(1);
+    // The cookie joins the two halves.
+    let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
+    child_event(from.0, from.1, IN_MOVED_FROM, cookie, child.is_directory());
+    child_event(to.0, to.1, IN_MOVED_TO, cookie, child.is_directory());
+    table::deliver(&**child.inode(), IN_MOVE_SELF, 0, b"");
+}
+
+#[cold]
+fn file_event(dentry: &Arc<Dentry>, mask: u32) {
+    let mask = if dentry.is_directory() { mask | IN_ISDIR } else { mask };
+    table::deliver(&**dentry.inode(), mask, 0, b"");
+    if let Some(parent) = dentry.parent()
+        && !dentry.is_deleted()
+    {
+        table::deliver(&**parent.inode(), mask, 0, &dentry.name());
+    }
+}
