@@ -6,14 +6,14 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 use goblin::elf64::header::{ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, Header as RawHeader};
-use goblin::elf64::program_header::{PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
 use goblin::elf64::program_header::ProgramHeader as RawSegment;
+use goblin::elf64::program_header::{PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
 use linker::layout::{PAGE_SIZE, USER_END};
 
 /// Bytes of the file header.
 pub const HEADER_BYTES: usize = goblin::elf64::header::SIZEOF_EHDR;
 /// Bytes of one program header.
-const SEGMENT_BYTES: usize = goblin::elf64::program_header::SIZEOF_PHDR;
+pub const SEGMENT_BYTES: usize = goblin::elf64::program_header::SIZEOF_PHDR;
 /// Bytes of all program headers at most, as in Linux's `load_elf_phdrs`.
 const MAX_TABLE: usize = 65_536;
 /// Bytes of an interpreter's path at most, with its NUL (PATH_MAX).

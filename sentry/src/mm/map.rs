@@ -159,6 +159,12 @@ impl AddressSpace {
         Ok(UserVa::new(start))
     }
 
+    /// A free range of `len` bytes, where a mapping without a hint would go.
+    pub(in crate::mm) fn free_range(&self, len: u64) -> Option<u64> {
+        let areas = self.areas.read();
+        areas.free_below(areas.layout.mmap_base, len, false)
+    }
+
     /// Brings the pages of `[start, end)` in, as far as that goes: for writing where private and writable.
     pub fn populate(&self, start: u64, end: u64) {
         let mut at = start;
