@@ -29,6 +29,18 @@ bitflags! {
     }
 }
 
+/// Components of vector state (XCR0 bits) that programs get, of those that CPUID leaf 0xD offers: x87, SSE, AVX, and all of
+/// AVX-512 or none of it. Others need an opt-in (AMX) or kernel support of their own (protection keys, MPX).
+///
+/// The host sets XCR0 to this before the first instruction, and ring0 only where it finds something else: some emulators run
+/// XSETBV of a nested guest without telling its KVM, which then takes the new value away again.
+pub const fn vector_components(offered: u64) -> u64 {
+    const BASE: u64 = 0b111;
+    const AVX512: u64 = 0b111 << 5;
+    let mask = if offered & AVX512 == AVX512 { BASE | AVX512 } else { BASE };
+    offered & mask
+}
+
 /// A range of guest-physical memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -12,9 +12,9 @@ use core::alloc::Layout;
 use core::arch::asm;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use linker::boot::vector_components;
 use linker::layout::{PAGE_SIZE, PORT_VECTOR_SWAP};
 use sentry::platform::NoMemory;
-use x86_64::registers::xcontrol::XCr0Flags;
 
 /// Bytes of the legacy (FXSAVE) area, of the XSAVE header behind it, and offsets within (Intel SDM vol. 1, 13.4).
 const LEGACY: usize = 512;
@@ -28,10 +28,6 @@ const INITIAL_MXCSR: u32 = 0x1f80;
 /// Features of which MXCSR must not have bits set, where FXSAVE does not say.
 const DEFAULT_MXCSR_MASK: u32 = 0xffbf;
 
-/// Components that user code may use: those that need no opt-in and no other kernel support.
-const WANTED: u64 = XCr0Flags::X87.bits() | XCr0Flags::SSE.bits() | XCr0Flags::AVX.bits() | AVX512;
-const AVX512: u64 = XCr0Flags::OPMASK.bits() | XCr0Flags::ZMM_HI256.bits() | XCr0Flags::HI16_ZMM.bits();
-
 static SIZE: AtomicUsize = AtomicUsize::new(LEGACY);
 static MASK: AtomicU64 = AtomicU64::new(0);
 static MXCSR_BITS: AtomicU32 = AtomicU32::new(DEFAULT_MXCSR_MASK);
@@ -41,19 +37,27 @@ pub fn init() {
     if quirk::host_switches_vectors() {
         // The host's XSAVE area in the standard format; which components are in use, ring 0 cannot ask there.
         SIZE.store(PAGE_SIZE as usize, Ordering::Relaxed);
-        MASK.store(WANTED, Ordering::Relaxed);
+        MASK.store(vector_components(u64::MAX), Ordering::Relaxed);
     } else if features().xsave {
-        let mut mask = features().xcr0 & WANTED;
-        if mask & AVX512 != AVX512 {
-            mask &= !AVX512;
-        }
-        // SAFETY: CR4.OSXSAVE is set, and CPUID offers every bit; x87 and SSE are always among them.
-        unsafe {
-            asm!("xsetbv", in("ecx") 0, in("eax") mask as u32, in("edx") (mask >> 32) as u32, options(nomem, nostack));
+        let mask = vector_components(features().xcr0);
+        if xcr0() != mask {
+            // SAFETY: CR4.OSXSAVE is set, and CPUID offers every bit; x87 and SSE are always among them.
+            unsafe {
+                asm!("xsetbv", in("ecx") 0, in("eax") mask as u32, in("edx") (mask >> 32) as u32,
+                    options(nomem, nostack));
+            }
         }
         MASK.store(mask, Ordering::Relaxed);
         SIZE.store((cpuid(0xd, 0).ebx as usize).max(HEADER_END), Ordering::Relaxed);
     }
+}
+
+/// The components that are switched on.
+fn xcr0() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: CR4.OSXSAVE is set.
+    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack)) }
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// Reads which MXCSR bits the CPU knows. Once, when the heap is there.

@@ -2,13 +2,17 @@
 
 use crate::vm::tables::Tables;
 use crate::vm::{Error, kvm};
-use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_dtable, kvm_segment, kvm_sregs};
+use kvm_bindings::{
+    CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2, kvm_dtable, kvm_segment, kvm_sregs, kvm_xcr, kvm_xcrs,
+};
 use kvm_ioctls::VcpuFd;
+use linker::boot::vector_components;
 
 // CPUID: Intel SDM vol. 2, CPUID; AMD APM vol. 3, appendix E.
 const LEAF_FEATURES: u32 = 1;
 const LEAF_CACHES: u32 = 4;
 const LEAF_TOPOLOGY: u32 = 0xb;
+const LEAF_XSAVE: u32 = 0xd;
 const LEAF_TOPOLOGY_V2: u32 = 0x1f;
 const LEAF_EXTENDED: u32 = 0x8000_0001;
 const LEAF_AMD_SIZES: u32 = 0x8000_0008;
@@ -91,6 +95,7 @@ pub fn fix_cpuid(cpuid: &mut CpuId, cpu: u32, cpus: u32) {
 pub fn set_up(vcpu: &VcpuFd, cpuid: &CpuId, tables: &Tables, entry: u64, cpu: usize) -> Result<(), Error> {
     vcpu.set_cpuid2(cpuid).map_err(kvm("set CPUID"))?;
     kvm::share_host_tsc(vcpu);
+    set_vector_components(vcpu, cpuid)?;
 
     let mut sregs = vcpu.get_sregs().map_err(kvm("get special registers"))?;
     // Linux's selectors; ring0 loads its own table before anything reloads a segment.
@@ -110,6 +115,17 @@ pub fn set_up(vcpu: &VcpuFd, cpuid: &CpuId, tables: &Tables, entry: u64, cpu: us
     regs.rdi = cpu as u64;
     regs.rflags = 1 << 1; // the bit that is always set; interrupts off
     vcpu.set_regs(&regs).map_err(kvm("set registers"))
+}
+
+/// Sets XCR0, where there is one.
+fn set_vector_components(vcpu: &VcpuFd, cpuid: &CpuId) -> Result<(), Error> {
+    let leaf = |function| cpuid.as_slice().iter().find(|entry| entry.function == function && entry.index == 0);
+    let has_xsave = leaf(LEAF_FEATURES).is_some_and(|entry| entry.ecx & ECX_XSAVE != 0);
+    let Some(components) = leaf(LEAF_XSAVE).filter(|_| has_xsave) else { return Ok(()) };
+    let value = vector_components(u64::from(components.edx) << 32 | u64::from(components.eax));
+    let mut xcrs = kvm_xcrs { nr_xcrs: 1, ..Default::default() };
+    xcrs.xcrs[0] = kvm_xcr { xcr: 0, value, ..Default::default() };
+    vcpu.set_xcrs(&xcrs).map_err(kvm("set XCR0"))
 }
 
 /// Long mode on these page tables.

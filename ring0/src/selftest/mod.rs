@@ -43,7 +43,7 @@ pub fn run() -> ! {
         ("unmapping reaches every CPU", threads::unmapping_reaches_every_cpu),
         ("the host answers requests", threads::host_answers_requests),
     ];
-    let mut report = alloc::string::String::new();
+    let mut report = alloc::format!("self-test: {} CPUs, {:?}\n", PLATFORM.cpus(), crate::features::features());
     for (name, test) in tests {
         let start = PLATFORM.monotonic_ns();
         CURRENT.lock().replace(name);
