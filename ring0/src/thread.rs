@@ -170,6 +170,10 @@ impl Thread for KThread {
         self.cpu.load(Ordering::Relaxed)
     }
 
+    fn is_runnable(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != state::PARKED
+    }
+
     fn set_affinity(&self, cpus: u64) {
         self.affinity.store(cpus, Ordering::Relaxed);
         self.kick();

@@ -198,6 +198,10 @@ pub trait Thread: Send + Sync {
     fn cpu_time_ns(&self) -> (u64, u64);
     /// The CPU it runs or last ran on.
     fn cpu(&self) -> usize;
+    /// Whether it runs or waits for a CPU, rather than being parked.
+    fn is_runnable(&self) -> bool {
+        true
+    }
     /// Restricts it to these CPUs (bit n for CPU n; never 0).
     fn set_affinity(&self, cpus: u64);
     /// For the implementation to recognise its own kind.

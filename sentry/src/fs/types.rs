@@ -1,6 +1,6 @@
 //! File systems by name: what mount(2) and the start specification can ask for.
 
-use super::{Inode, dev, tmpfs};
+use super::{Inode, dev, proc, tmpfs};
 use crate::errno::Errno;
 use alloc::sync::Arc;
 
@@ -9,6 +9,7 @@ pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errn
     match name {
         "tmpfs" => tmpfs::new(&tmpfs::Options::parse(options)?),
         "devtmpfs" => dev::new(),
+        "proc" => Ok(proc::new()),
         _ => Err(Errno::ENODEV),
     }
 }

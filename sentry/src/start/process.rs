@@ -20,7 +20,6 @@ use linker::spec::{ProcessSpec, StartSpec};
 pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     crate::uts::init(&spec.hostname, &spec.domainname, &spec.kernel_release);
     fs::dev::register();
-    crate::syscall::policy::init(spec);
     let namespace = mounts::root(spec)?;
     let mut current = first_task(&spec.process, namespace)?;
     mounts::others(&current, spec)?;
@@ -51,6 +50,7 @@ fn first_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current, 
         let pid = tables.new_number().map_err(|errno| StartError::new("process", errno))?;
         debug_assert_eq!(pid, INIT);
         let process = Arc::new(Process::new(pid, Tid::new(0), pid, pid, 0, limits, ProcessSignals::default()));
+        process.set_oom_score_adj(spec.oom_score_adj);
         let task =
             Arc::new(Task::new(pid, process.clone(), *b"ringwall\0\0\0\0\0\0\0\0", published, TaskSignals::default()));
         process.add_thread(&task);

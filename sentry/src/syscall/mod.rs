@@ -9,8 +9,6 @@ mod dir;
 pub mod dispatch;
 mod epoll;
 mod eventfd;
-#[cfg(test)]
-mod example;
 mod fd;
 mod file;
 mod futex;
@@ -21,7 +19,6 @@ mod memory;
 pub mod outcome;
 mod path;
 mod pipe;
-pub mod policy;
 mod poll;
 pub mod prctl;
 mod sched;

@@ -216,6 +216,7 @@ fn register(
         if flags.contains(CloneFlags::PARENT) { (me.parent_pid(), me.exit_signal()) } else { (me.pid(), exit_signal) };
     let actions = me.signals.for_child(flags.contains(CloneFlags::SIGHAND), flags.contains(CloneFlags::CLEAR_SIGHAND));
     let process = Arc::new(Process::new(tid, parent_pid, me.group(), me.session(), exit_signal, me.limits(), actions));
+    process.set_oom_score_adj(me.oom_score_adj());
     process.set_dumpable(me.dumpable());
     process.set_last_uid(parent.creds.uid);
     process.set_executable(me.executable());

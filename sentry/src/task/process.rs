@@ -9,7 +9,7 @@ use crate::time::ProcessTimers;
 use crate::wait::WaitQueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 /// A process (thread group).
 pub struct Process {
@@ -21,6 +21,7 @@ pub struct Process {
     exec_done: AtomicBool,
     dumpable: AtomicU32,
     last_uid: AtomicU32,
+    oom_score_adj: AtomicI32,
     death_signal_to_parent: u32,
     threads: Lock<Threads>,
     limits: Lock<Limits>,
@@ -46,6 +47,8 @@ struct Threads {
     ending: Option<ExitStatus>,
     /// The last thread is gone: a zombie until reaped.
     exited: Option<ExitStatus>,
+    /// `comm` of the thread that ended last.
+    last_name: [u8; 16],
 }
 
 #[derive(Default)]
@@ -76,6 +79,7 @@ impl Process {
             exec_done: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
             last_uid: AtomicU32::new(0),
+            oom_score_adj: AtomicI32::new(0),
             death_signal_to_parent: exit_signal,
             threads: Lock::new(Rank::Process, Threads::default()),
             limits: Lock::new(Rank::Leaf, limits),
@@ -189,7 +193,22 @@ impl Process {
         drop(old);
     }
 
+    /// `/proc/PID/oom_score_adj`: how gladly it is killed when memory runs out, -1000 to 1000.
+    pub fn oom_score_adj(&self) -> i32 {
+        self.oom_score_adj.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_oom_score_adj(&self, value: i32) {
+        self.oom_score_adj.store(value, Ordering::Relaxed);
+    }
+
     // Threads.
+
+    /// `comm` of the thread that ended last: a zombie's name.
+    pub fn last_name(&self) -> [u8; 16] {
+        self.threads.lock().last_name
+    }
 
     /// Its live threads.
     pub fn threads(&self) -> Vec<Arc<Task>> {
@@ -225,6 +244,9 @@ impl Process {
             threads.live.iter().position(|task| task.tid() == tid).map(|index| threads.live.swap_remove(index));
         let last = threads.live.is_empty();
         let result = last.then(|| threads.ending.unwrap_or(status));
+        if let Some(task) = &removed {
+            threads.last_name = task.name();
+        }
         drop(threads);
         drop(removed);
         result

@@ -2,7 +2,8 @@
 
 use super::client::Entry;
 use super::inode::HostInode;
-use crate::fs::{DirSink, FileOps, Inode, OpenFile};
+use crate::fs::regular::{FIRST_ENTRY, emit_dots};
+use crate::fs::{DirSink, FileOps, OpenFile};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
@@ -31,13 +32,6 @@ impl Listing {
         self.entries.len()
     }
 
-    /// Calls `emit` for each: inode number, `DT_*`, name.
-    pub fn for_each(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) {
-        for entry in &self.entries {
-            emit(entry.ino, entry.kind, &entry.name);
-        }
-    }
-
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &[u8]) -> bool {
         let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name.as_slice());
@@ -62,13 +56,7 @@ impl FileOps for HostDirectory {
         true
     }
 
-    fn read_dir(
-        &self,
-        _current: &Current,
-        _file: &OpenFile,
-        position: u64,
-        emit: &mut DirSink<'_>,
-    ) -> Result<(), Fail> {
+    fn read_dir(&self, _current: &Current, file: &OpenFile, position: u64, emit: &mut DirSink<'_>) -> Result<(), Fail> {
         let known = self.listing.lock().clone().filter(|_| position != 0);
         let listing = match known {
             Some(listing) => listing,
@@ -79,12 +67,12 @@ impl FileOps for HostDirectory {
                 listing
             }
         };
-        let own = self.inode.attr()?.ino;
-        let dots = [&b"."[..], b".."].map(|name| (own, raw::DT_DIR as u8, name));
-        let entries = listing.entries.iter().map(|entry| (entry.ino, entry.kind, entry.name.as_slice()));
-        let skip = usize::try_from(position).unwrap_or(usize::MAX);
-        for (next, (ino, kind, name)) in (1..).zip(dots.into_iter().chain(entries)).skip(skip) {
-            if !emit(ino, kind, name, next) {
+        if !emit_dots(file, position, emit) {
+            return Ok(());
+        }
+        let skip = usize::try_from(position.saturating_sub(FIRST_ENTRY)).unwrap_or(usize::MAX);
+        for (next, entry) in (FIRST_ENTRY + 1..).zip(&listing.entries).skip(skip) {
+            if !emit(entry.ino, entry.kind, &entry.name, next) {
                 break;
             }
         }

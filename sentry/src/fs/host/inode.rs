@@ -358,11 +358,6 @@ impl Inode for HostInode {
         }
     }
 
-    fn list(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
-        self.listing()?.for_each(emit);
-        Ok(())
-    }
-
     fn cacheable(&self) -> bool {
         self.fs.exclusive
     }

@@ -1,0 +1,82 @@
+//! proc: what the sentry tells about itself and its tasks. `system`, `cpu` and `sysctl` are about the system, `task` is
+//! `/proc/PID`; how the tables below become files is `pseudo`'s.
+
+mod cpu;
+mod net;
+mod sysctl;
+mod system;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use super::Inode;
+use super::pseudo::{Global, Item, PseudoFs, What, directory, file, link};
+use alloc::format;
+use alloc::sync::Arc;
+use linux_raw_sys::general as raw;
+
+/// A new proc; its root directory.
+pub fn new() -> Arc<dyn Inode> {
+    PseudoFs::root(raw::PROC_SUPER_MAGIC, &ROOT, Global)
+}
+
+static ROOT: Item<Global> = Item { name: "", mode: 0o555, what: What::Dynamic(ENTRIES, task::list, task::find) };
+
+const ENTRIES: &[Item<Global>] = &[
+    directory("bus", &[]),
+    file("cgroups", system::cgroups),
+    file("cmdline", system::cmdline),
+    file("consoles", system::empty),
+    file("cpuinfo", cpu::info),
+    file("devices", system::devices),
+    file("diskstats", system::empty),
+    directory("driver", &[]),
+    file("execdomains", |_, _| Ok(b"0-0\tLinux           \t[kernel]\n".to_vec())),
+    file("filesystems", system::filesystems),
+    directory("fs", &[]),
+    file("interrupts", system::interrupts),
+    file("iomem", system::empty),
+    file("ioports", system::empty),
+    directory("irq", &[]),
+    file("loadavg", system::loadavg),
+    file("locks", system::empty),
+    file("meminfo", system::meminfo),
+    file("modules", system::empty),
+    link("mounts", |_, _| Ok(b"self/mounts".to_vec())),
+    link("net", |_, _| Ok(b"self/net".to_vec())),
+    file("partitions", system::partitions),
+    directory(
+        "pressure",
+        &[file("cpu", system::pressure), file("io", system::pressure), file("memory", system::pressure)],
+    ),
+    link("self", |current, _| Ok(format!("{}", current.process.pid().raw()).into_bytes())),
+    file("stat", system::stat),
+    file("swaps", system::swaps),
+    directory("sys", sysctl::ROOT),
+    directory(
+        "sysvipc",
+        &[
+            file("msg", |_, _| {
+                Ok(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".to_vec())
+            }),
+            file("sem", |_, _| {
+                Ok(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n".to_vec())
+            }),
+            file("shm", |_, _| {
+                Ok(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".to_vec())
+            }),
+        ],
+    ),
+    link("thread-self", |current, _| {
+        Ok(format!("{}/task/{}", current.process.pid().raw(), current.task.tid().raw()).into_bytes())
+    }),
+    directory(
+        "tty",
+        &[file("drivers", |_, _| {
+            Ok(b"/dev/tty             /dev/tty        5       0 system:/dev/tty\n/dev/console         /dev/console    5       1 system:console\n/dev/ptmx            /dev/ptmx       5       2 system\npty_slave            /dev/pts      136 0-1048575 pty:slave\npty_master           /dev/ptm      128 0-1048575 pty:master\n".to_vec())
+        })],
+    ),
+    file("uptime", system::uptime),
+    file("version", system::version),
+    file("vmstat", system::vmstat),
+];

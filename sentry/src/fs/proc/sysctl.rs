@@ -1,0 +1,266 @@
+//! `/proc/sys`: what can be asked about the kernel's settings. Few can be changed: the names of the system.
+
+use crate::errno::Errno;
+use crate::fs::pseudo::{Global, Item, What, directory, file};
+use crate::platform::platform;
+use crate::random;
+use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX};
+use crate::uts;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+type Content = Result<Vec<u8>, Errno>;
+
+/// A file that says `$value`, which may be computed.
+macro_rules! value {
+    ($name:literal, $value:expr) => {
+        file($name, |_, _| Ok(format!("{}\n", $value).into_bytes()))
+    };
+}
+
+/// Random 128 bits as a UUID, version 4 (RFC 9562).
+fn uuid(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::new();
+    for (index, byte) in bytes.iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+fn new_uuid() -> String {
+    let mut bytes = [0; 16];
+    random::fill(&mut bytes);
+    uuid(bytes)
+}
+
+fn boot_id() -> String {
+    static BOOT_ID: spin::Once<String> = spin::Once::new();
+    BOOT_ID.call_once(new_uuid).clone()
+}
+
+fn read_hostname(_: &Current, _: &Global) -> Content {
+    Ok([&uts::host()[..], b"\n"].concat())
+}
+
+fn read_domainname(_: &Current, _: &Global) -> Content {
+    Ok([&uts::domain()[..], b"\n"].concat())
+}
+
+fn name_to_set<'a>(current: &Current, bytes: &'a [u8]) -> Result<&'a [u8], Errno> {
+    if !current.creds.has(Cap::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    let end = bytes.iter().position(|byte| matches!(byte, b'\n' | 0)).unwrap_or(bytes.len());
+    bytes.get(..end.min(uts::MAX_NAME)).ok_or(Errno::EINVAL)
+}
+
+fn write_hostname(current: &Current, _: &Global, bytes: &[u8]) -> Result<(), Errno> {
+    uts::set_host(name_to_set(current, bytes)?);
+    Ok(())
+}
+
+fn write_domainname(current: &Current, _: &Global, bytes: &[u8]) -> Result<(), Errno> {
+    uts::set_domain(name_to_set(current, bytes)?);
+    Ok(())
+}
+
+/// Half of memory, in 4 KiB pages.
+fn half_of_memory() -> u64 {
+    platform().memory_info().total_pages / 2
+}
+
+const RANDOM: &[Item<Global>] = &[
+    value!("boot_id", boot_id()),
+    value!("uuid", new_uuid()),
+    value!("entropy_avail", crate::fs::dev::mem::POOL_BITS),
+    value!("poolsize", crate::fs::dev::mem::POOL_BITS),
+    value!("urandom_min_reseed_secs", 60),
+    value!("write_wakeup_threshold", crate::fs::dev::mem::POOL_BITS),
+];
+
+const KERNEL: &[Item<Global>] = &[
+    value!("ostype", uts::SYSNAME),
+    value!("osrelease", uts::release()),
+    value!("version", uts::VERSION),
+    value!("arch", uts::MACHINE),
+    Item { name: "hostname", mode: 0o644, what: What::Writable(read_hostname, write_hostname) },
+    Item { name: "domainname", mode: 0o644, what: What::Writable(read_domainname, write_domainname) },
+    value!("pid_max", PID_MAX),
+    value!("threads-max", THREADS_MAX),
+    value!("cap_last_cap", LAST_CAP),
+    value!("ngroups_max", linux_raw_sys::general::NGROUPS_MAX),
+    value!("overflowuid", 65534),
+    value!("overflowgid", 65534),
+    value!("randomize_va_space", 2),
+    value!("core_pattern", "core"),
+    value!("core_uses_pid", 0),
+    value!("core_pipe_limit", 0),
+    value!("dmesg_restrict", 0),
+    value!("kptr_restrict", 1),
+    value!("perf_event_paranoid", 3),
+    value!("unprivileged_bpf_disabled", 2),
+    value!("modules_disabled", 1),
+    value!("panic", 0),
+    value!("panic_on_oops", 0),
+    value!("printk", "4\t4\t1\t7"),
+    value!("tainted", 0),
+    value!("sched_autogroup_enabled", 0),
+    value!("sched_child_runs_first", 0),
+    value!("sched_rr_timeslice_ms", 100),
+    value!("sched_rt_period_us", 1_000_000),
+    value!("sched_rt_runtime_us", 950_000),
+    value!("sysrq", 0),
+    value!("numa_balancing", 0),
+    value!("watchdog", 0),
+    value!("msgmax", 8192),
+    value!("msgmnb", 16384),
+    value!("msgmni", 32000),
+    value!("sem", "32000\t1024000000\t500\t32000"),
+    value!("shmall", u64::MAX - (1 << 24)),
+    value!("shmmax", u64::MAX - (1 << 24)),
+    value!("shmmni", 4096),
+    value!("shm_rmid_forced", 0),
+    directory("random", RANDOM),
+    directory("yama", &[value!("ptrace_scope", 1)]),
+    directory("keys", &[value!("maxkeys", 200), value!("maxbytes", 20000)]),
+];
+
+const VM: &[Item<Global>] = &[
+    value!("overcommit_memory", 0),
+    value!("overcommit_ratio", 50),
+    value!("overcommit_kbytes", 0),
+    value!("max_map_count", 65530),
+    value!("mmap_min_addr", 65536),
+    value!("mmap_rnd_bits", 28),
+    value!("swappiness", 60),
+    value!("min_free_kbytes", 4096),
+    value!("dirty_ratio", 20),
+    value!("dirty_background_ratio", 10),
+    value!("dirty_expire_centisecs", 3000),
+    value!("dirty_writeback_centisecs", 500),
+    value!("drop_caches", 0),
+    value!("nr_hugepages", 0),
+    value!("nr_overcommit_hugepages", 0),
+    value!("oom_kill_allocating_task", 1),
+    value!("panic_on_oom", 0),
+    value!("vfs_cache_pressure", 100),
+    value!("user_reserve_kbytes", 0),
+    value!("admin_reserve_kbytes", 0),
+    value!("zone_reclaim_mode", 0),
+];
+
+const FS: &[Item<Global>] = &[
+    value!("file-max", i64::MAX),
+    value!("file-nr", format!("{}\t0\t{}", crate::task::registry().counts().0 * 4, i64::MAX)),
+    value!("nr_open", 1_048_576),
+    value!("inode-nr", "1024\t0"),
+    value!("inode-state", "1024\t0\t0\t0\t0\t0\t0"),
+    value!("dentry-state", "1024\t512\t45\t0\t0\t0"),
+    value!("aio-max-nr", 65536),
+    value!("aio-nr", 0),
+    value!("leases-enable", 1),
+    value!("lease-break-time", 45),
+    value!("mount-max", 100_000),
+    value!("overflowuid", 65534),
+    value!("overflowgid", 65534),
+    value!("pipe-max-size", 1_048_576),
+    value!("pipe-user-pages-hard", 0),
+    value!("pipe-user-pages-soft", 16384),
+    value!("protected_fifos", 0),
+    value!("protected_hardlinks", 0),
+    value!("protected_regular", 0),
+    value!("protected_symlinks", 0),
+    value!("suid_dumpable", 0),
+    directory(
+        "inotify",
+        &[
+            value!("max_queued_events", 16384),
+            value!("max_user_instances", 128),
+            value!("max_user_watches", half_of_memory().clamp(8192, 1_048_576)),
+        ],
+    ),
+    directory("epoll", &[value!("max_user_watches", half_of_memory().max(8192))]),
+    directory(
+        "mqueue",
+        &[
+            value!("msg_default", 10),
+            value!("msg_max", 10),
+            value!("msgsize_default", 8192),
+            value!("msgsize_max", 8192),
+            value!("queues_max", 256),
+        ],
+    ),
+];
+
+const NET_CORE: &[Item<Global>] = &[
+    value!("somaxconn", 4096),
+    value!("rmem_default", 212_992),
+    value!("rmem_max", 212_992),
+    value!("wmem_default", 212_992),
+    value!("wmem_max", 212_992),
+    value!("netdev_max_backlog", 1000),
+    value!("optmem_max", 131_072),
+];
+
+const NET_IPV4: &[Item<Global>] = &[
+    value!("ip_local_port_range", "32768\t60999"),
+    value!("ip_unprivileged_port_start", 1024),
+    value!("ip_forward", 0),
+    value!("ip_default_ttl", 64),
+    value!("ip_nonlocal_bind", 0),
+    value!("icmp_echo_ignore_all", 0),
+    value!("ping_group_range", "1\t0"),
+    value!("tcp_fin_timeout", 60),
+    value!("tcp_keepalive_time", 7200),
+    value!("tcp_keepalive_intvl", 75),
+    value!("tcp_keepalive_probes", 9),
+    value!("tcp_max_syn_backlog", 1024),
+    value!("tcp_retries2", 15),
+    value!("tcp_rmem", "4096\t131072\t6291456"),
+    value!("tcp_wmem", "4096\t16384\t4194304"),
+    value!("tcp_sack", 1),
+    value!("tcp_syn_retries", 6),
+    value!("tcp_syncookies", 0),
+    value!("tcp_timestamps", 1),
+    value!("tcp_tw_reuse", 2),
+    value!("tcp_window_scaling", 1),
+    value!("tcp_available_congestion_control", "reno cubic"),
+    value!("tcp_allowed_congestion_control", "reno cubic"),
+    value!("tcp_congestion_control", "cubic"),
+];
+
+const NET_IPV6: &[Item<Global>] = &[directory(
+    "conf",
+    &[
+        directory("all", &[value!("disable_ipv6", 0), value!("forwarding", 0)]),
+        directory("default", &[value!("disable_ipv6", 0), value!("forwarding", 0)]),
+        directory("lo", &[value!("disable_ipv6", 0), value!("forwarding", 0)]),
+    ],
+)];
+
+/// `/proc/sys`.
+pub const ROOT: &[Item<Global>] = &[
+    directory("abi", &[]),
+    directory("debug", &[]),
+    directory("dev", &[]),
+    directory("fs", FS),
+    directory("kernel", KERNEL),
+    directory(
+        "net",
+        &[
+            directory("core", NET_CORE),
+            directory("ipv4", NET_IPV4),
+            directory("ipv6", NET_IPV6),
+            directory("unix", &[value!("max_dgram_qlen", 512)]),
+        ],
+    ),
+    directory("user", &[value!("max_user_namespaces", 0)]),
+    directory("vm", VM),
+];
