@@ -174,7 +174,14 @@ fn start_sandbox(
     let mut clients: Vec<_> =
         replies.into_iter().zip(0..).map(|(socket, index)| Client::new(calls.clone(), socket, index)).collect();
     let worker_client = clients.pop();
-    let parts = Parts { memory, lines, files: files.into(), gofer: clients, debug: spec.debug };
+    let parts = Parts {
+        memory,
+        lines,
+        files: files.into(),
+        gofer: clients,
+        debug: spec.debug,
+        statistics: flags.contains(BootFlags::STATISTICS),
+    };
     let (server, doorbells) = Server::new(parts).map_err(call("server"))?;
     let mut vcpus = vcpus.into_iter().enumerate();
     let first = vcpus.next();

@@ -2,8 +2,8 @@
 
 use crate::vm::Memory;
 use crate::vm::image::{self, BLOB};
-use linker::boot::PanicRecord;
-use linker::layout::PANIC_RECORD;
+use linker::boot::{ExitRecord, PanicRecord};
+use linker::layout::{EXIT_RECORD, PANIC_RECORD};
 use rustix::io::{IoSlice, ReadWriteFlags};
 use vm_memory::{Bytes, GuestAddress};
 use zerocopy::FromZeros;
@@ -65,6 +65,15 @@ pub fn panic_record(memory: &Memory) {
         };
         raw(text.as_bytes());
     }
+}
+
+/// Says what the sandbox did, as ring0 counted the calls and we the exits.
+pub fn statistics(memory: &Memory, exits: u64, requests: u64) {
+    let mut record = ExitRecord::new_zeroed();
+    if memory.read_slice(record.as_mut_bytes(), GuestAddress(EXIT_RECORD.raw())).is_err() {
+        return line("the kernel left no counts");
+    }
+    line(&format!("{} system calls served inside, {exits} exits, {requests} requests to the host", record.syscalls));
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ bitflags! {
     pub struct BootFlags: u32 {
         /// Run ring0's self-test instead of the sentry: exits with 0, or panics saying what failed.
         const SELF_TEST = 1 << 0;
+        /// Leave an `ExitRecord` behind for the host to show.
+        const STATISTICS = 1 << 1;
     }
 }
 
@@ -104,6 +106,14 @@ pub struct VectorSwap {
     pub save: GuestPa,
     /// 4 KiB area to load from, or 0 for the initial state.
     pub load: GuestPa,
+}
+
+/// What ring0 leaves behind at the end when the host wants `BootFlags::STATISTICS`, at `layout::EXIT_RECORD`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ExitRecord {
+    /// System calls that user mode has made.
+    pub syscalls: u64,
 }
 
 /// Frames of a panic's backtrace at most.

@@ -16,6 +16,8 @@ pub const MAX_CPUS: usize = 64;
 pub const BOOT_INFO: GuestPa = GuestPa::new(0x1000);
 /// The page that ring0 writes the panic record to (`boot::PanicRecord`), so that the host needs no parsing of a log.
 pub const PANIC_RECORD: GuestPa = GuestPa::new(0x2000);
+/// The page that ring0 writes its counts to at the end (`boot::ExitRecord`).
+pub const EXIT_RECORD: GuestPa = GuestPa::new(0x3000);
 /// The request rings, `ring::RING_BYTES` for each of `MAX_CPUS` vCPUs.
 pub const RINGS: GuestPa = GuestPa::new(0x10_0000);
 /// End of the request rings.
@@ -47,7 +49,8 @@ pub const KERNEL_BASE: KernelVa = KernelVa::new(0xffff_ffff_8000_0000);
 
 const _: () = {
     assert!(BOOT_INFO.raw() + PAGE_SIZE <= PANIC_RECORD.raw());
-    assert!(PANIC_RECORD.raw() + PAGE_SIZE <= RINGS.raw());
+    assert!(PANIC_RECORD.raw() + PAGE_SIZE <= EXIT_RECORD.raw());
+    assert!(EXIT_RECORD.raw() + PAGE_SIZE <= RINGS.raw());
     assert!(RINGS_END.raw() <= KERNEL_IMAGE.raw());
     assert!(KERNEL_IMAGE.raw() < LOW_RAM_END.raw());
     assert!(LOW_RAM_END.raw() < HIGH_RAM_START.raw());

@@ -88,6 +88,8 @@ pub struct PerCpu {
     pub frames: UnsafeCell<FrameCache>,
     /// Free small blocks at hand.
     pub heap: UnsafeCell<HeapCache>,
+    /// System calls made here; only this CPU adds to it.
+    pub syscalls: AtomicU64,
     /// Held lock ranks of the sentry.
     pub held_locks: AtomicU64,
 }
@@ -133,6 +135,7 @@ impl PerCpu {
             host_armed: Cell::new(false),
             frames: UnsafeCell::new(FrameCache::new()),
             heap: UnsafeCell::new(HeapCache::new()),
+            syscalls: AtomicU64::new(0),
             held_locks: AtomicU64::new(0),
         }
     }

@@ -54,6 +54,7 @@ pub fn run_user(context: &mut UserContext) -> Trap {
         None => unreachable!("boot chooses how user mode is entered"),
     };
     if reason == SYSCALL {
+        this.syscalls.store(this.syscalls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         return Trap::Syscall;
     }
     trapped(context, reason)

@@ -20,6 +20,9 @@ pub struct Args {
     /// Show what the sentry does not support and, on a failure, registers
     #[arg(long)]
     debug: bool,
+    /// Say at the end how many system calls were served inside and how often the host was needed
+    #[arg(long)]
+    stats: bool,
     /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}'
     #[arg(long, value_name = "JSON", value_parser = spec::parse_overrides)]
     syscalls: Option<spec::Overrides>,
@@ -40,7 +43,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         exports: vec![Export { path: "/".into(), writable: false }],
         cpus: args.vcpus.unwrap_or_else(spec::default_cpus),
         memory_bytes,
-        flags: BootFlags::empty(),
+        flags: if args.stats { BootFlags::STATISTICS } else { BootFlags::empty() },
     };
     Ok(launch::run(launch)?)
 }

@@ -25,6 +25,7 @@ use linker::request::{Op, Request};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Result of a request: what its completion carries, or an errno.
 pub type Answer = Result<u64, Errno>;
@@ -40,6 +41,15 @@ pub struct Server {
     polls: Polls,
     events: Events,
     debug: bool,
+    /// Counts to show at the end, if asked for.
+    statistics: Option<Statistics>,
+}
+
+/// What the host counts of a sandbox.
+#[derive(Debug, Default)]
+struct Statistics {
+    exits: AtomicU64,
+    requests: AtomicU64,
 }
 
 /// What a server starts with.
@@ -55,6 +65,8 @@ pub struct Parts {
     pub gofer: Vec<Client>,
     /// Registers and early output are shown.
     pub debug: bool,
+    /// What the sandbox did is shown at its end.
+    pub statistics: bool,
 }
 
 /// How a request goes on after its first look.
@@ -79,6 +91,7 @@ impl Server {
             polls: Polls::new()?,
             events: Events::default(),
             debug: parts.debug,
+            statistics: parts.statistics.then(Statistics::default),
         };
         Ok((server, doorbells))
     }
@@ -97,6 +110,7 @@ impl Server {
     pub fn serve_sync(&self, cpu: usize) {
         let Some(ring) = self.rings.get(cpu) else { return };
         while let Some(request) = ring.take(&self.memory) {
+            self.count_request();
             let outcome = match path::is_path_op(request.op) {
                 true => Outcome::Done(self.call_gofer(cpu, &request)),
                 false => self.execute(cpu, &request),
@@ -142,8 +156,25 @@ impl Server {
         }
     }
 
+    /// A vCPU came back from the guest.
+    pub fn count_exit(&self) {
+        if let Some(statistics) = &self.statistics {
+            statistics.exits.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A request was taken from a ring.
+    fn count_request(&self) {
+        if let Some(statistics) = &self.statistics {
+            statistics.requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Ends the sandbox with a status as for `PORT_EXIT`.
     pub fn end(&self, status: u32) -> ! {
+        if let Some(Statistics { exits, requests }) = &self.statistics {
+            report::statistics(&self.memory, exits.load(Ordering::Relaxed), requests.load(Ordering::Relaxed));
+        }
         crate::process::exit_now(report::exit_code(status))
     }
 

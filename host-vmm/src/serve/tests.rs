@@ -30,7 +30,7 @@ impl Guest {
         let memory = Memory::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).expect("memory");
         let event = || eventfd(0, EventfdFlags::NONBLOCK).expect("eventfd");
         let lines = vec![Lines { doorbell: event(), interrupt: event() }];
-        let parts = Parts { memory: memory.clone(), lines, files, gofer: Vec::new(), debug: false };
+        let parts = Parts { memory: memory.clone(), lines, files, gofer: Vec::new(), debug: false, statistics: false };
         let (server, _) = Server::new(parts).expect("server");
         Self { server, memory, submitted: 0, completed: 0 }
     }

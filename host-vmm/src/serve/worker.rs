@@ -118,6 +118,7 @@ impl<'a> Worker<'a> {
         loop {
             ring.set_host_sleeps(&server.memory, false);
             while let Some(request) = ring.take(&server.memory) {
+                server.count_request();
                 if path::is_path_op(request.op) {
                     self.queued.push_back((cpu, request));
                     self.send_queued();

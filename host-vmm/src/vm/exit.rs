@@ -50,6 +50,7 @@ pub fn run(mut vcpu: VcpuFd, cpu: usize, server: &Server) -> ! {
             Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Exit::Interrupted,
             Err(error) => Exit::Dead(format!("KVM_RUN: {error}")),
         };
+        server.count_exit();
         match decide(exit) {
             Next::Resume => {}
             Next::Serve => server.serve_sync(cpu),
