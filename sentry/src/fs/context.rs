@@ -67,6 +67,31 @@ impl FsContext {
         drop(old);
     }
 
+    /// The root of the namespace moved (pivot_root): places on the old one are on the new one now.
+    pub fn root_moved(&self, old: &Path, new: &Path) {
+        let mut places = self.places.write();
+        let mut left = [None, None];
+        if places.root == *old {
+            left[0] = Some(core::mem::replace(&mut places.root, new.clone()));
+        }
+        if places.cwd == *old {
+            left[1] = Some(core::mem::replace(&mut places.cwd, new.clone()));
+        }
+        drop(places);
+        drop(left);
+    }
+
+    /// unshare(CLONE_NEWNS): a copy of the namespace, with the same places in it.
+    pub fn unshare_namespace(&self) {
+        let Places { namespace, root, cwd } = self.places.read().clone();
+        let (copy, pairs) = namespace.duplicate();
+        let moved = |place: Path| {
+            let pair = pairs.iter().find(|(old, _)| Arc::ptr_eq(old, place.mount()));
+            pair.map_or(place.clone(), |(_, new)| Path::new(new.clone(), place.dentry().clone()))
+        };
+        self.set_namespace(copy, moved(root), moved(cwd));
+    }
+
     /// Leaves the namespace for another, with the same places in it.
     pub fn set_namespace(&self, namespace: Arc<Namespace>, root: Path, cwd: Path) {
         let old = core::mem::replace(&mut *self.places.write(), Places { namespace, root, cwd });

@@ -336,10 +336,15 @@ pub fn unmount(at: &Path, lazy: bool) -> Result<(), Errno> {
     }
     {
         let _change = CHANGE.lock();
-        if !lazy && !mount.children.read().is_empty() {
+        // The parent's reference and the caller's; all others are open files, working directories and roots.
+        let used = Arc::strong_count(mount) > 2 || !mount.children.read().is_empty();
+        if used && !lazy {
             return Err(Errno::EBUSY);
         }
         mount.detach();
+    }
+    if !lazy && Arc::strong_count(&mount.info) == 1 {
+        mount.root.prune();
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ mod ids;
 mod inotify;
 pub mod iovec;
 mod memory;
+mod mount;
 pub mod outcome;
 mod path;
 mod pipe;
@@ -28,6 +29,7 @@ mod system;
 pub mod table;
 mod task;
 mod time;
+mod xattr;
 
 pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};
 pub use iovec::{IoVec, MAX_TRANSFER, read_iovec};

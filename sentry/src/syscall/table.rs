@@ -74,12 +74,14 @@ pub const FAMILIES: &[&[Row]] = &[
     super::inotify::ROWS,
     super::prctl::ROWS,
     super::sched::ROWS,
+    super::mount::ROWS,
     super::path::ROWS,
     super::signal::ROWS,
     super::stat::ROWS,
     super::system::ROWS,
     super::task::ROWS,
     super::time::ROWS,
+    super::xattr::ROWS,
 ];
 
 /// Numbers below this are looked up in the table.

@@ -146,6 +146,11 @@ impl TmpInode {
         meta.ctime = time;
     }
 
+    /// Changes its file system's limits (remount).
+    pub fn set_limits(&self, options: &super::Options) -> Result<(), Errno> {
+        self.fs.set_limits(options)
+    }
+
     /// Allows sealing (MFD_ALLOW_SEALING).
     pub fn allow_seals(&self, seals: u32) {
         self.meta.lock().seals = seals;
