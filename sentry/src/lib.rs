@@ -23,6 +23,7 @@ pub mod sync;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod tty;
 pub mod uts;
 pub mod wait;
 

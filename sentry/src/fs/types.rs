@@ -10,6 +10,7 @@ pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errn
         "tmpfs" => tmpfs::new(&tmpfs::Options::parse(options)?),
         "devtmpfs" => dev::new(),
         "proc" => Ok(proc::new()),
+        "devpts" => crate::tty::new_devpts(options),
         _ => Err(Errno::ENODEV),
     }
 }

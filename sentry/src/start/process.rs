@@ -20,10 +20,12 @@ use linker::spec::{ProcessSpec, StartSpec};
 pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     crate::uts::init(&spec.hostname, &spec.domainname, &spec.kernel_release);
     fs::dev::register();
+    crate::tty::register();
     let namespace = mounts::root(spec)?;
     let mut current = first_task(&spec.process, namespace)?;
     mounts::others(&current, spec)?;
     open_streams(&current, spec)?;
+    crate::tty::start_events().map_err(|errno| StartError::new("events of the host", errno))?;
     become_user(&mut current, &spec.process);
     enter_directory(&current, &spec.process)?;
     execute(&mut current, &spec.process)?;
@@ -78,6 +80,16 @@ fn first_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current, 
 
 /// Descriptors 0, 1 and 2.
 fn open_streams(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
+    if spec.terminal
+        && let [Some(input), Some(output), _] = spec.stdio
+    {
+        let failed = |errno| StartError::new("terminal", errno);
+        let file = crate::tty::open_console(current, input, output, spec.process.uid).map_err(failed)?;
+        for number in 0..3 {
+            current.files.set(Fd::new(number), file.clone(), false, 3).map_err(failed)?;
+        }
+        return Ok(());
+    }
     for (number, handle) in (0..).zip(spec.stdio) {
         let Some(handle) = handle else { continue };
         let file = fs::stdio::open(current, handle).map_err(|errno| StartError::new("standard streams", errno))?;

@@ -90,6 +90,9 @@ fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
         process.set_exited(status);
         (tables.process(process.parent_pid()), tables.process(reaper))
     };
+    if process.is_session_leader() {
+        crate::tty::session_leader_exit(process);
+    }
     for member in hang_up {
         signal::send_to_process(&member, SigInfo::kernel(Signal::SIGHUP));
         signal::send_to_process(&member, SigInfo::kernel(Signal::SIGCONT));
