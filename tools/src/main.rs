@@ -7,6 +7,7 @@
 
 mod bench;
 mod build;
+mod demo;
 mod lint;
 mod process;
 mod project;
@@ -36,6 +37,8 @@ enum Verb {
     Build(build::BuildArgs),
     /// Measure what things cost inside, with native beside them
     Bench,
+    /// Run a shell session, Python and nginx inside ringwall, and say what it took
+    Demo,
     /// Check format, warnings, machine code, fences and sizes
     Lint,
     /// Run all tests, or those of one part
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Setup => setup::everything().map(|()| 0),
         Verb::Build(args) => build::run(args).map(|()| 0),
         Verb::Bench => bench::run().map(|()| 0),
+        Verb::Demo => demo::run(),
         Verb::Lint => lint::run().map(|tally| {
             println!("{tally}");
             tally.exit_code()

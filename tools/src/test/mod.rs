@@ -2,7 +2,7 @@
 //!
 //! A stage counts what it ran. The last line is the sum, and the exit code is honest.
 
-mod programs;
+pub mod programs;
 
 use crate::tally::Tally;
 use crate::{lint, project};

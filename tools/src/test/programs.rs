@@ -5,6 +5,7 @@ use crate::build::{self, Profile};
 use crate::tally::Tally;
 use crate::{project, setup};
 use anyhow::{Context, Result};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Of the workspace's neighbour, which holds what all of the project's parts share.
@@ -45,18 +46,25 @@ pub fn in_intel_reference() -> Result<Tally> {
 pub fn on_host() -> Result<Tally> {
     setup::packages(setup::PROGRAMS)?;
     let ringwall = build::ringwall(Profile::Release)?;
-    let verdict =
-        Command::new(&ringwall).arg("doctor").stdin(Stdio::null()).output().context("cannot start ringwall")?;
-    if !verdict.status.success() {
-        println!("NOTE ringwall doctor finds no sound /dev/kvm here:");
-        print!("{}{}", String::from_utf8_lossy(&verdict.stdout), String::from_utf8_lossy(&verdict.stderr));
+    if !host_is_sound(&ringwall)? {
         return Ok(Tally::default());
     }
     counted(Command::new(project::root().join(DIFF)).arg(PROGRAMS).current_dir(project::root()), Tally::parse)
 }
 
+/// Whether `ringwall doctor` finds this machine's KVM sound; says what it found where not.
+pub fn host_is_sound(ringwall: &Path) -> Result<bool> {
+    let verdict =
+        Command::new(ringwall).arg("doctor").stdin(Stdio::null()).output().context("cannot start ringwall")?;
+    if !verdict.status.success() {
+        println!("NOTE ringwall doctor finds no sound /dev/kvm on this machine:");
+        print!("{}{}", String::from_utf8_lossy(&verdict.stdout), String::from_utf8_lossy(&verdict.stderr));
+    }
+    Ok(verdict.status.success())
+}
+
 /// Ourselves, in the workspace.
-fn this_tool() -> Result<Command> {
+pub fn this_tool() -> Result<Command> {
     let mut tool = Command::new(std::env::current_exe()?);
     tool.current_dir(project::root());
     Ok(tool)
