@@ -32,6 +32,7 @@ pub mod regular;
 pub mod signalfd;
 mod special;
 pub mod stdio;
+pub mod sys;
 #[cfg(test)]
 mod tests;
 pub mod tmpfs;

@@ -1,6 +1,6 @@
 //! File systems by name: what mount(2) and the start specification can ask for.
 
-use super::{Inode, dev, proc, tmpfs};
+use super::{Inode, dev, proc, sys, tmpfs};
 use crate::errno::Errno;
 use alloc::sync::Arc;
 
@@ -11,6 +11,8 @@ pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errn
         "devtmpfs" => dev::new(),
         "proc" => Ok(proc::new()),
         "devpts" => crate::tty::new_devpts(options),
+        "sysfs" => Ok(sys::new()),
+        "cgroup2" => Ok(sys::cgroup::new()),
         _ => Err(Errno::ENODEV),
     }
 }

@@ -8,7 +8,7 @@ mod files;
 mod memory;
 mod misc;
 mod mounts;
-mod status;
+pub(in crate::fs) mod status;
 
 use crate::errno::Errno;
 use crate::fs::Inode;
