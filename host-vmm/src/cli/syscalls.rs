@@ -14,7 +14,7 @@ pub struct Args {
 /// Prints the table.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let mut rows: Vec<_> = table::rows().collect();
-    rows.sort_by_key(|row| row.number.id());
+    rows.sort_by_key(|row| row.number);
     let level = |level| match level {
         Level::Full => "full",
         Level::Partial => "partial",
@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
             .iter()
             .map(|row| {
                 json!({
-                    "number": row.number.id(), "name": row.number.name(), "support": level(row.level), "note": row.note,
+                    "number": row.number, "name": row.name, "support": level(row.level), "note": row.note,
                 })
             })
             .collect();
@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     } else {
         for row in rows {
             let line =
-                format!("{:>3} {:<24} {:<11} {}", row.number.id(), row.number.name(), level(row.level), row.note);
+                format!("{:>3} {:<24} {:<11} {}", row.number, row.name, level(row.level), row.note);
             writeln!(out, "{}", line.trim_end())?;
         }
     }

@@ -21,6 +21,7 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     crate::uts::init(&spec.hostname, &spec.domainname, &spec.kernel_release);
     fs::dev::register();
     crate::tty::register();
+    crate::syscall::policy::init(spec);
     let namespace = mounts::root(spec)?;
     let mut current = first_task(&spec.process, namespace)?;
     mounts::others(&current, spec)?;

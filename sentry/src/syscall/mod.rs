@@ -9,6 +9,8 @@ mod dir;
 pub mod dispatch;
 mod epoll;
 mod eventfd;
+#[cfg(test)]
+mod example;
 mod fd;
 mod file;
 mod futex;
@@ -20,6 +22,7 @@ mod mount;
 pub mod outcome;
 mod path;
 mod pipe;
+pub mod policy;
 mod poll;
 pub mod prctl;
 mod sched;

@@ -2,7 +2,6 @@
 
 use super::{FromArg, IntoRet, SysResult};
 use crate::task::Current;
-use syscalls::Sysno;
 
 /// How far a call is supported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,8 +16,10 @@ pub enum Level {
 
 /// One call.
 pub struct Row {
-    /// Its number and name.
-    pub number: Sysno,
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub name: &'static str,
     /// What serves it.
     pub handler: Handler,
     /// How far.
@@ -33,7 +34,11 @@ pub type Handler = fn(&mut Current, &[u64; 6]) -> SysResult;
 /// Calls `f` with typed arguments: the glue between a row and a handler.
 macro_rules! row {
     ($name:ident = $($handler:ident)::+ ( $($arg:tt)* ), $level:ident, $note:literal) => {
-        Row { number: Sysno::$name, handler: |current, raw| row!(@call current, raw, $($handler)::+, $($arg)*), level: Level::$level, note: $note }
+        row!((Sysno::$name as u32) $name = $($handler)::+ ($($arg)*), $level, $note)
+    };
+    // A call that Linux does not have, by its number.
+    (($number:expr) $name:ident = $($handler:ident)::+ ( $($arg:tt)* ), $level:ident, $note:literal) => {
+        Row { number: $number, name: stringify!($name), handler: |current, raw| row!(@call current, raw, $($handler)::+, $($arg)*), level: Level::$level, note: $note }
     };
     (@call $c:ident, $r:ident, $f:path, ) => { finish({ let _ = $r; $f($c) }) };
     (@call $c:ident, $r:ident, $f:path, 1) => { finish($f($c, arg($r[0])?)) };
@@ -61,6 +66,8 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 /// Every family's rows. A family file ends with its own `ROWS`, so that handler and row stand together.
 #[rustfmt::skip]
 pub const FAMILIES: &[&[Row]] = &[
+    #[cfg(test)]
+    super::example::ROWS,
     super::memory::ROWS,
     super::dir::ROWS,
     super::fd::ROWS,

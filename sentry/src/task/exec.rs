@@ -55,7 +55,9 @@ fn commit(current: &mut Current, image: Image, creds: Arc<Credentials>, comm: &[
         // CLONE_FILES ends at execve; a copy that only `/proc` looks at costs nothing.
         current.files = Arc::new(current.files.duplicate());
     }
-    drop(current.files.take(|_, close_on_exec| close_on_exec));
+    for file in current.files.take(|_, close_on_exec| close_on_exec) {
+        crate::fs::close(current, file);
+    }
     current.task.set_name(comm);
     current.process.set_executable(image.executable.path().cloned());
     current.process.set_execed();
