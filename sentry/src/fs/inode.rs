@@ -75,6 +75,10 @@ pub trait Inode: IntoAny + Send + Sync {
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         Err(Errno::ENOTDIR)
     }
+    /// All entries of a directory, without "." and "..": inode number, `DT_*`, name. For overlays on top of it.
+    fn list(&self, _emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
     /// Whether a looked-up entry may be kept in the dentry cache without asking again (false: /proc/PID, shared host mounts).
     /// An entry is asked for again where its directory or the entry itself says false. Answer such a question with the same
     /// `Arc` while the file is the same: the entry keeps its dentry (working directories, mounts) only then.

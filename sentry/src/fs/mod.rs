@@ -22,6 +22,7 @@ pub mod memfd;
 mod mount;
 mod open;
 mod open_file;
+pub mod overlay;
 mod path;
 mod permission;
 pub mod pipe;

@@ -188,6 +188,15 @@ impl TmpInode {
         Ok(())
     }
 
+    /// All entries.
+    pub(super) fn list_all(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
+        self.entries()?;
+        for (_, name, ino, kind) in self.list(0, usize::MAX) {
+            emit(ino, dirent_type(kind), &name);
+        }
+        Ok(())
+    }
+
     /// Up to `max` entries from `position` on: cookie, name, inode number, kind.
     fn list(&self, position: u64, max: usize) -> Vec<(u64, Arc<[u8]>, u64, FileKind)> {
         let Ok(entries) = self.entries() else { return Vec::new() };

@@ -63,7 +63,8 @@ impl TmpInode {
         Self::with_target(fs, args, b"")
     }
 
-    pub(super) fn with_target(fs: &Arc<TmpFs>, args: &MakeArgs, target: &[u8]) -> Result<Arc<Self>, Errno> {
+    /// A new symbolic link (`args.mode` says so), or as `new`.
+    pub fn with_target(fs: &Arc<TmpFs>, args: &MakeArgs, target: &[u8]) -> Result<Arc<Self>, Errno> {
         let kind = FileKind::of_mode(args.mode);
         let body = match kind {
             FileKind::Regular => Body::Regular(Mapping::in_memory(0, Some(fs.clone()))),
@@ -97,10 +98,6 @@ impl TmpInode {
         }))
     }
 
-    pub(super) fn fs(&self) -> &Arc<TmpFs> {
-        &self.fs
-    }
-
     pub(super) fn ino(&self) -> u64 {
         self.ino
     }
@@ -114,6 +111,11 @@ impl TmpInode {
         let time = now();
         let mut meta = self.meta.lock();
         (meta.mtime, meta.ctime) = (time, time);
+    }
+
+    /// Moves ctime to now.
+    pub fn changed_status(&self) {
+        self.change_links(0);
     }
 
     /// Moves atime to now.
@@ -268,6 +270,10 @@ impl Inode for TmpInode {
         let inode = Self::new(&self.fs, args)?;
         self.insert(name, &inode)?;
         Ok(inode)
+    }
+
+    fn list(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
+        self.list_all(emit)
     }
 
     fn symlink(&self, name: &[u8], target: &[u8], args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
