@@ -38,9 +38,7 @@ fn make(mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
     match &mount.kind {
         MountKind::Host { mount: index, exclusive, overlay } => {
             let lower = fs::host::mount(*index, *exclusive)?;
-            // Until the overlay lands the lower tree itself is shown, read-only by the gofer's own rule.
-            let _ = overlay;
-            Ok(lower)
+            if *overlay && lower.kind() == FileKind::Directory { fs::overlay::new(lower) } else { Ok(lower) }
         }
         MountKind::Sentry(name) => fs::new_file_system(name, &mount.data),
     }

@@ -32,6 +32,13 @@ impl Listing {
         self.entries.len()
     }
 
+    /// Calls `emit` for each: inode number, `DT_*`, name.
+    pub fn for_each(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) {
+        for entry in &self.entries {
+            emit(entry.ino, entry.kind, &entry.name);
+        }
+    }
+
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &[u8]) -> bool {
         let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name.as_slice());

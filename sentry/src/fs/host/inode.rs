@@ -358,6 +358,11 @@ impl Inode for HostInode {
         }
     }
 
+    fn list(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
+        self.listing()?.for_each(emit);
+        Ok(())
+    }
+
     fn cacheable(&self) -> bool {
         self.fs.exclusive
     }
