@@ -35,7 +35,7 @@ mod special;
 pub mod stdio;
 pub mod sys;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tmpfs;
 mod types;
 mod walk;

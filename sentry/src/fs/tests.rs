@@ -15,7 +15,7 @@ use std::vec;
 use std::vec::Vec;
 
 /// A root thread on an empty tmpfs.
-pub(super) fn on_tmpfs() -> Current {
+pub(crate) fn on_tmpfs() -> Current {
     let mut current = fake::current();
     let root = tmpfs::new(&Options { mode: 0o755, ..Options::unlimited() }).expect("a tmpfs");
     let namespace = Namespace::new(root, MountFlags::default(), FsInfo::default());

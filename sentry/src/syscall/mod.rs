@@ -13,6 +13,8 @@ mod eventfd;
 mod example;
 mod fd;
 mod file;
+#[cfg(test)]
+mod fs_tests;
 mod futex;
 mod ids;
 mod inotify;
