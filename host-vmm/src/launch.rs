@@ -168,7 +168,7 @@ fn start_sandbox(
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
     let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags: flags.bits() };
-    let Machine { vm: _vm, memory, vcpus, lines } = Machine::create(&kvm, &config)?;
+    let Machine { vm, memory, vcpus, doorbells } = Machine::create(&kvm, &config)?;
 
     let calls = Arc::new(calls);
     let mut clients: Vec<_> =
@@ -176,13 +176,14 @@ fn start_sandbox(
     let worker_client = clients.pop();
     let parts = Parts {
         memory,
-        lines,
+        cpus,
+        vm: Some(vm),
         files: files.into(),
         gofer: clients,
         debug: spec.debug,
         statistics: flags.contains(BootFlags::STATISTICS),
     };
-    let (server, doorbells) = Server::new(parts).map_err(call("server"))?;
+    let server = Server::new(parts).map_err(call("server"))?;
     let mut vcpus = vcpus.into_iter().enumerate();
     let first = vcpus.next();
 

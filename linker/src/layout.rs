@@ -84,9 +84,7 @@ pub const VECTOR_TIMER: u8 = 0x40;
 pub const VECTOR_RESCHEDULE: u8 = 0x41;
 /// Interrupt vector of a TLB shootdown IPI.
 pub const VECTOR_SHOOTDOWN: u8 = 0x42;
-/// Interrupt vector that the host raises (irqfd, GSI `HOST_GSI`) when completions wait and the guest sleeps.
+/// Interrupt vector that the host raises (an MSI) when completions wait and the guest sleeps.
 pub const VECTOR_HOST: u8 = 0x43;
 /// LAPIC spurious vector.
 pub const VECTOR_SPURIOUS: u8 = 0xff;
-/// First GSI of the per-vCPU completion interrupts: GSI `HOST_GSI + cpu` is routed as an MSI to vCPU `cpu`, `VECTOR_HOST`.
-pub const HOST_GSI: u32 = 24;

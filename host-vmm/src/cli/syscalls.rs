@@ -33,8 +33,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
         writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
     } else {
         for row in rows {
-            let line =
-                format!("{:>3} {:<24} {:<11} {}", row.number, row.name, level(row.level), row.note);
+            let line = format!("{:>3} {:<24} {:<11} {}", row.number, row.name, level(row.level), row.note);
             writeln!(out, "{}", line.trim_end())?;
         }
     }

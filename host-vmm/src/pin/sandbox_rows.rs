@@ -15,15 +15,17 @@ const KVM_GET_SREGS: u32 = kvm(2, 0x83, size_of::<kvm_bindings::kvm_sregs>() as 
 const KVM_GET_XSAVE: u32 = kvm(2, 0xa4, 4096);
 const KVM_SET_XSAVE: u32 = kvm(1, 0xa5, 4096);
 
+const KVM_SIGNAL_MSI: u32 = kvm(1, 0xa5, size_of::<kvm_bindings::kvm_msi>() as u32);
+
 const ANY: &[&[Arg]] = &[];
 
 /// One row a call.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    Row { call: Sysno::ioctl,         when: &[&[Arg::Is(1, KVM_RUN)], &[Arg::Is(1, TIOCGWINSZ)],
+    Row { call: Sysno::ioctl,         when: &[&[Arg::Is(1, KVM_RUN)], &[Arg::Is(1, KVM_SIGNAL_MSI)], &[Arg::Is(1, TIOCGWINSZ)],
                                               &[Arg::Is(1, KVM_GET_REGS)], &[Arg::Is(1, KVM_GET_SREGS)],
                                               &[Arg::Is(1, KVM_GET_XSAVE)], &[Arg::Is(1, KVM_SET_XSAVE)]],
-                                                          why: "run a vCPU, say where it died, switch its vectors; a terminal's size" },
+                                                          why: "run a vCPU, interrupt it, say where it died, switch its vectors; a terminal's size" },
     Row { call: Sysno::preadv2,       when: ANY,          why: "data from files and streams into guest memory; eventfds" },
     Row { call: Sysno::pwritev2,      when: ANY,          why: "data from guest memory to files and streams; eventfds; stderr" },
     Row { call: Sysno::ppoll,         when: ANY,          why: "is a stream ready that RWF_NOWAIT does not work on" },

@@ -20,7 +20,8 @@ use crate::report;
 use crate::serve::file::FileTable;
 use crate::serve::ring::RingHost;
 use crate::serve::wait::{Events, Polls};
-use crate::vm::{Lines, Memory};
+use crate::vm::{self, Memory};
+use kvm_ioctls::VmFd;
 use linker::request::{Op, Request};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -34,6 +35,7 @@ pub type Answer = Result<u64, Errno>;
 #[derive(Debug)]
 pub struct Server {
     memory: Memory,
+    vm: Option<VmFd>,
     rings: Vec<RingHost>,
     files: FileTable,
     /// One for each vCPU thread; the worker has its own.
@@ -57,8 +59,10 @@ struct Statistics {
 pub struct Parts {
     /// Guest memory.
     pub memory: Memory,
-    /// One for each vCPU.
-    pub lines: Vec<Lines>,
+    /// vCPUs.
+    pub cpus: usize,
+    /// To interrupt them with; a test has none.
+    pub vm: Option<VmFd>,
     /// Open files in the order of their handles.
     pub files: Vec<Option<OwnedFd>>,
     /// One connection to the gofer for each vCPU.
@@ -79,21 +83,19 @@ enum Outcome {
 }
 
 impl Server {
-    /// A server, and the doorbells that its worker listens to.
-    pub fn new(parts: Parts) -> Result<(Self, Vec<OwnedFd>), Errno> {
-        let (doorbells, rings) =
-            parts.lines.into_iter().enumerate().map(|(cpu, l)| (l.doorbell, RingHost::new(cpu, l.interrupt))).unzip();
-        let server = Self {
+    /// A server that has served nothing yet.
+    pub fn new(parts: Parts) -> Result<Self, Errno> {
+        Ok(Self {
             memory: parts.memory,
-            rings,
+            vm: parts.vm,
+            rings: (0..parts.cpus).map(RingHost::new).collect(),
             files: FileTable::new(parts.files)?,
             gofer: parts.gofer.into_iter().map(Mutex::new).collect(),
             polls: Polls::new()?,
             events: Events::default(),
             debug: parts.debug,
             statistics: parts.statistics.then(Statistics::default),
-        };
-        Ok((server, doorbells))
+        })
     }
 
     /// Guest memory.
@@ -145,7 +147,9 @@ impl Server {
     fn complete(&self, cpu: usize, tag: u64, answer: Answer) {
         if let Some(ring) = self.rings.get(cpu) {
             ring.complete(&self.memory, tag, answer);
-            ring.wake(&self.memory);
+            if let (true, Some(vm)) = (ring.guest_sleeps(&self.memory), &self.vm) {
+                vm::interrupt(vm, cpu);
+            }
         }
     }
 

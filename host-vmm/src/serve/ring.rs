@@ -21,14 +21,13 @@ pub struct RingHost {
     sq: Mutex<u32>,
     /// Next completion slot to fill.
     cq: Mutex<u32>,
-    interrupt: OwnedFd,
 }
 
 impl RingHost {
     /// The ring of a vCPU.
-    pub fn new(cpu: usize, interrupt: OwnedFd) -> Self {
+    pub fn new(cpu: usize) -> Self {
         let base = RINGS.raw() + cpu as u64 * RING_BYTES;
-        Self { base, sq: Mutex::new(0), cq: Mutex::new(0), interrupt }
+        Self { base, sq: Mutex::new(0), cq: Mutex::new(0) }
     }
 
     fn at(&self, offset: usize) -> GuestAddress {
@@ -83,11 +82,9 @@ impl RingHost {
         self.store(memory, offset_of!(Ring, cq_tail), *tail);
     }
 
-    /// Interrupts the vCPU if it sleeps.
-    pub fn wake(&self, memory: &Memory) {
-        if self.load(memory, offset_of!(Ring, guest_sleeps)) != 0 {
-            signal(&self.interrupt);
-        }
+    /// Whether the vCPU sleeps and wants an interrupt.
+    pub fn guest_sleeps(&self, memory: &Memory) -> bool {
+        self.load(memory, offset_of!(Ring, guest_sleeps)) != 0
     }
 
     /// Says whether the worker sleeps, so that the guest rings `PORT_DOORBELL_ASYNC`.
@@ -100,13 +97,6 @@ impl RingHost {
         let head = lock(&self.sq);
         self.load(memory, offset_of!(Ring, sq_tail)) != *head
     }
-}
-
-/// Adds one to an eventfd. It can only fail by being full, and then it is readable anyway.
-pub fn signal(event: &OwnedFd) {
-    let one = 1u64.to_ne_bytes();
-    let _ =
-        rustix::io::pwritev2(event, &[rustix::io::IoSlice::new(&one)], u64::MAX, rustix::io::ReadWriteFlags::empty());
 }
 
 /// Takes an eventfd's count away.

@@ -1,12 +1,11 @@
 //! The boundary: a guest that writes garbage to its ring gets an error completion, and the host lives.
 
 use crate::serve::{Parts, Server};
-use crate::vm::{Lines, Memory};
+use crate::vm::Memory;
 use linker::addr::GuestPa;
 use linker::layout::RINGS;
 use linker::request::{Completion, GuestBuf, OFFSET_STREAM, Op, Request};
 use linker::ring::{ENTRIES, Ring};
-use rustix::event::{EventfdFlags, eventfd};
 use std::collections::BTreeSet;
 use std::mem::{offset_of, size_of};
 use std::os::fd::OwnedFd;
@@ -28,10 +27,16 @@ struct Guest {
 impl Guest {
     fn new(files: Vec<Option<OwnedFd>>) -> Self {
         let memory = Memory::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).expect("memory");
-        let event = || eventfd(0, EventfdFlags::NONBLOCK).expect("eventfd");
-        let lines = vec![Lines { doorbell: event(), interrupt: event() }];
-        let parts = Parts { memory: memory.clone(), lines, files, gofer: Vec::new(), debug: false, statistics: false };
-        let (server, _) = Server::new(parts).expect("server");
+        let parts = Parts {
+            memory: memory.clone(),
+            cpus: 1,
+            vm: None,
+            files,
+            gofer: Vec::new(),
+            debug: false,
+            statistics: false,
+        };
+        let server = Server::new(parts).expect("server");
         Self { server, memory, submitted: 0, completed: 0 }
     }
 

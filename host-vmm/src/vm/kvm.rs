@@ -5,6 +5,7 @@ use kvm_bindings::{
     KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr, kvm_userspace_memory_region, kvm_xsave,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
+use linker::layout::KERNEL_IMAGE;
 use rustix::mm::Advice;
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
@@ -27,12 +28,15 @@ pub fn map_region(vm: &VmFd, slot: u32, region: &impl GuestMemoryRegion) -> Resu
     unsafe { vm.set_user_memory_region(slot) }
 }
 
-/// Asks for large host pages behind guest memory: one host fault for 2 MiB instead of 512.
+/// Asks for large host pages behind guest memory from the kernel image on: one host fault for 2 MiB instead of 512. Below it
+/// a few pages are all that is ever used.
 pub fn advise_large_pages(memory: &Memory) {
     for region in memory.iter() {
-        if let Ok(host) = region.get_host_address(MemoryRegionAddress(0)) {
-            // SAFETY: advice about a whole mapping of ours; it changes no content. A host that refuses it is only slower.
-            let _ = unsafe { rustix::mm::madvise(host.cast(), region.len() as usize, Advice::LinuxHugepage) };
+        let skipped = if region.start_addr().raw_value() == 0 { KERNEL_IMAGE.raw() } else { 0 };
+        if let Ok(host) = region.get_host_address(MemoryRegionAddress(skipped)) {
+            let len = region.len().saturating_sub(skipped) as usize;
+            // SAFETY: advice about part of a mapping of ours; it changes no content. A host that refuses it is only slower.
+            let _ = unsafe { rustix::mm::madvise(host.cast(), len, Advice::LinuxHugepage) };
         }
     }
 }
