@@ -62,8 +62,13 @@ pub const BENCH: &[Need] = &[
 ];
 
 /// For `cargo xtask demo`.
-pub const DEMO: &[Need] =
-    &[need("/usr/bin/python3", "python3"), need("/usr/sbin/nginx", "nginx-light"), need("/usr/bin/curl", "curl")];
+pub const DEMO: &[Need] = &[
+    need("/usr/bin/python3", "python3"),
+    need("/usr/bin/curl", "curl"),
+    // What nginx is linked with; nginx itself is only unpacked.
+    need("/usr/lib/x86_64-linux-gnu/libpcre2-8.so.0", "libpcre2-8-0"),
+    need("/usr/lib/x86_64-linux-gnu/libssl.so.3", "libssl3"),
+];
 
 /// Everything that any verb needs.
 pub fn everything() -> Result<()> {
