@@ -81,7 +81,7 @@ pub extern "C" fn boot(number: usize) -> ! {
         fpu::init();
         lapic::init();
     }
-    this.enter_user.set(Some(quirk::enter_user()));
+    this.attention.fetch_or(quirk::standing_attention(), Ordering::Relaxed);
     sched::init(boot.cpus as usize);
     if number == 0 {
         SHARED_READY.store(true, Ordering::Release);

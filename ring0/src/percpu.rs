@@ -1,7 +1,6 @@
 //! What belongs to one CPU, found through GS. `Cell`s are touched by the owner alone (interrupts are off, so nothing
 //! interferes); what others may touch is atomic or locked.
 
-use crate::asm::syscall::EnterUser;
 use crate::frame::FrameCache;
 use crate::gdt::GDT_ENTRIES;
 use crate::heap::HeapCache;
@@ -14,7 +13,8 @@ use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
-use linker::layout::MAX_CPUS;
+use linker::layout::{self, MAX_CPUS};
+use sentry::platform::Trap;
 use x86_64::structures::tss::TaskStateSegment;
 
 /// `PerCpu::attention` bits: what must be looked at before user mode is entered.
@@ -25,6 +25,8 @@ pub mod attention {
     pub const RUNNABLE: u32 = 1 << 1;
     /// Requests are in flight, and the host does not know that it must interrupt.
     pub const HOST: u32 = 1 << 2;
+    /// User mode can be entered by IRET only; never cleared.
+    pub const IRET: u32 = 1 << 3;
 }
 
 /// One CPU's data. The first fields are known to the entry stubs.
@@ -37,8 +39,10 @@ pub struct PerCpu {
     pub user_rsp: Cell<u64>,
     /// This CPU's number.
     pub number: Cell<usize>,
-    /// How user mode is entered on this machine.
-    pub enter_user: Cell<Option<EnterUser>>,
+    /// Where `enter_user` says how user mode ended.
+    trap: Cell<*mut Trap>,
+    /// First address that is not a program's: what SYSRET must not return to.
+    user_end: Cell<u64>,
     /// FS base that the current context asked for last.
     pub fs_base: Cell<u64>,
     /// GS base that the current context asked for last.
@@ -103,6 +107,18 @@ pub const KERNEL_RSP: usize = offset_of!(PerCpu, kernel_rsp);
 /// See `KERNEL_RSP`.
 pub const USER_RSP: usize = offset_of!(PerCpu, user_rsp);
 /// See `KERNEL_RSP`.
+pub const TRAP: usize = offset_of!(PerCpu, trap);
+/// See `KERNEL_RSP`.
+pub const USER_END: usize = offset_of!(PerCpu, user_end);
+/// See `KERNEL_RSP`.
+pub const ATTENTION: usize = offset_of!(PerCpu, attention);
+/// See `KERNEL_RSP`.
+pub const SYSCALLS: usize = offset_of!(PerCpu, syscalls);
+/// See `KERNEL_RSP`.
+pub const FS_BASE: usize = offset_of!(PerCpu, fs_base);
+/// See `KERNEL_RSP`.
+pub const GS_BASE: usize = offset_of!(PerCpu, gs_base);
+/// See `KERNEL_RSP`.
 pub const TSS_RSP0: usize = offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, privilege_stack_table);
 
 impl PerCpu {
@@ -112,7 +128,8 @@ impl PerCpu {
             kernel_rsp: Cell::new(0),
             user_rsp: Cell::new(0),
             number: Cell::new(0),
-            enter_user: Cell::new(None),
+            trap: Cell::new(core::ptr::null_mut()),
+            user_end: Cell::new(layout::USER_END),
             fs_base: Cell::new(0),
             gs_base: Cell::new(0),
             attention: AtomicU32::new(0),

@@ -7,9 +7,10 @@
 //!   them are left alone (`mask_features`), and nothing else here uses them.
 //! - Ring 3 sees the host's TSC and segment limits, so the vDSO leaves everything to the system call.
 
-use crate::asm::syscall::{EnterUser, enter_user_iret, enter_user_sysret, syscall_entry};
+use crate::asm::syscall::syscall_entry;
 use crate::features::Features;
 use crate::idt::PAGE_FAULT;
+use crate::percpu::attention;
 use core::sync::atomic::{AtomicU32, Ordering};
 use linker::boot::Quirks;
 use sentry::platform::UserContext;
@@ -34,9 +35,9 @@ pub fn mask_features(features: Features) -> Features {
     Features { fsgsbase, x2apic, tsc_deadline, ..Features::default() }
 }
 
-/// How user mode is entered.
-pub fn enter_user() -> EnterUser {
-    if has(Quirks::SYSCALL_AS_FAULT) { enter_user_iret } else { enter_user_sysret }
+/// `PerCpu::attention` bits that are always set.
+pub fn standing_attention() -> u32 {
+    if has(Quirks::SYSCALL_AS_FAULT) { attention::IRET } else { 0 }
 }
 
 /// The host switches vector state.

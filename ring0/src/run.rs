@@ -1,6 +1,6 @@
 //! Around user mode: what must be seen to before it is entered, and what its end means. Also the kernel's own traps.
 
-use crate::asm::syscall::{BAD_RIP, SYSCALL};
+use crate::asm::syscall::enter_user;
 use crate::asm::trap::TrapFrame;
 use crate::asm::usercopy::fixups;
 use crate::features::features;
@@ -9,7 +9,7 @@ use crate::gdt::{USER_CS, USER_CS32, USER_SS};
 use crate::idt::{FIRST_INTERRUPT, GENERAL_PROTECTION, PAGE_FAULT};
 use crate::ipi;
 use crate::lapic;
-use crate::percpu::{PerCpu, attention, cpu};
+use crate::percpu::{attention, cpu};
 use crate::quirk;
 use crate::ring;
 use crate::sched;
@@ -40,36 +40,18 @@ const RESERVED_FLAG: u64 = 1 << 1;
 /// See `Platform::run_user`.
 #[inline]
 pub fn run_user(context: &mut UserContext) -> Trap {
-    let this = cpu();
-    if this.attention.load(Ordering::Relaxed) != 0 {
-        attend();
-    }
-    let this = cpu();
-    if context.fs_base != this.fs_base.get() || context.gs_base != this.gs_base.get() {
-        change_bases(this, context);
-    }
-    let reason = match this.enter_user.get() {
-        // SAFETY: `context` is ours alone until the call returns.
-        Some(enter_user) => unsafe { enter_user(context) },
-        None => unreachable!("boot chooses how user mode is entered"),
-    };
-    if reason == SYSCALL {
-        this.syscalls.store(this.syscalls.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        return Trap::Syscall;
-    }
-    trapped(context, reason)
+    let mut trap = Trap::Syscall;
+    // SAFETY: `context` and `trap` are ours alone until the call returns.
+    unsafe { enter_user(context, &mut trap) };
+    trap
 }
 
-/// Sees to `PerCpu::attention`.
-#[cold]
-#[inline(never)]
-fn attend() {
+/// Called by `enter_user` when there is something in `PerCpu::attention`, or the context asks for other segment bases than it
+/// did last. Returns whether IRET must be used.
+pub extern "C" fn prepare(context: &mut UserContext) -> bool {
     let this = cpu();
     loop {
-        let bits = this.attention.swap(0, Ordering::Acquire);
-        if bits == 0 {
-            return;
-        }
+        let bits = this.attention.swap(quirk::standing_attention(), Ordering::Acquire);
         if bits & attention::USER_STATE != 0 {
             fpu::enter(this, sched::current());
         }
@@ -79,19 +61,17 @@ fn attend() {
         if bits & attention::RUNNABLE != 0 && this.queue.len() != 0 {
             timer::start_slice(this);
         }
+        if bits & !attention::IRET == 0 {
+            break;
+        }
     }
-}
-
-/// The context asks for other segment bases than it did last.
-#[cold]
-#[inline(never)]
-fn change_bases(this: &PerCpu, context: &UserContext) {
     if context.fs_base != this.fs_base.replace(context.fs_base) {
         set_fs_base(context.fs_base);
     }
     if context.gs_base != this.gs_base.replace(context.gs_base) {
         set_gs_base(context.gs_base);
     }
+    quirk::standing_attention() & attention::IRET != 0
 }
 
 /// See `Platform::sync_segment_bases`.
@@ -142,37 +122,39 @@ fn canonical(base: u64) -> u64 {
     if base < USER_END { base } else { 0 }
 }
 
-/// Called before IRET: makes the frame one that it cannot fault on. False: RIP is not canonical.
-pub extern "C" fn sanitize(context: &mut UserContext) -> bool {
+/// Called before IRET: makes the frame one that it cannot fault on. False: RIP is not canonical, and `trap` says so.
+pub extern "C" fn sanitize(context: &mut UserContext, trap: &mut Trap) -> bool {
     if context.cs != u64::from(USER_CS32) {
         context.cs = u64::from(USER_CS);
     }
     context.ss = u64::from(USER_SS);
     context.rflags = context.rflags & USER_FLAGS.bits() | RFlags::INTERRUPT_FLAG.bits() | RESERVED_FLAG;
-    context.rip >> 47 == 0
-}
-
-/// User mode ended other than by SYSCALL.
-#[inline(never)]
-fn trapped(context: &mut UserContext, reason: u32) -> Trap {
-    if reason == BAD_RIP {
+    let is_canonical = context.rip >> 47 == 0;
+    if !is_canonical {
         context.error = 0;
         context.vector = u64::from(GENERAL_PROTECTION);
-        return Trap::Exception { vector: GENERAL_PROTECTION };
+        *trap = Trap::Exception { vector: GENERAL_PROTECTION };
     }
-    let vector = reason as u8;
-    if vector == PAGE_FAULT {
+    is_canonical
+}
+
+/// Called by the stubs when user mode ended other than by SYSCALL.
+pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
+    let vector = context.vector as u8;
+    *trap = if vector == PAGE_FAULT {
         let address = x86::cr2();
         if quirk::fault_is_syscall(context, address) {
-            return Trap::Syscall;
+            cpu().syscalls.fetch_add(1, Ordering::Relaxed);
+            Trap::Syscall
+        } else {
+            page_fault(address, context.error)
         }
-        return page_fault(address, context.error);
-    }
-    if vector < FIRST_INTERRUPT {
-        return Trap::Exception { vector };
-    }
-    interrupt(vector);
-    Trap::Interrupt
+    } else if vector < FIRST_INTERRUPT {
+        Trap::Exception { vector }
+    } else {
+        interrupt(vector);
+        Trap::Interrupt
+    };
 }
 
 fn page_fault(address: u64, error: u64) -> Trap {

@@ -1,8 +1,9 @@
 //! Into user mode and, by SYSCALL, back: the path that every system call takes.
 //!
-//! `enter_user(RDI = context)` keeps the callee-saved registers on the kernel stack and the stack pointer in the CPU's
-//! `kernel_rsp`; `TSS.RSP0` (where the CPU pushes its frame for a trap) becomes the end of the context's frame. It returns
-//! when user mode is left, with the reason in EAX: `SYSCALL`, or a vector (see `asm/trap.rs`).
+//! `enter_user(RDI = context, RSI = trap)` keeps the callee-saved registers on the kernel stack and the stack pointer in the
+//! CPU's `kernel_rsp`; `TSS.RSP0` (where the CPU pushes its frame for a trap) becomes the end of the context's frame. It
+//! returns when user mode is left: at once for a system call, through `run::trapped` for all else (see `asm/trap.rs`).
+//! What is rare is looked for here and done in `run::prepare`.
 //!
 //! | register | user at SYSCALL | at `syscall_entry` | in the context |
 //! | --- | --- | --- | --- |
@@ -18,26 +19,15 @@
 //! program may have, and when RIP is in the user half: SYSRET to a non-canonical RIP faults in ring 0 with the user's stack.
 
 use crate::gdt::{USER_CS, USER_SS};
-use crate::percpu::{KERNEL_RSP, TSS_RSP0, USER_RSP};
-use crate::run::sanitize;
+use crate::percpu::{ATTENTION, FS_BASE, GS_BASE, KERNEL_RSP, SYSCALLS, TRAP, TSS_RSP0, USER_END, USER_RSP};
+use crate::run::{prepare, sanitize};
 use core::arch::naked_asm;
 use core::mem::offset_of;
-use sentry::platform::UserContext;
+use sentry::platform::{Trap, UserContext};
 use x86_64::registers::rflags::RFlags;
 
-/// What `enter_user` returns for a system call: no vector has this number.
-pub const SYSCALL: u32 = 0x100;
-/// What `enter_user` returns when RIP is one that the CPU would fault on in ring 0.
-pub const BAD_RIP: u32 = 0x101;
-
-/// One of `enter_user_sysret` and `enter_user_iret`.
-///
-/// # Safety
-/// The context is not referred to by anyone else until the call returns.
-pub type EnterUser = unsafe extern "C" fn(context: *mut UserContext) -> u32;
-
 /// End of the frame that the CPU pushes.
-const FRAME_END: usize = offset_of!(UserContext, ss) + 8;
+pub const FRAME_END: usize = offset_of!(UserContext, ss) + 8;
 
 /// Flags whose value SYSRET must not be trusted with: it would load IOPL, and clear IF, for user mode.
 const CHECKED_FLAGS: u64 = RFlags::INTERRUPT_FLAG.bits()
@@ -51,9 +41,12 @@ const CHECKED_FLAGS: u64 = RFlags::INTERRUPT_FLAG.bits()
 /// Flags cleared by SYSCALL (`SFMASK`): everything that would change how the kernel runs.
 pub const SYSCALL_FLAG_MASK: u64 = RFlags::all().bits() & !RFlags::ID.bits();
 
-/// Enters user mode, by SYSRET where that is exact.
+/// Enters user mode, and returns when it is left. `trap` says `Trap::Syscall` before, and the truth afterwards.
+///
+/// # Safety
+/// The context is not referred to by anyone else until the call returns.
 #[unsafe(naked)]
-pub unsafe extern "C" fn enter_user_sysret(context: *mut UserContext) -> u32 {
+pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) {
     naked_asm!(
         "push rbx",
         "push rbp",
@@ -61,22 +54,31 @@ pub unsafe extern "C" fn enter_user_sysret(context: *mut UserContext) -> u32 {
         "push r13",
         "push r14",
         "push r15",
+        "mov gs:[{trap}], rsi",
+        "cmp dword ptr gs:[{attention}], 0",
+        "jne 3f",
+        "mov rax, [rdi + {fs_base}]",
+        "cmp rax, gs:[{current_fs_base}]",
+        "jne 3f",
+        "mov rax, [rdi + {gs_base}]",
+        "cmp rax, gs:[{current_gs_base}]",
+        "jne 3f",
+        "2:",
         "mov gs:[{kernel_rsp}], rsp",
         "lea rax, [rdi + {frame_end}]",
         "mov gs:[{tss_rsp0}], rax",
         "mov rcx, [rdi + {rip}]",
         "mov r11, [rdi + {rflags}]",
-        "mov rax, rcx",
-        "shr rax, 47",
-        "jnz {iret}",
-        "mov eax, r11d",
-        "and eax, {checked}",
-        "cmp eax, {interrupt_flag}",
-        "jne {iret}",
+        // The subtraction clears IF where it is set, and sets it where it is not.
+        "lea eax, [r11 - {interrupt_flag}]",
+        "test eax, {checked}",
+        "jnz 4f",
+        "cmp rcx, gs:[{user_end}]",
+        "jae 4f",
         "cmp rcx, [rdi + {rcx}]",
-        "jne {iret}",
+        "jne 4f",
         "cmp r11, [rdi + {r11}]",
-        "jne {iret}",
+        "jne 4f",
         "mov r15, [rdi + {r15}]",
         "mov r14, [rdi + {r14}]",
         "mov r13, [rdi + {r13}]",
@@ -93,11 +95,32 @@ pub unsafe extern "C" fn enter_user_sysret(context: *mut UserContext) -> u32 {
         "mov rdi, [rdi + {rdi}]",
         "swapgs",
         "sysretq",
+        "3:",
+        "mov rbx, rdi",
+        "sub rsp, 8",
+        "call {prepare}",
+        "add rsp, 8",
+        "mov rdi, rbx",
+        "test al, al",
+        "jz 2b",
+        "mov gs:[{kernel_rsp}], rsp",
+        "lea rax, [rdi + {frame_end}]",
+        "mov gs:[{tss_rsp0}], rax",
+        "4:",
+        "jmp {iret}",
+        trap = const TRAP,
+        attention = const ATTENTION,
+        fs_base = const offset_of!(UserContext, fs_base),
+        current_fs_base = const FS_BASE,
+        gs_base = const offset_of!(UserContext, gs_base),
+        current_gs_base = const GS_BASE,
         kernel_rsp = const KERNEL_RSP,
         tss_rsp0 = const TSS_RSP0,
         frame_end = const FRAME_END,
         checked = const CHECKED_FLAGS,
         interrupt_flag = const RFlags::INTERRUPT_FLAG.bits(),
+        user_end = const USER_END,
+        prepare = sym prepare,
         iret = sym leave_by_iret,
         rip = const offset_of!(UserContext, rip),
         rflags = const offset_of!(UserContext, rflags),
@@ -120,34 +143,14 @@ pub unsafe extern "C" fn enter_user_sysret(context: *mut UserContext) -> u32 {
     )
 }
 
-/// Enters user mode by IRET always, where SYSRET does not work (`Quirks::SYSCALL_AS_FAULT`).
-#[unsafe(naked)]
-pub unsafe extern "C" fn enter_user_iret(context: *mut UserContext) -> u32 {
-    naked_asm!(
-        "push rbx",
-        "push rbp",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "mov gs:[{kernel_rsp}], rsp",
-        "lea rax, [rdi + {frame_end}]",
-        "mov gs:[{tss_rsp0}], rax",
-        "jmp {iret}",
-        kernel_rsp = const KERNEL_RSP,
-        tss_rsp0 = const TSS_RSP0,
-        frame_end = const FRAME_END,
-        iret = sym leave_by_iret,
-    )
-}
-
-/// The tail of both: RDI = context, callee-saved registers on the stack. `sanitize` makes the frame one that IRET cannot
-/// fault on, or says that RIP is beyond repair.
+/// The way out of `enter_user` that reproduces any context: RDI = context, callee-saved registers on the stack. `sanitize`
+/// makes the frame one that IRET cannot fault on; where RIP is beyond that, the trap that it would be is returned.
 #[unsafe(naked)]
 unsafe extern "C" fn leave_by_iret() {
     naked_asm!(
         "mov rbx, rdi",
         "sub rsp, 8",
+        "mov rsi, gs:[{trap}]",
         "call {sanitize}",
         "add rsp, 8",
         "test al, al",
@@ -178,10 +181,9 @@ unsafe extern "C" fn leave_by_iret() {
         "pop r12",
         "pop rbp",
         "pop rbx",
-        "mov eax, {bad_rip}",
         "ret",
+        trap = const TRAP,
         sanitize = sym sanitize,
-        bad_rip = const BAD_RIP,
     )
 }
 
@@ -190,6 +192,7 @@ unsafe extern "C" fn leave_by_iret() {
 pub unsafe extern "C" fn syscall_entry() {
     naked_asm!(
         "swapgs",
+        "inc qword ptr gs:[{syscalls}]",
         "mov gs:[{user_rsp}], rsp",
         "mov rsp, gs:[{tss_rsp0}]",
         "push {user_ss}",
@@ -220,14 +223,13 @@ pub unsafe extern "C" fn syscall_entry() {
         "pop r12",
         "pop rbp",
         "pop rbx",
-        "mov eax, {syscall}",
         "ret",
         kernel_rsp = const KERNEL_RSP,
+        syscalls = const SYSCALLS,
         user_rsp = const USER_RSP,
         tss_rsp0 = const TSS_RSP0,
         user_ss = const USER_SS,
         user_cs = const USER_CS,
-        syscall = const SYSCALL,
     )
 }
 

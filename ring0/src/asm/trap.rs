@@ -1,15 +1,15 @@
 //! Exceptions and interrupts. From user mode the CPU has pushed its frame into the running `UserContext` already
-//! (`TSS.RSP0`); the stub saves the other registers below it and returns from `enter_user` with the vector in EAX.
+//! (`TSS.RSP0`); the stub saves the other registers below it, calls `run::trapped`, and returns from `enter_user`.
 //! From the kernel it calls `run::kernel_trap` and continues where that leaves the frame.
 //!
-//! | | stack at the stub | EAX at return to `enter_user`'s caller |
-//! | --- | --- | --- |
-//! | user | in the context: error code or nothing, RIP, CS, RFLAGS, RSP, SS | vector |
-//! | kernel | the same on the current stack | - |
-//! | NMI, #DF, #MC | the same on a stack of its own, `PerCpu` pointer on top | does not return |
+//! | from | stack at the stub |
+//! | --- | --- |
+//! | user | the context: error code or nothing, RIP, CS, RFLAGS, RSP, SS |
+//! | kernel | the same on the current stack |
+//! | NMI, #DF, #MC | the same on a stack of its own, `PerCpu` pointer on top; does not return |
 
-use crate::percpu::KERNEL_RSP;
-use crate::run::{kernel_trap, severe_trap};
+use crate::percpu::{KERNEL_RSP, TRAP};
+use crate::run::{kernel_trap, severe_trap, trapped};
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
 use sentry::platform::UserContext;
@@ -91,6 +91,7 @@ pub struct TrapFrame {
 }
 
 const _: () = {
+    assert!(offset_of!(UserContext, r15) == 0);
     assert!(offset_of!(TrapFrame, vector) == offset_of!(UserContext, vector));
     assert!(offset_of!(TrapFrame, ss) == offset_of!(UserContext, ss));
 };
@@ -120,8 +121,12 @@ unsafe extern "C" fn common() {
         "cld",
         "test byte ptr [rsp + {frame_cs}], 3",
         "jz 3f",
-        "mov eax, [rsp + {vector}]",
+        "mov rdi, rsp",
+        "mov rsi, gs:[{trap}]",
         "mov rsp, gs:[{kernel_rsp}]",
+        "sub rsp, 8",
+        "call {trapped}",
+        "add rsp, 8",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -151,7 +156,8 @@ unsafe extern "C" fn common() {
         "iretq",
         cs = const offset_of!(TrapFrame, cs) - offset_of!(TrapFrame, vector),
         frame_cs = const offset_of!(TrapFrame, cs),
-        vector = const offset_of!(TrapFrame, vector),
+        trap = const TRAP,
+        trapped = sym trapped,
         kernel_rsp = const KERNEL_RSP,
         kernel_trap = sym kernel_trap,
     )
