@@ -7,14 +7,12 @@ use crate::task::Current;
 /// Serves the system call in the context's registers. The caller stores the result.
 #[inline]
 pub fn dispatch(current: &mut Current) -> SysResult {
-    let regs = &current.regs;
-    let number = regs.rax;
-    let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+    let number = current.regs.rax;
     if policy::is_active() {
         policy::check(number)?;
     }
     match HANDLERS.get(number as usize).copied().flatten() {
-        Some(handler) => handler(current, &args),
+        Some(handler) => handler(current),
         None => Err(policy::missing(number)),
     }
 }

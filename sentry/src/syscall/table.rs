@@ -28,8 +28,8 @@ pub struct Row {
     pub note: &'static str,
 }
 
-/// A row's function, arguments still raw: rdi, rsi, rdx, r10, r8, r9.
-pub type Handler = fn(&mut Current, &[u64; 6]) -> SysResult;
+/// A row's function; its arguments are still in the context's registers.
+pub type Handler = fn(&mut Current) -> SysResult;
 
 /// Calls `f` with typed arguments: the glue between a row and a handler.
 macro_rules! row {
@@ -38,15 +38,16 @@ macro_rules! row {
     };
     // A call that Linux does not have, by its number.
     (($number:expr) $name:ident = $($handler:ident)::+ ( $($arg:tt)* ), $level:ident, $note:literal) => {
-        Row { number: $number, name: stringify!($name), handler: |current, raw| row!(@call current, raw, $($handler)::+, $($arg)*), level: Level::$level, note: $note }
+        Row { number: $number, name: stringify!($name), handler: |current| row!(@call current, $($handler)::+, $($arg)*), level: Level::$level, note: $note }
     };
-    (@call $c:ident, $r:ident, $f:path, ) => { finish({ let _ = $r; $f($c) }) };
-    (@call $c:ident, $r:ident, $f:path, 1) => { finish($f($c, arg($r[0])?)) };
-    (@call $c:ident, $r:ident, $f:path, 2) => { finish($f($c, arg($r[0])?, arg($r[1])?)) };
-    (@call $c:ident, $r:ident, $f:path, 3) => { finish($f($c, arg($r[0])?, arg($r[1])?, arg($r[2])?)) };
-    (@call $c:ident, $r:ident, $f:path, 4) => { finish($f($c, arg($r[0])?, arg($r[1])?, arg($r[2])?, arg($r[3])?)) };
-    (@call $c:ident, $r:ident, $f:path, 5) => { finish($f($c, arg($r[0])?, arg($r[1])?, arg($r[2])?, arg($r[3])?, arg($r[4])?)) };
-    (@call $c:ident, $r:ident, $f:path, 6) => { finish($f($c, arg($r[0])?, arg($r[1])?, arg($r[2])?, arg($r[3])?, arg($r[4])?, arg($r[5])?)) };
+    // Only the registers that a call has are read.
+    (@call $c:ident, $f:path, ) => { finish($f($c)) };
+    (@call $c:ident, $f:path, 1) => {{ let a = $c.regs.rdi; finish($f($c, arg(a)?)) }};
+    (@call $c:ident, $f:path, 2) => {{ let (a, b) = ($c.regs.rdi, $c.regs.rsi); finish($f($c, arg(a)?, arg(b)?)) }};
+    (@call $c:ident, $f:path, 3) => {{ let (a, b, c) = ($c.regs.rdi, $c.regs.rsi, $c.regs.rdx); finish($f($c, arg(a)?, arg(b)?, arg(c)?)) }};
+    (@call $c:ident, $f:path, 4) => {{ let (a, b, c, d) = ($c.regs.rdi, $c.regs.rsi, $c.regs.rdx, $c.regs.r10); finish($f($c, arg(a)?, arg(b)?, arg(c)?, arg(d)?)) }};
+    (@call $c:ident, $f:path, 5) => {{ let (a, b, c, d, e) = ($c.regs.rdi, $c.regs.rsi, $c.regs.rdx, $c.regs.r10, $c.regs.r8); finish($f($c, arg(a)?, arg(b)?, arg(c)?, arg(d)?, arg(e)?)) }};
+    (@call $c:ident, $f:path, 6) => {{ let (a, b, c, d, e, f) = ($c.regs.rdi, $c.regs.rsi, $c.regs.rdx, $c.regs.r10, $c.regs.r8, $c.regs.r9); finish($f($c, arg(a)?, arg(b)?, arg(c)?, arg(d)?, arg(e)?, arg(f)?)) }};
 }
 pub(super) use row;
 
