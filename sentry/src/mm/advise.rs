@@ -135,13 +135,7 @@ impl AddressSpace {
         while at < end {
             self.fault(UserVa::new(at), access).map_err(|fault| match fault {
                 MemoryFault::NotMapped | MemoryFault::OutOfMemory => Errno::ENOMEM,
-                MemoryFault::NotAllowed => {
-                    if self.any(at, at + PAGE_SIZE, Vma::accessible) {
-                        Errno::EINVAL
-                    } else {
-                        Errno::EFAULT
-                    }
-                }
+                MemoryFault::NotAllowed => Errno::EINVAL,
                 MemoryFault::BeyondEnd => Errno::EFAULT,
             })?;
             at += PAGE_SIZE;

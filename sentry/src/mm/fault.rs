@@ -4,6 +4,7 @@ use super::Mapping;
 use super::address_space::{AddressSpace, MemoryFault};
 use super::areas::STACK_GAP;
 use super::mapping::PageError;
+use super::reclaim::alloc_frame;
 use super::vma::{Backing, FileBacking, Vma, VmaFlags};
 use crate::platform::{Access, Frame, Prot, Translation, platform};
 use alloc::sync::Arc;
@@ -28,7 +29,7 @@ enum Step {
 /// The page of zeroes that reads of untouched memory see.
 fn zero_frame() -> Result<Frame, MemoryFault> {
     static ZERO: spin::Once<Frame> = spin::Once::new();
-    ZERO.try_call_once(|| platform().alloc_frame(true)).cloned().map_err(MemoryFault::from)
+    ZERO.try_call_once(|| alloc_frame(true)).cloned().map_err(MemoryFault::from)
 }
 
 impl AddressSpace {
@@ -102,7 +103,7 @@ impl AddressSpace {
             self.add_resident(LARGE_PAGE_SIZE / PAGE_SIZE);
             return Ok(Step::Done);
         }
-        self.add_page(va, platform().alloc_frame(true)?, vma.prot)?;
+        self.add_page(va, alloc_frame(true)?, vma.prot)?;
         Ok(Step::Done)
     }
 
@@ -127,7 +128,7 @@ impl AddressSpace {
         };
         let prot = Prot { write: false, ..vma.prot };
         if access == Access::Write {
-            let copy = platform().alloc_frame(false)?;
+            let copy = alloc_frame(false)?;
             platform().frame_copy(&frame, &copy);
             file.note_copy();
             self.add_page(UserVa::new(page), copy, vma.prot)?;
@@ -196,9 +197,9 @@ impl AddressSpace {
         let Some(vma) = areas.find(page).filter(|vma| vma.prot.write && !vma.is_shared()) else { return Ok(()) };
         let Some(there) = self.table.translate(va).filter(|there| !there.prot.write) else { return Ok(()) };
         let copy = if there.frame == zero_frame()? {
-            platform().alloc_frame(true)?
+            alloc_frame(true)?
         } else {
-            let copy = platform().alloc_frame(false)?;
+            let copy = alloc_frame(false)?;
             platform().frame_copy(&there.frame, &copy);
             copy
         };

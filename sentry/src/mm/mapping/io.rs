@@ -1,6 +1,6 @@
 //! What file systems do with a mapping: read, write, truncate, punch holes, look for data.
 
-use super::super::files::numbers;
+use super::super::{files::numbers, reclaim};
 use super::{Mapping, PageError, Slot};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
@@ -108,7 +108,7 @@ impl Mapping {
             return Ok(taken);
         }
         let whole = len == PAGE;
-        let fresh = platform().alloc_frame(!whole)?;
+        let fresh = reclaim::alloc_frame(!whole)?;
         let taken = source.take_frame(&fresh, within, len)?;
         if whole && taken < PAGE {
             // The source ended in a fault: what was not overwritten keeps its old content.

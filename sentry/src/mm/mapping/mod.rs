@@ -14,7 +14,7 @@ mod pages;
 mod tests;
 mod write_back;
 
-use super::AddressSpace;
+use super::{AddressSpace, reclaim};
 use crate::errno::Errno;
 use crate::platform::{Frame, NoMemory, platform};
 use crate::sync::{Lock, Rank, SleepLock};
@@ -113,7 +113,9 @@ impl From<PageError> for Errno {
 impl Mapping {
     /// The cache of a file that `source` reads and writes, `size` bytes long now.
     pub fn new(source: Arc<dyn PageSource>, size: u64) -> Arc<Self> {
-        Arc::new(Self::with(Some(source), None, size))
+        let mapping = Arc::new(Self::with(Some(source), None, size));
+        reclaim::register(&mapping);
+        mapping
     }
 
     /// A file that lives here alone.
@@ -239,6 +241,19 @@ impl Mapping {
         Ok(frame)
     }
 
+    /// Drops up to `want` clean pages that nobody else uses; returns how many. For memory reclaim.
+    pub(in crate::mm) fn drop_unused(&self, want: u64) -> u64 {
+        let mut left = want;
+        let gone = self.pages.lock().remove(0, u64::MAX, |slot| match slot {
+            Slot::Clean(frame) if left > 0 && platform().frame_references(frame) == 1 => {
+                left -= 1;
+                true
+            }
+            _ => false,
+        });
+        gone.len() as u64
+    }
+
     fn mark_dirty(&self, index: u64) {
         self.pages.lock().slot(index).mark_dirty();
         self.dirtied.store(1, Ordering::Relaxed);
@@ -320,9 +335,10 @@ impl Mapping {
     }
 
     fn read_run(source: &dyn PageSource, begin: u64, end: u64) -> Result<Vec<Frame>, PageError> {
+        reclaim::make_room(end - begin);
         let mut frames = Vec::new();
         for _ in begin..end {
-            frames.push(platform().alloc_frame(false)?);
+            frames.push(reclaim::alloc_frame(false)?);
         }
         let list: Vec<&Frame> = frames.iter().collect();
         source.read_pages(begin, &list).map_err(PageError::Source)?;
@@ -332,7 +348,7 @@ impl Mapping {
     /// A zero page of a memory-only file.
     fn make_zero(&self, index: u64) -> Result<Frame, PageError> {
         self.charge(1).map_err(PageError::Source)?;
-        let made = platform().alloc_frame(true);
+        let made = reclaim::alloc_frame(true);
         let mut pages = self.pages.lock();
         let result = match (pages.get(index).frame(), made) {
             (Some(other), _) => Ok((other.clone(), false)),

@@ -223,3 +223,17 @@ fn two_readers_of_one_absent_page_read_it_once() {
     readers.iter().for_each(fake::join);
     assert_eq!(disk.reads.lock().unwrap().len(), 1);
 }
+
+#[test]
+fn clean_pages_are_given_back_when_memory_runs_out_and_read_again_after() {
+    let bytes = pattern(8 * PAGE);
+    let (disk, mapping) = disk(&bytes);
+    read(&mapping, 0, 8 * PAGE);
+    let held = mapping.frame(3, false).unwrap();
+    write(&mapping, Some(0), b"dirty");
+    assert_eq!(mapping.drop_unused(100), 6, "one page is held, one is dirty");
+    drop(held);
+    assert_eq!(read(&mapping, 4 * PAGE as u64, PAGE), bytes[4 * PAGE..5 * PAGE]);
+    assert_eq!(disk.reads.lock().unwrap().len(), 2);
+    assert_eq!(read(&mapping, 0, 5), b"dirty");
+}
