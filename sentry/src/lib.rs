@@ -15,6 +15,7 @@ pub mod fs;
 pub mod kmsg;
 pub mod load;
 pub mod mm;
+pub mod net;
 pub mod platform;
 pub mod random;
 pub mod signal;

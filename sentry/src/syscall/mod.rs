@@ -29,6 +29,7 @@ mod poll;
 pub mod prctl;
 mod sched;
 mod signal;
+mod socket;
 pub mod stat;
 mod system;
 pub mod table;

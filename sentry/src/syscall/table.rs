@@ -85,6 +85,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::mount::ROWS,
     super::path::ROWS,
     super::signal::ROWS,
+    super::socket::ROWS,
     super::stat::ROWS,
     super::system::ROWS,
     super::task::ROWS,

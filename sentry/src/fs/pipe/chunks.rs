@@ -185,27 +185,28 @@ impl<T> Chunks<T> {
     }
 }
 
-impl<T: Clone> Chunks<T> {
-    /// Takes up to `max` bytes from the first chunk, as a chunk.
+impl<T: Default> Chunks<T> {
+    /// Takes up to `max` bytes from the first chunk, as a chunk; the mark goes with them.
     pub fn pop_up_to(&mut self, max: usize) -> Option<Chunk<T>> {
         let front = self.queue.front_mut()?;
         if front.len() <= max {
             return self.pop();
         }
-        let head = front.head(max, front.mark.clone());
+        let mark = core::mem::take(&mut front.mark);
+        let head = front.head(max, mark);
         front.advance(max);
         self.bytes -= max;
         Some(head)
     }
 }
 
-impl Chunks<bool> {
-    /// Copies up to `to.len()` bytes out, from as many chunks as are not marked. For small reads.
+impl<T> Chunks<T> {
+    /// Copies up to `to.len()` bytes out, from as many chunks as are `plain`. For small reads.
     #[inline]
-    pub fn take_small(&mut self, to: &mut [u8]) -> usize {
+    pub fn take_small(&mut self, to: &mut [u8], plain: impl Fn(&T) -> bool) -> usize {
         let mut done = 0;
         while done < to.len() {
-            let Some(front) = self.queue.front_mut() else { break };
+            let Some(front) = self.queue.front_mut().filter(|front| plain(&front.mark)) else { break };
             let step = front.len().min(to.len() - done);
             to[done..done + step].copy_from_slice(&front.bytes()[..step]);
             done += step;
@@ -234,7 +235,7 @@ mod tests {
         chunks.append(b"c", |_| true, || false);
         assert_eq!(chunks.count(), 1);
         let mut to = [0; 8];
-        assert_eq!(chunks.take_small(&mut to), 3);
+        assert_eq!(chunks.take_small(&mut to, |_| true), 3);
         assert_eq!(&to[..3], b"abc");
         assert!(chunks.is_empty() && chunks.spare.is_some() && chunks.bytes() == 0);
     }

@@ -120,7 +120,7 @@ impl PipeEnd {
                 return Attempt::Done((usize::MAX, false));
             }
             let was_full = !state.writable();
-            match state.chunks.take_small(&mut buffer[..want]) {
+            match state.chunks.take_small(&mut buffer[..want], |packet| !packet) {
                 0 if state.writers == 0 => Attempt::Done((0, false)),
                 0 => Attempt::Blocked,
                 bytes => Attempt::Done((bytes, was_full)),

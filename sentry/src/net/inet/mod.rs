@@ -1,0 +1,90 @@
+//! AF_INET and AF_INET6, as far as the sandbox itself: TCP and UDP between its own sockets.
+//!
+//! Addresses are kept in one form: a v4-mapped address is its IPv4 address, and a socket's domain says how to show it.
+//! `routes` decides what an address leads to, `ports` who is bound where, `options` serves the protocol levels' options.
+
+mod options;
+mod ports;
+mod routes;
+mod tcp;
+mod udp;
+
+pub use tcp::Tcp;
+pub use udp::Udp;
+
+use super::address::Address;
+use super::options::Options;
+use super::socket::{Kind, Protocol};
+use crate::errno::Errno;
+use crate::task::{Cap, Current};
+use alloc::sync::Arc;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use linux_raw_sys::net as raw;
+
+/// Which of the two families a socket is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// AF_INET.
+    V4,
+    /// AF_INET6.
+    V6,
+}
+
+impl Family {
+    /// The address that stands for any.
+    pub fn any(self) -> IpAddr {
+        match self {
+            Self::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Self::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    /// The address as a socket of this family shows it.
+    pub fn show(self, address: SocketAddr) -> Address {
+        Address::Inet(match (self, address) {
+            (Self::V6, SocketAddr::V4(v4)) => {
+                SocketAddr::V6(SocketAddrV6::new(v4.ip().to_ipv6_mapped(), v4.port(), 0, 0))
+            }
+            (_, address) => address,
+        })
+    }
+
+    /// What user space gave, in the one form. EAFNOSUPPORT for another family's address, EINVAL for none of the internet's.
+    pub fn take(self, address: &Address, v6_only: bool) -> Result<SocketAddr, Errno> {
+        let Address::Inet(address) = address else { return Err(Errno::EAFNOSUPPORT) };
+        match (self, address) {
+            (Self::V4, SocketAddr::V4(_)) => Ok(*address),
+            (Self::V4, SocketAddr::V6(_)) => Err(Errno::EAFNOSUPPORT),
+            (Self::V6, SocketAddr::V4(_)) => Err(Errno::EINVAL),
+            (Self::V6, SocketAddr::V6(v6)) => match v6.ip().to_ipv4_mapped() {
+                Some(_) if v6_only => Err(Errno::EINVAL),
+                Some(v4) => Ok(SocketAddr::new(v4.into(), v6.port())),
+                None => Ok(SocketAddr::new(IpAddr::V6(*v6.ip()), v6.port())),
+            },
+        }
+    }
+}
+
+/// A new socket; `protocol` is 0 or IPPROTO_*.
+pub fn new_socket(
+    current: &Current,
+    family: Family,
+    kind: Kind,
+    protocol: u32,
+) -> Result<(Arc<dyn Protocol>, Arc<Options>, u32), Errno> {
+    const TCP: u32 = raw::IPPROTO_TCP as u32;
+    const UDP: u32 = raw::IPPROTO_UDP as u32;
+    match (kind, protocol) {
+        (Kind::Stream, 0 | TCP) => {
+            let (socket, options) = Tcp::new(family);
+            Ok((socket, options, TCP))
+        }
+        (Kind::Datagram, 0 | UDP) => {
+            let (socket, options) = Udp::new(family);
+            Ok((socket, options, UDP))
+        }
+        (Kind::Raw, _) if !current.creds.has(Cap::NetRaw) => Err(Errno::EPERM),
+        (Kind::Stream | Kind::Datagram | Kind::Raw, _) => Err(Errno::EPROTONOSUPPORT),
+        (Kind::SeqPacket, _) => Err(Errno::ESOCKTNOSUPPORT),
+    }
+}

@@ -1,0 +1,404 @@
+//! NETLINK_ROUTE, as far as asking goes: links, addresses and routes (getifaddrs(3), `ip addr`). Changes get EPERM.
+
+use super::address::Address;
+use super::interfaces::{INTERFACES, Interface, LOOPBACK_HARDWARE, QUEUE_LENGTH};
+use super::options::{Options, int};
+use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
+use crate::errno::Errno;
+use crate::fs::{Sink, Source};
+use crate::sync::{Lock, Rank};
+use crate::syscall::Fail;
+use crate::task::Current;
+use crate::wait::{Events, WaitQueue};
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::net::IpAddr;
+use linux_raw_sys::netlink as nl;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Bytes that one sendmsg may bring.
+const MAX_REQUEST: usize = 65536;
+/// Datagrams queued at most.
+const MAX_QUEUED: usize = 1024;
+const AF_INET: u8 = linux_raw_sys::net::AF_INET as u8;
+const AF_INET6: u8 = linux_raw_sys::net::AF_INET6 as u8;
+
+/// `struct nlmsghdr`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Header {
+    len: u32,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    port: u32,
+}
+
+const _: () = assert!(size_of::<Header>() == size_of::<nl::nlmsghdr>());
+
+static PORTS: Lock<BTreeSet<u32>> = Lock::new(Rank::SocketTable, BTreeSet::new());
+
+struct State {
+    port: u32,
+    groups: u32,
+    answers: VecDeque<Vec<u8>>,
+}
+
+/// A netlink socket.
+struct Netlink {
+    queue: WaitQueue,
+    state: Lock<State>,
+}
+
+/// A new socket of a netlink protocol: EPROTONOSUPPORT for one that is not served.
+pub fn new_socket(_: &Current, protocol: u32) -> Result<(Arc<dyn Protocol>, Arc<Options>), Errno> {
+    if protocol != nl::NETLINK_ROUTE && protocol != nl::NETLINK_KOBJECT_UEVENT {
+        return Err(Errno::EPROTONOSUPPORT);
+    }
+    let state = State { port: 0, groups: 0, answers: VecDeque::new() };
+    let socket = Netlink { queue: WaitQueue::new(), state: Lock::new(Rank::Socket, state) };
+    Ok((Arc::new(socket), Arc::new(Options::default())))
+}
+
+impl Netlink {
+    /// Gives the socket `port`, or a free one for 0: the process's number, if it has not got it already.
+    fn bind_port(&self, current: &Current, port: u32) -> Result<(), Errno> {
+        let mut state = self.state.lock();
+        if state.port != 0 {
+            return if port == 0 || port == state.port { Ok(()) } else { Err(Errno::EINVAL) };
+        }
+        let mut ports = PORTS.lock();
+        if port != 0 {
+            if !ports.insert(port) {
+                return Err(Errno::EADDRINUSE);
+            }
+            state.port = port;
+            return Ok(());
+        }
+        let mut candidate = current.process.pid().raw();
+        while !ports.insert(candidate) {
+            candidate = candidate.wrapping_sub(1) | 1 << 31;
+        }
+        state.port = candidate;
+        Ok(())
+    }
+
+    fn serve(&self, request: &[u8]) {
+        let mut rest = request;
+        while let Ok((header, _)) = Header::read_from_prefix(rest) {
+            let len = header.len as usize;
+            let Some(message) = rest.get(size_of::<Header>()..len) else { return };
+            self.answer(&header, message);
+            rest = rest.get(len.next_multiple_of(nl::NLMSG_ALIGNTO as usize)..).unwrap_or(&[]);
+        }
+    }
+
+    fn answer(&self, header: &Header, message: &[u8]) {
+        let kind = u32::from(header.kind);
+        let flags = u32::from(header.flags);
+        if flags & nl::NLM_F_REQUEST == 0 || kind < nl::NLMSG_MIN_TYPE {
+            return;
+        }
+        let family = message.first().copied().unwrap_or(0);
+        let dump = flags & nl::NLM_F_DUMP == nl::NLM_F_DUMP;
+        let port = self.state.lock().port;
+        let mut reply = Reply { header: *header, port, bytes: Vec::new(), multi: dump };
+        let result = match header.kind {
+            GET_LINK => reply.links(message, dump),
+            GET_ADDRESS if dump => {
+                reply.addresses(family);
+                Ok(())
+            }
+            GET_ROUTE if dump => {
+                reply.routes(family);
+                Ok(())
+            }
+            GET_RULE | GET_NEIGHBOUR if dump => Ok(()),
+            GET_ADDRESS | GET_ROUTE | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
+            _ => Err(Errno::EPERM),
+        };
+        match result {
+            Ok(()) if dump => reply.done(),
+            Ok(()) if flags & nl::NLM_F_ACK != 0 => reply.error(0),
+            Ok(()) => {}
+            Err(errno) => reply.error(-i32::from(errno.raw())),
+        }
+        let mut state = self.state.lock();
+        if state.answers.len() < MAX_QUEUED {
+            state.answers.push_back(reply.bytes);
+        }
+        drop(state);
+        self.queue.wake(Events::READABLE);
+    }
+}
+
+const NEW_LINK: u16 = nl::RTM_NEWLINK as u16;
+const GET_LINK: u16 = nl::RTM_GETLINK as u16;
+const NEW_ADDRESS: u16 = nl::RTM_NEWADDR as u16;
+const GET_ADDRESS: u16 = nl::RTM_GETADDR as u16;
+const NEW_ROUTE: u16 = nl::RTM_NEWROUTE as u16;
+const GET_ROUTE: u16 = nl::RTM_GETROUTE as u16;
+const GET_RULE: u16 = nl::RTM_GETRULE as u16;
+const GET_NEIGHBOUR: u16 = nl::RTM_GETNEIGH as u16;
+
+/// Answers to one request, one behind the other.
+struct Reply {
+    header: Header,
+    port: u32,
+    bytes: Vec<u8>,
+    multi: bool,
+}
+
+/// Appends one attribute (rtnetlink(7)).
+fn attribute(body: &mut Vec<u8>, kind: u32, data: &[u8]) {
+    /// `struct rtattr`: length and type.
+    const HEADER: usize = 4;
+    body.extend_from_slice(&((HEADER + data.len()) as u16).to_ne_bytes());
+    body.extend_from_slice(&(kind as u16).to_ne_bytes());
+    body.extend_from_slice(data);
+    body.resize(body.len().next_multiple_of(nl::RTA_ALIGNTO as usize), 0);
+}
+
+fn octets(ip: IpAddr) -> (u8, Vec<u8>) {
+    match ip {
+        IpAddr::V4(ip) => (AF_INET, ip.octets().to_vec()),
+        IpAddr::V6(ip) => (AF_INET6, ip.octets().to_vec()),
+    }
+}
+
+fn with_nul(name: &[u8]) -> Vec<u8> {
+    let mut name = name.to_vec();
+    name.push(0);
+    name
+}
+
+impl Reply {
+    fn message(&mut self, kind: u16, body: &[u8]) {
+        let flags = if self.multi { nl::NLM_F_MULTI as u16 } else { 0 };
+        let len = size_of::<Header>() + body.len();
+        let header = Header { len: len as u32, kind, flags, sequence: self.header.sequence, port: self.port };
+        self.bytes.extend_from_slice(header.as_bytes());
+        self.bytes.extend_from_slice(body);
+        self.bytes.resize(self.bytes.len().next_multiple_of(nl::NLMSG_ALIGNTO as usize), 0);
+    }
+
+    fn done(&mut self) {
+        self.message(nl::NLMSG_DONE as u16, &0_i32.to_ne_bytes());
+    }
+
+    fn error(&mut self, errno: i32) {
+        self.multi = false;
+        let mut body = errno.to_ne_bytes().to_vec();
+        body.extend_from_slice(self.header.as_bytes());
+        self.message(nl::NLMSG_ERROR as u16, &body);
+    }
+
+    fn links(&mut self, message: &[u8], dump: bool) -> Result<(), Errno> {
+        // `ifi_index` of `struct ifinfomsg`.
+        let index =
+            message.get(4..8).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+        let named = message.get(size_of::<nl::ifinfomsg>()..).and_then(name_attribute);
+        let mut found = false;
+        for interface in INTERFACES {
+            let named = named.is_none_or(|name| name == interface.name);
+            if dump || index == interface.index || index == 0 && named {
+                found = true;
+                let body = link(interface);
+                self.message(NEW_LINK, &body);
+            }
+        }
+        if found || dump { Ok(()) } else { Err(Errno::ENODEV) }
+    }
+
+    fn addresses(&mut self, family: u8) {
+        for interface in INTERFACES {
+            for (ip, prefix) in interface.addresses {
+                let (own_family, octets) = octets(*ip);
+                if family != 0 && family != own_family {
+                    continue;
+                }
+                // `struct ifaddrmsg`: family, prefix length, flags, scope, index.
+                let scope = nl::rt_scope_t::RT_SCOPE_HOST as u8;
+                let mut body = [own_family, *prefix, nl::IFA_F_PERMANENT as u8, scope].to_vec();
+                body.extend_from_slice(&interface.index.to_ne_bytes());
+                attribute(&mut body, nl::IFA_ADDRESS as u32, &octets);
+                if own_family == AF_INET {
+                    attribute(&mut body, nl::IFA_LOCAL as u32, &octets);
+                    attribute(&mut body, nl::IFA_LABEL as u32, &with_nul(interface.name));
+                }
+                attribute(&mut body, nl::IFA_FLAGS as u32, &nl::IFA_F_PERMANENT.to_ne_bytes());
+                // `struct ifa_cacheinfo`: both lifetimes without end.
+                attribute(
+                    &mut body,
+                    nl::IFA_CACHEINFO as u32,
+                    &[u32::MAX, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat(),
+                );
+                self.message(NEW_ADDRESS, &body);
+            }
+        }
+    }
+
+    fn routes(&mut self, family: u8) {
+        for interface in INTERFACES {
+            for (ip, prefix) in interface.addresses {
+                let (own_family, octets) = octets(*ip);
+                if family != 0 && family != own_family {
+                    continue;
+                }
+                // `struct rtmsg`: family, lengths of both addresses, tos, table, protocol, scope, type, flags.
+                let table = nl::rt_class_t::RT_TABLE_LOCAL as u8;
+                let scope = nl::rt_scope_t::RT_SCOPE_HOST as u8;
+                let kind = nl::RTN_LOCAL as u8;
+                let mut body = [own_family, *prefix, 0, 0, table, nl::RTPROT_KERNEL as u8, scope, kind].to_vec();
+                body.extend_from_slice(&0_u32.to_ne_bytes());
+                attribute(&mut body, nl::rtattr_type_t::RTA_TABLE as u32, &u32::from(table).to_ne_bytes());
+                attribute(&mut body, nl::rtattr_type_t::RTA_DST as u32, &octets);
+                attribute(&mut body, nl::rtattr_type_t::RTA_OIF as u32, &interface.index.to_ne_bytes());
+                self.message(NEW_ROUTE, &body);
+            }
+        }
+    }
+}
+
+/// The value of IFLA_IFNAME, without its NUL.
+fn name_attribute(attributes: &[u8]) -> Option<&[u8]> {
+    let mut rest = attributes;
+    while let Some(([l0, l1, k0, k1], _)) = rest.split_first_chunk::<4>() {
+        let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
+        let data = rest.get(4..len)?;
+        if u32::from(u16::from_ne_bytes([*k0, *k1])) == nl::IFLA_IFNAME as u32 {
+            return data.split(|byte| *byte == 0).next();
+        }
+        rest = rest.get(len.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+fn link(interface: &Interface) -> Vec<u8> {
+    // `struct ifinfomsg`: family, padding, device type, index, flags, changes.
+    let mut body = [0, 0].to_vec();
+    body.extend_from_slice(&LOOPBACK_HARDWARE.to_ne_bytes());
+    body.extend_from_slice(&interface.index.to_ne_bytes());
+    body.extend_from_slice(&interface.flags.to_ne_bytes());
+    body.extend_from_slice(&0_u32.to_ne_bytes());
+    attribute(&mut body, nl::IFLA_IFNAME as u32, &with_nul(interface.name));
+    attribute(&mut body, nl::IFLA_TXQLEN as u32, &QUEUE_LENGTH.to_ne_bytes());
+    // IF_OPER_UNKNOWN, as Linux says of lo.
+    attribute(&mut body, nl::IFLA_OPERSTATE as u32, &[0]);
+    attribute(&mut body, nl::IFLA_LINKMODE as u32, &[0]);
+    attribute(&mut body, nl::IFLA_MTU as u32, &interface.mtu.to_ne_bytes());
+    attribute(&mut body, nl::IFLA_QDISC as u32, b"noqueue\0");
+    attribute(&mut body, nl::IFLA_ADDRESS as u32, &[0; 6]);
+    attribute(&mut body, nl::IFLA_BROADCAST as u32, &[0; 6]);
+    attribute(&mut body, nl::IFLA_STATS64 as u32, &[0; size_of::<nl::rtnl_link_stats64>()]);
+    body
+}
+
+impl Protocol for Netlink {
+    fn bind(&self, call: &Call<'_>, address: &Address) -> Result<(), Fail> {
+        let Address::Netlink { pid, groups } = address else { return Err(Errno::EINVAL.into()) };
+        self.bind_port(call.current, *pid)?;
+        self.state.lock().groups = *groups;
+        Ok(())
+    }
+
+    fn connect(&self, call: &Call<'_>, address: &Address) -> Result<(), Fail> {
+        match address {
+            Address::Unspecified | Address::Netlink { pid: 0, .. } => Ok(self.bind_port(call.current, 0)?),
+            Address::Netlink { .. } => Err(Errno::ECONNREFUSED.into()),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    fn send(&self, call: &Call<'_>, source: &mut Source<'_>, message: Outgoing) -> Result<usize, Fail> {
+        match message.to {
+            None | Some(Address::Netlink { pid: 0, .. }) => {}
+            Some(Address::Netlink { .. }) => return Err(Errno::ECONNREFUSED.into()),
+            Some(_) => return Err(Errno::EINVAL.into()),
+        }
+        if source.left() > MAX_REQUEST {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        self.bind_port(call.current, 0)?;
+        let len = source.left();
+        let request = source.take_vec(len)?;
+        self.serve(&request);
+        Ok(len)
+    }
+
+    fn receive(&self, call: &Call<'_>, sink: &mut Sink<'_>, flags: MessageFlags) -> Result<Received, Fail> {
+        let peek = flags.contains(MessageFlags::PEEK);
+        let answer = call.until(&self.queue, Events::READABLE, Options::receive_deadline, || {
+            let mut state = self.state.lock();
+            if peek { state.answers.front().cloned() } else { state.answers.pop_front() }
+        })?;
+        let bytes = sink.put(&answer)?;
+        let length = answer.len();
+        let flags = if bytes < length { MessageFlags::TRUNC } else { MessageFlags::empty() };
+        Ok(Received { bytes, length, from: Some(Address::Netlink { pid: 0, groups: 0 }), control: None, flags })
+    }
+
+    fn shutdown(&self, _: Shutdown) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn close(&self) {
+        let port = core::mem::take(&mut self.state.lock().port);
+        if port != 0 {
+            PORTS.lock().remove(&port);
+        }
+    }
+
+    fn local_address(&self) -> Address {
+        let state = self.state.lock();
+        Address::Netlink { pid: state.port, groups: state.groups }
+    }
+
+    fn peer_address(&self) -> Result<Address, Errno> {
+        Ok(Address::Netlink { pid: 0, groups: 0 })
+    }
+
+    fn get_option(&self, _: &Call<'_>, level: u32, _: u32) -> Result<Vec<u8>, Errno> {
+        if level != linux_raw_sys::net::SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        Ok(0_i32.to_ne_bytes().to_vec())
+    }
+
+    fn set_option(&self, _: &Call<'_>, level: u32, name: u32, value: &[u8]) -> Result<(), Errno> {
+        if level != linux_raw_sys::net::SOL_NETLINK {
+            return Err(Errno::ENOPROTOOPT);
+        }
+        int(value)?;
+        match name {
+            nl::NETLINK_ADD_MEMBERSHIP
+            | nl::NETLINK_DROP_MEMBERSHIP
+            | nl::NETLINK_PKTINFO
+            | nl::NETLINK_NO_ENOBUFS
+            | nl::NETLINK_CAP_ACK
+            | nl::NETLINK_EXT_ACK => Ok(()),
+            // Requests are not checked strictly, so the promise is not made.
+            nl::NETLINK_GET_STRICT_CHK => Err(Errno::ENOPROTOOPT),
+            _ => Err(Errno::ENOPROTOOPT),
+        }
+    }
+
+    fn poll(&self, _: &Options) -> Events {
+        let readable = if self.state.lock().answers.is_empty() { Events::empty() } else { Events::READABLE };
+        readable | Events::WRITABLE
+    }
+
+    fn queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+
+    fn readable_bytes(&self) -> Result<usize, Errno> {
+        Ok(self.state.lock().answers.front().map_or(0, Vec::len))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
