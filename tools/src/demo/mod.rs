@@ -3,7 +3,7 @@
 //! On this machine's own KVM where `ringwall doctor` finds it sound, otherwise in the emulated reference.
 
 use crate::build::{self, Profile};
-use crate::test::programs::{host_is_sound, this_tool};
+use crate::test::programs::{host_soundness, this_tool};
 use crate::{process, project, setup};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ pub fn run() -> Result<u8> {
     let ringwall = build::ringwall(Profile::Release)?;
     let nginx = nginx()?;
     let here = project::root().join("tools/src/demo");
-    let sound = host_is_sound(&ringwall)?;
+    let sound = host_soundness(&ringwall)?.sound;
     let place = if sound { "this machine's KVM" } else { "the emulated reference machine" };
     println!("Each job runs inside ringwall on {place}. On stderr, ringwall says what it took.");
     let file = |name: &str| here.join(name).into_os_string();

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where a stage runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,24 +26,52 @@ pub enum Part {
 struct Stage {
     part: Part,
     name: &'static str,
-    run: fn() -> Result<Tally>,
+    run: fn(&Budget) -> Result<Tally>,
 }
 
 const STAGES: &[Stage] = &[
-    Stage { part: Part::Unit, name: "lint", run: lint::run },
+    Stage { part: Part::Unit, name: "lint", run: |_| lint::run() },
     Stage { part: Part::Unit, name: "unit tests", run: unit_tests },
+    Stage { part: Part::Vm, name: "self-test in the emulated reference", run: programs::self_test },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
 ];
 
+/// All stages together, on two cores and a fresh clone, take no longer than this.
+const MOST_SECONDS: u64 = 38 * 60;
+
+/// The time that is left for a stage.
+#[derive(Debug)]
+pub struct Budget {
+    end: Option<Instant>,
+}
+
+impl Budget {
+    /// Seconds for a stage that should take `at_most` that many, for a command line; none left is an error.
+    fn seconds(&self, at_most: u64) -> Result<String> {
+        let left = self.end.map_or(u64::MAX, |end| end.saturating_duration_since(Instant::now()).as_secs());
+        if left == 0 {
+            bail!("the stages before took all of {MOST_SECONDS} s");
+        }
+        Ok(left.min(at_most).to_string())
+    }
+
+    /// Whether everything has to fit into the time of a CI run; a part that was asked for has the time it takes.
+    fn is_limited(&self) -> bool {
+        self.end.is_some()
+    }
+}
+
 /// Runs the stages of a part, or all.
 pub fn run(part: Option<Part>) -> Result<u8> {
+    let end = part.is_none().then(|| Instant::now() + Duration::from_secs(MOST_SECONDS));
+    let budget = Budget { end };
     let mut sum = Tally::default();
     for stage in STAGES.iter().filter(|stage| part.is_none_or(|part| part == stage.part)) {
         println!("== {}", stage.name);
         let start = Instant::now();
-        let tally = (stage.run)().unwrap_or_else(|error| {
+        let tally = (stage.run)(&budget).unwrap_or_else(|error| {
             let mut tally = Tally::default();
             tally.fail(stage.name, &format!("{error:#}"));
             tally
@@ -55,7 +83,7 @@ pub fn run(part: Option<Part>) -> Result<u8> {
     Ok(sum.exit_code())
 }
 
-fn unit_tests() -> Result<Tally> {
+fn unit_tests(_: &Budget) -> Result<Tally> {
     counted(project::cargo().args(["test", "--workspace", "--exclude", "ring0", "--no-fail-fast"]), cargo_result)
 }
 
