@@ -73,6 +73,10 @@ pub fn copy_range(
     if !input.flags().readable() || !out.flags().writable() || out.flags().contains(OpenFlags::APPEND) {
         return Err(Errno::EBADF.into());
     }
+    // Files whose positions are not kept here (standard streams) and generated ones are for read and write.
+    if input.inode().mapping().is_err() || out.inode().mapping().is_err() {
+        return Err(Errno::EXDEV.into());
+    }
     let in_end = in_start.checked_add(len as u64).ok_or(Errno::EOVERFLOW)?;
     let out_end = out_start.checked_add(len as u64).ok_or(Errno::EOVERFLOW)?;
     if Arc::ptr_eq(input.inode(), out.inode()) && in_start < out_end && out_start < in_end {
