@@ -6,6 +6,7 @@ use crate::fs::proc::system::TICK_NS;
 use crate::mm::Totals;
 use crate::platform::platform;
 use crate::signal::SignalSet;
+use crate::tty;
 use crate::task::{Current, LAST_CAP, Process, Task};
 use alloc::format;
 use alloc::string::String;
@@ -84,8 +85,8 @@ pub fn stat(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let cpu = task.and_then(|task| task.thread().map(|thread| thread.cpu())).unwrap_or(0);
     let start = process.start_ns().saturating_sub(platform().boot_info().monotonic_ns) / TICK_NS;
     let exit = if sees { process.exited().map_or(0, |status| status.wait_status()) } else { 0 };
-    // No controlling terminal.
-    let (terminal, foreground) = (0, -1);
+    let terminal = tty::controlling_number(&process);
+    let foreground = tty::foreground_of(&process).map_or(-1, |group| i64::from(group.raw()));
     let mut out = format!(
         "{} ({}) {} {} {} {} {terminal} {foreground} {} {} {} {} {} ",
         pid.raw(),
