@@ -149,6 +149,9 @@ pub fn lseek(current: &mut Current, fd: Fd, offset: i64, whence: u32) -> Result<
     if !file.ops().seekable() {
         return Err(Errno::ESPIPE);
     }
+    if file.ops().keeps_position() {
+        return file.ops().seek(&file, offset, whence);
+    }
     let mut at = file.position().lock();
     let to = match whence {
         raw::SEEK_SET => offset,

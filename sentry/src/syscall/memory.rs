@@ -79,7 +79,8 @@ pub fn mmap(
         if file.flags().contains(crate::fs::OpenFlags::PATH) {
             return Err(Errno::EBADF);
         }
-        Some(file)
+        // What /dev/zero maps is anonymous memory.
+        Some(file).filter(|file| !file.ops().maps_anonymous())
     };
     if len == 0 {
         return Err(Errno::EINVAL);
