@@ -131,6 +131,7 @@ fn mounts() -> Vec<MountSpec> {
         root,
         sentry("/proc", "proc", quiet, ""),
         sentry("/sys", "sysfs", quiet, ""),
+        sentry("/sys/fs/cgroup", "cgroup2", quiet, ""),
         sentry("/dev", "devtmpfs", flag::NOSUID, "mode=755"),
         sentry("/dev/pts", "devpts", flag::NOSUID | flag::NOEXEC, "gid=5,mode=620,ptmxmode=666"),
         sentry("/dev/shm", "tmpfs", flag::NOSUID | flag::NODEV, "mode=1777"),

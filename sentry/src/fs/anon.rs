@@ -153,9 +153,9 @@ impl Inode for AnonInode {
         Ok(())
     }
 
-    fn open(self: Arc<Self>, current: &Current, flags: OpenFlags) -> Result<Arc<dyn FileOps>, Fail> {
+    fn open(self: Arc<Self>, _current: &Current, flags: OpenFlags) -> Result<Arc<dyn FileOps>, Fail> {
         match &self.pipe {
-            Some(pipe) => pipe.open(current, flags),
+            Some(pipe) => Ok(pipe.reopen(flags)),
             None => Err(Errno::ENXIO.into()),
         }
     }

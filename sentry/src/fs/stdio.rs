@@ -4,7 +4,7 @@
 //! Readiness is asked for at most once: a direction is unknown, ready, or being watched (not ready; the thread will say).
 
 use super::host::client::File;
-use super::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Path, Sink, Source, device};
+use super::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Path, Sink, Source, dev, device};
 use crate::errno::Errno;
 use crate::platform::{ThreadRef, platform};
 use crate::sync::{Lock, Rank};
@@ -13,6 +13,7 @@ use crate::task::Current;
 use crate::wait::{Events, WaitQueue};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::any::Any;
@@ -22,6 +23,9 @@ use linux_raw_sys::general as raw;
 
 /// Bytes moved with one request.
 const CHUNK: usize = 64 << 10;
+
+/// `/dev/null`'s number.
+const NULL_DEVICE: u64 = (dev::mem::MAJOR as u64) << 32 | dev::mem::Device::Null as u64;
 
 /// Opens standard stream `handle` of the start specification.
 pub fn open(current: &Current, handle: u32) -> Result<Arc<OpenFile>, Errno> {
@@ -34,6 +38,7 @@ pub fn open(current: &Current, handle: u32) -> Result<Arc<OpenFile>, Errno> {
     let label = match kind {
         FileKind::Fifo => format!("pipe:[{}]", attr.ino),
         FileKind::Socket => format!("socket:[{}]", attr.ino),
+        FileKind::CharDevice if attr.rdev == NULL_DEVICE => String::from("/dev/null"),
         _ => format!("host:[{}]", attr.ino),
     };
     // A device like /dev/null is the same here as there.

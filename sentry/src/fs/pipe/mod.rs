@@ -124,6 +124,24 @@ impl Pipe {
         Ok(Arc::new(end))
     }
 
+    /// Opens a pipe without a name once more (`/dev/stdin`): unlike a FIFO it waits for nobody at the other end.
+    pub fn reopen(self: &Arc<Self>, flags: OpenFlags) -> Arc<dyn FileOps> {
+        let (readable, writable) = (flags.readable(), flags.writable());
+        {
+            let mut state = self.state.lock();
+            if readable {
+                state.readers += 1;
+                state.reader_opens = state.reader_opens.wrapping_add(1);
+            }
+            if writable {
+                state.writers += 1;
+                state.writer_opens = state.writer_opens.wrapping_add(1);
+            }
+        }
+        self.queue.wake(Events::READABLE | Events::WRITABLE);
+        Arc::new(PipeEnd::new(self.clone(), readable, writable, None))
+    }
+
     /// Bytes that can be read.
     pub fn readable_bytes(&self) -> usize {
         self.state.lock().chunks.bytes()

@@ -2,6 +2,7 @@
 
 use super::{Subject, access};
 use crate::errno::Errno;
+use crate::fs::anon::AnonInode;
 use crate::fs::pseudo::{Context, Item, PseudoFs, What};
 use crate::fs::{FdTable, FsContext, Inode, OpenFile, Path};
 use crate::syscall::Fd;
@@ -116,7 +117,12 @@ pub fn find_info(fs: &Arc<PseudoFs>, parent: u64, subject: &Subject, name: &[u8]
 fn target(current: &Current, descriptor: &Descriptor) -> Result<Path, Errno> {
     access::may_read(current, &descriptor.subject)?;
     let file = descriptor.file()?;
-    Ok(file.path().cloned().unwrap_or_else(|| Path::detached(file.inode().clone(), b"anon_inode:[unknown]")))
+    if let Some(path) = file.path() {
+        return Ok(path.clone());
+    }
+    let inode = file.inode();
+    let label = inode.as_any().downcast_ref::<AnonInode>().map(AnonInode::display_name);
+    Ok(Path::detached(inode.clone(), &label.unwrap_or_else(|| b"anon_inode:[unknown]".to_vec())))
 }
 
 fn info(current: &Current, descriptor: &Descriptor) -> Result<Vec<u8>, Errno> {
