@@ -3,7 +3,8 @@
 use crate::{process, project, setup};
 use anyhow::{Result, bail};
 use clap::Args;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Which of the builds.
@@ -30,6 +31,22 @@ impl Profile {
             Self::Checked => "checked",
         }
     }
+
+    /// The profile of the host's side, which uses the sentry for its tables only.
+    fn host_name(self) -> &'static str {
+        match self {
+            Self::Release => "host",
+            Self::Checked => "checked",
+        }
+    }
+
+    /// The profile of the blob: what is shipped is optimised across crates, because every system call goes through it.
+    fn blob_name(self) -> &'static str {
+        match self {
+            Self::Release => "blob",
+            Self::Checked => "checked",
+        }
+    }
 }
 
 /// Builds and says where the result is.
@@ -44,18 +61,32 @@ pub fn ringwall(profile: Profile) -> Result<PathBuf> {
     let blob = blob(profile)?;
     process::run(
         project::cargo()
-            .args(["build", "--quiet", "--package", "host-vmm", "--bin", "ringwall", "--profile", profile.name()])
+            .args(["build", "--quiet", "--package", "host-vmm", "--bin", "ringwall", "--profile", profile.host_name()])
             .env("RINGWALL_BLOB", &blob),
     )?;
-    Ok(project::target().join(profile.name()).join("ringwall"))
+    let built = project::target().join(profile.host_name()).join("ringwall");
+    let place = project::target().join(profile.name()).join("ringwall");
+    if built != place {
+        install(&built, &place)?;
+    }
+    Ok(place)
+}
+
+/// Puts a new file in place of the old one at once, which may be running.
+fn install(built: &Path, place: &Path) -> Result<()> {
+    let new = place.with_extension("new");
+    fs::create_dir_all(place.parent().unwrap_or(Path::new(".")))?;
+    fs::copy(built, &new)?;
+    fs::rename(&new, place)?;
+    Ok(())
 }
 
 /// Builds the ring-0 blob of a profile; returns the ELF file.
 pub fn blob(profile: Profile) -> Result<PathBuf> {
     let guest = guest_cargo("build")?;
     let mut cargo = guest.cargo;
-    process::run(cargo.args(["--profile", profile.name()]))?;
-    let elf = blob_target().join(guest.target).join(profile.name()).join("ring0");
+    process::run(cargo.args(["--profile", profile.blob_name()]))?;
+    let elf = blob_target().join(guest.target).join(profile.blob_name()).join("ring0");
     if !elf.is_file() {
         bail!("the build left no {}", elf.display());
     }
