@@ -18,6 +18,7 @@ mod reclaim;
 mod remap;
 mod remote;
 mod report;
+pub mod shm;
 #[cfg(test)]
 mod tests;
 mod vma;

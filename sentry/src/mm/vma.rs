@@ -30,8 +30,6 @@ bitflags! {
         const MERGEABLE = 1 << 12;
         /// mremap may not grow it (vDSO).
         const DONT_EXPAND = 1 << 13;
-        /// A System V shared memory segment.
-        const SYSV = 1 << 14;
     }
 }
 

@@ -28,6 +28,7 @@ pub mod policy;
 mod poll;
 pub mod prctl;
 mod sched;
+mod shm;
 mod signal;
 mod socket;
 pub mod stat;

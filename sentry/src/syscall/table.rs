@@ -84,6 +84,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::sched::ROWS,
     super::mount::ROWS,
     super::path::ROWS,
+    super::shm::ROWS,
     super::signal::ROWS,
     super::socket::ROWS,
     super::stat::ROWS,

@@ -63,9 +63,7 @@ const ENTRIES: &[Item<Global>] = &[
             file("sem", |_, _| {
                 Ok(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n".to_vec())
             }),
-            file("shm", |_, _| {
-                Ok(b"       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n".to_vec())
-            }),
+            file("shm", |_, _| Ok(crate::mm::shm::proc_text())),
         ],
     ),
     link("thread-self", |current, _| {

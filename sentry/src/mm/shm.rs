@@ -1,0 +1,383 @@
+//! System V shared memory: segments by key and number (sysvipc(7)).
+//!
+//! A segment is a memory-only `Mapping`. Who has it attached is counted by the references to its name, which every area that
+//! maps it holds. A removed segment keeps only weak references, so that it goes with its last area.
+//!
+//! Lock: the table, before a mapping; mappings are made and dropped outside.
+
+use super::vma::Backing;
+use super::{AddressSpace, Bounds, MapRequest, Mapping, Object, Place, may_commit};
+use crate::errno::Errno;
+use crate::platform::{Prot, platform};
+use crate::sync::{Lock, Rank};
+use crate::task::{Cap, Credentials, Current};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use linker::addr::UserVa;
+use linker::layout::PAGE_SIZE;
+
+/// Segments at most (`/proc/sys/kernel/shmmni`).
+pub const MAX_SEGMENTS: usize = 4096;
+/// Bytes of one at most (`/proc/sys/kernel/shmmax`).
+pub const MAX_BYTES: u64 = u64::MAX - (1 << 24);
+/// The key that always makes a new one.
+pub const PRIVATE: i32 = 0;
+
+/// Permission bits of a mode.
+const READ: u32 = 4;
+const WRITE: u32 = 2;
+
+/// A segment as shmctl(2) shows it.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Segment {
+    pub id: i32,
+    pub key: i32,
+    pub uid: u32,
+    pub gid: u32,
+    pub creator_uid: u32,
+    pub creator_gid: u32,
+    /// Permissions, with SHM_DEST and SHM_LOCKED.
+    pub mode: u32,
+    pub bytes: u64,
+    pub attach_time: i64,
+    pub detach_time: i64,
+    pub change_time: i64,
+    pub creator: u32,
+    pub last: u32,
+    pub attached: u64,
+    pub resident_pages: u64,
+}
+
+struct Entry {
+    about: Segment,
+    /// `None` once it is removed.
+    held: Option<(Arc<Mapping>, Arc<[u8]>)>,
+    mapping: Weak<Mapping>,
+    name: Weak<[u8]>,
+}
+
+/// SHM_DEST: removed, and gone with its last user (linux/shm.h).
+pub const DEST: u32 = 0o1000;
+/// SHM_LOCKED (linux/shm.h).
+pub const LOCKED: u32 = 0o2000;
+
+static TABLE: Lock<Table> = Lock::new(Rank::FileSystem, Table { entries: BTreeMap::new(), next: 0 });
+
+struct Table {
+    entries: BTreeMap<i32, Entry>,
+    next: i32,
+}
+
+impl Entry {
+    fn attached(&self) -> u64 {
+        self.name.strong_count() as u64 - u64::from(self.held.is_some())
+    }
+
+    fn show(&self) -> Segment {
+        let resident_pages = self.mapping.upgrade().map_or(0, |mapping| mapping.cached_pages());
+        Segment { attached: self.attached(), resident_pages, ..self.about.clone() }
+    }
+
+    fn may(&self, creds: &Credentials, wanted: u32) -> bool {
+        let about = &self.about;
+        let granted = if creds.euid == about.uid || creds.euid == about.creator_uid {
+            about.mode >> 6
+        } else if creds.in_group(about.gid) || creds.in_group(about.creator_gid) {
+            about.mode >> 3
+        } else {
+            about.mode
+        };
+        wanted & !granted & 7 == 0 || creds.has(Cap::IpcOwner)
+    }
+
+    fn owned_by(&self, creds: &Credentials) -> bool {
+        creds.euid == self.about.uid || creds.euid == self.about.creator_uid || creds.has(Cap::SysAdmin)
+    }
+}
+
+impl Table {
+    /// Forgets removed segments that nobody uses any more.
+    fn sweep(&mut self) {
+        self.entries.retain(|_, entry| entry.held.is_some() || entry.attached() > 0);
+    }
+
+    fn get(&mut self, id: i32) -> Result<&mut Entry, Errno> {
+        self.sweep();
+        self.entries.get_mut(&id).ok_or(Errno::EINVAL)
+    }
+}
+
+fn now() -> i64 {
+    i64::try_from(platform().realtime_ns() / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
+/// shmget(2): the segment with `key`, made if need be and `create` says so.
+pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
+    let mut table = TABLE.lock();
+    table.sweep();
+    let found = table.entries.values().find(|entry| key != PRIVATE && entry.held.is_some() && entry.about.key == key);
+    if let Some(entry) = found {
+        if create && exclusive {
+            return Err(Errno::EEXIST);
+        }
+        let wanted = (mode >> 6 | mode >> 3 | mode) & 7;
+        if !entry.may(&current.creds, wanted) {
+            return Err(Errno::EACCES);
+        }
+        return if bytes > entry.about.bytes { Err(Errno::EINVAL) } else { Ok(entry.about.id) };
+    }
+    if key != PRIVATE && !create {
+        return Err(Errno::ENOENT);
+    }
+    if bytes == 0 || bytes > MAX_BYTES {
+        return Err(Errno::EINVAL);
+    }
+    if table.entries.len() >= MAX_SEGMENTS {
+        return Err(Errno::ENOSPC);
+    }
+    may_commit(bytes.div_ceil(PAGE_SIZE))?;
+    let id = table.next;
+    table.next = table.next.checked_add(1).unwrap_or(0);
+    let mapping = Mapping::in_memory(bytes.next_multiple_of(PAGE_SIZE), None);
+    let name: Arc<[u8]> = Arc::from(format!("/SYSV{key:08x} (deleted)").into_bytes());
+    let creds = &current.creds;
+    let about = Segment {
+        id,
+        key,
+        uid: creds.euid,
+        gid: creds.egid,
+        creator_uid: creds.euid,
+        creator_gid: creds.egid,
+        mode: mode & 0o777,
+        bytes,
+        change_time: now(),
+        creator: current.process.pid().raw(),
+        ..Segment::default()
+    };
+    let (weak, weak_name) = (Arc::downgrade(&mapping), Arc::downgrade(&name));
+    table.entries.insert(id, Entry { about, held: Some((mapping, name)), mapping: weak, name: weak_name });
+    Ok(id)
+}
+
+/// shmat(2): maps a segment.
+pub fn attach(current: &Current, id: i32, place: Place, prot: Prot) -> Result<UserVa, Errno> {
+    let (mapping, name, bytes) = {
+        let mut table = TABLE.lock();
+        let entry = table.get(id)?;
+        let wanted = READ | if prot.write { WRITE } else { 0 } | u32::from(prot.execute);
+        if !entry.may(&current.creds, wanted) {
+            return Err(Errno::EACCES);
+        }
+        let found = entry.mapping.upgrade().zip(entry.name.upgrade());
+        let (mapping, name) = found.ok_or(Errno::EIDRM)?;
+        (mapping, name, entry.about.bytes)
+    };
+    let object = Object::File { mapping, file: None, name: Some(name), offset: 0 };
+    let len = bytes.next_multiple_of(PAGE_SIZE);
+    let may = Prot { write: prot.write, ..super::ALL };
+    let request = MapRequest { object, shared: true, may, ..MapRequest::anonymous(place, len, prot) };
+    let at = current.mm.map(&request, &Bounds::of(current)).map_err(|errno| match errno {
+        Errno::EEXIST => Errno::EINVAL,
+        other => other,
+    })?;
+    if let Ok(entry) = TABLE.lock().get(id) {
+        entry.about.attach_time = now();
+        entry.about.last = current.process.pid().raw();
+    }
+    Ok(at)
+}
+
+/// shmdt(2): unmaps the segment that was attached at `at`.
+pub fn detach(current: &Current, at: UserVa) -> Result<(), Errno> {
+    let mapping = current.mm.detach(at.raw())?;
+    let mut table = TABLE.lock();
+    let known = table.entries.values_mut().find(|entry| entry.mapping.as_ptr() == Arc::as_ptr(&mapping));
+    if let Some(entry) = known {
+        entry.about.detach_time = now();
+        entry.about.last = current.process.pid().raw();
+    }
+    table.sweep();
+    drop(table);
+    Ok(())
+}
+
+/// Shows a segment (IPC_STAT); `any`: whoever asks.
+pub fn stat(current: &Current, id: i32, any: bool) -> Result<Segment, Errno> {
+    let mut table = TABLE.lock();
+    let entry = table.get(id)?;
+    if any || entry.may(&current.creds, READ) { Ok(entry.show()) } else { Err(Errno::EACCES) }
+}
+
+/// Changes owner, group and permissions (IPC_SET).
+pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32) -> Result<(), Errno> {
+    let mut table = TABLE.lock();
+    let entry = table.get(id)?;
+    if !entry.owned_by(&current.creds) {
+        return Err(Errno::EPERM);
+    }
+    let about = &mut entry.about;
+    (about.uid, about.gid, about.change_time) = (uid, gid, now());
+    about.mode = about.mode & !0o777 | mode & 0o777;
+    Ok(())
+}
+
+/// Removes a segment (IPC_RMID); it goes when nobody has it attached.
+pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
+    let mut table = TABLE.lock();
+    let entry = table.get(id)?;
+    if !entry.owned_by(&current.creds) {
+        return Err(Errno::EPERM);
+    }
+    entry.about.mode |= DEST;
+    entry.about.key = PRIVATE;
+    let held = entry.held.take();
+    table.sweep();
+    drop(table);
+    drop(held);
+    Ok(())
+}
+
+/// Marks a segment locked in memory or not (SHM_LOCK); there is no swap, so that is all.
+pub fn lock(current: &Current, id: i32, on: bool) -> Result<(), Errno> {
+    let mut table = TABLE.lock();
+    let entry = table.get(id)?;
+    if !entry.owned_by(&current.creds) && !current.creds.has(Cap::IpcLock) {
+        return Err(Errno::EPERM);
+    }
+    entry.about.mode = if on { entry.about.mode | LOCKED } else { entry.about.mode & !LOCKED };
+    Ok(())
+}
+
+/// All segments, by number.
+pub fn list() -> Vec<Segment> {
+    let mut table = TABLE.lock();
+    table.sweep();
+    table.entries.values().map(Entry::show).collect()
+}
+
+/// `/proc/sysvipc/shm`.
+pub fn proc_text() -> Vec<u8> {
+    let mut text = format!(
+        "{:>10} {:>10} {:>5} {:>21} {:>5} {:>5} {:>6} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}\n",
+        "key",
+        "shmid",
+        "perms",
+        "size",
+        "cpid",
+        "lpid",
+        "nattch",
+        "uid",
+        "gid",
+        "cuid",
+        "cgid",
+        "atime",
+        "dtime",
+        "ctime",
+        "rss",
+        "swap"
+    );
+    for s in list() {
+        text += &format!(
+            "{:>10} {:>10}  {:>4o} {:>21} {:>5} {:>5}  {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}\n",
+            s.key,
+            s.id,
+            s.mode,
+            s.bytes,
+            s.creator,
+            s.last,
+            s.attached,
+            s.uid,
+            s.gid,
+            s.creator_uid,
+            s.creator_gid,
+            s.attach_time,
+            s.detach_time,
+            s.change_time,
+            s.resident_pages * PAGE_SIZE,
+            0
+        );
+    }
+    text.into_bytes()
+}
+
+impl AddressSpace {
+    /// Unmaps the segment whose beginning was attached at `at`, all parts of it that are left.
+    fn detach(&self, at: u64) -> Result<Arc<Mapping>, Errno> {
+        let areas = self.areas.read();
+        let mut mapping: Option<Arc<Mapping>> = None;
+        let mut parts = Vec::new();
+        for vma in areas.overlapping(at, linker::layout::USER_END) {
+            let Backing::File(file) = &vma.backing else { continue };
+            let sysv = file.file.is_none() && file.name.as_ref().is_some_and(|name| name.starts_with(b"/SYSV"));
+            if !sysv || vma.start.checked_sub(file.offset) != Some(at) {
+                continue;
+            }
+            let found = mapping.get_or_insert_with(|| file.mapping.clone());
+            if Arc::ptr_eq(found, &file.mapping) {
+                parts.push((vma.start, vma.len()));
+            }
+        }
+        drop(areas);
+        for (start, len) in parts {
+            self.unmap(UserVa::new(start), len)?;
+        }
+        mapping.ok_or(Errno::EINVAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DEST, attach, detach, get, lock, remove, stat};
+    use crate::errno::Errno;
+    use crate::fake::{current, read_user, write_user};
+    use crate::mm::Place;
+    use crate::platform::Prot;
+    use linker::addr::UserVa;
+
+    const RW: Prot = Prot { read: true, write: true, execute: false };
+
+    #[test]
+    fn a_segment_lives_until_it_is_removed_and_nobody_has_it_attached() {
+        let current = current();
+        let id = get(&current, 0x7701, 5000, true, true, 0o600).unwrap();
+        assert_eq!(get(&current, 0x7701, 5000, true, true, 0o600), Err(Errno::EEXIST));
+        assert_eq!(get(&current, 0x7701, 5001, false, false, 0), Err(Errno::EINVAL));
+        assert_eq!(get(&current, 0x7701, 0, false, false, 0o600), Ok(id));
+        let (one, two) =
+            (attach(&current, id, Place::Hint(0), RW).unwrap(), attach(&current, id, Place::Hint(0), RW).unwrap());
+        write_user(&current, one, b"both");
+        assert_eq!(read_user(&current, two, 4), b"both");
+        assert_eq!(stat(&current, id, false).unwrap().attached, 2);
+        let child = current.mm.fork().unwrap();
+        assert_eq!(stat(&current, id, false).unwrap().attached, 4);
+        drop(child);
+        remove(&current, id).unwrap();
+        assert_eq!(stat(&current, id, false).unwrap().mode & DEST, DEST);
+        assert_eq!(get(&current, 0x7701, 1, false, false, 0), Err(Errno::ENOENT));
+        detach(&current, one).unwrap();
+        assert_eq!(detach(&current, one), Err(Errno::EINVAL));
+        assert_eq!(read_user(&current, two, 4), b"both");
+        detach(&current, two).unwrap();
+        assert_eq!(stat(&current, id, false).err(), Some(Errno::EINVAL));
+    }
+
+    #[test]
+    fn segments_have_permissions() {
+        let owner = current();
+        let id = get(&owner, 0x7702, 1, true, false, 0o640).unwrap();
+        let mut other = current();
+        let mut creds = (*other.creds).clone();
+        (creds.uid, creds.euid, creds.fsuid, creds.fsgid) = (5, 5, 5, 5);
+        creds.caps.effective = 0;
+        other.creds = alloc::sync::Arc::new(creds);
+        assert_eq!(attach(&other, id, Place::Hint(0), RW).err(), Some(Errno::EACCES));
+        assert_eq!(remove(&other, id), Err(Errno::EPERM));
+        assert_eq!(lock(&owner, id, true), Ok(()));
+        assert_eq!(attach(&owner, id, Place::FixedFree(crate::fake::USER_MEMORY.raw()), RW).err(), Some(Errno::EINVAL));
+        assert_eq!(detach(&owner, UserVa::new(0x1000)), Err(Errno::EINVAL));
+        remove(&owner, id).unwrap();
+    }
+}
