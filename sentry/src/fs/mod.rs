@@ -36,6 +36,7 @@ pub mod stdio;
 pub mod sys;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod timerfd;
 pub mod tmpfs;
 mod types;
 mod walk;

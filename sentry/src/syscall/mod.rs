@@ -36,6 +36,7 @@ mod system;
 pub mod table;
 mod task;
 mod time;
+mod timerfd;
 mod xattr;
 
 pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};

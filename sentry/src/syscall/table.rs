@@ -91,6 +91,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::system::ROWS,
     super::task::ROWS,
     super::time::ROWS,
+    super::timerfd::ROWS,
     super::xattr::ROWS,
 ];
 
