@@ -149,14 +149,25 @@ fn splice_and_tee_move_and_copy_between_pipes() {
 }
 
 #[test]
+fn a_pipe_is_opened_again_without_waiting_for_its_other_end() {
+    let current = fake::current();
+    let (reader, writer) = new_pipe(&current, OpenFlags::empty());
+    write(&current, &writer, b"left").unwrap();
+    drop(writer);
+    let ops = reader.inode().clone().open(&current, OpenFlags::empty()).unwrap();
+    let again = OpenFile::new(ops, OpenFlags::empty(), reader.inode().clone(), None);
+    assert_eq!(read(&current, &again, 9).unwrap(), b"left");
+    assert!(read(&current, &again, 9).unwrap().is_empty());
+}
+
+#[test]
 fn a_fifo_opens_as_the_manual_says() {
     let current = fake::current();
     let pipe = Arc::new(Pipe::new());
     let nonblocking_writer = pipe.open(&current, OpenFlags::WRONLY | OpenFlags::NONBLOCK);
     assert_eq!(errno(nonblocking_writer), Some(Errno::ENXIO));
     let inode = crate::fs::anon::AnonInode::pipe(&current.creds, pipe.clone());
-    let file =
-        |flags: OpenFlags| OpenFile::new(inode.clone().open(&current, flags).unwrap(), flags, inode.clone(), None);
+    let file = |flags: OpenFlags| OpenFile::new(pipe.open(&current, flags).unwrap(), flags, inode.clone(), None);
     let reader = file(OpenFlags::NONBLOCK);
     assert_eq!(reader.ops().poll(&reader), Events::empty(), "no hang-up before the first writer");
     let writer = file(OpenFlags::WRONLY);
