@@ -329,6 +329,8 @@ impl FileOps for HostStream {
         }
         let events = (Events::READABLE | Events::WRITABLE | Events::RDHUP).bits();
         let ready = Events::from_bits_truncate(self.file.poll(events, true).unwrap_or(Events::ERR.bits()));
+        // The caller may wait on queues already: a wake-up that came during the call must not be lost with it.
+        platform().current_thread().unpark();
         let extra = ready & (Events::ALWAYS | Events::RDHUP);
         self.shared.extra.fetch_or(extra.bits(), Ordering::SeqCst);
         for (_, direction) in unknown {
