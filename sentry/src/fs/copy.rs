@@ -19,7 +19,7 @@ pub fn send(
     start: Option<u64>,
     count: usize,
 ) -> Result<usize, Fail> {
-    if !input.ops().seekable() {
+    if !input.ops().seekable() || start.is_none() && input.ops().keeps_position() {
         return send_stream(current, input, out, count);
     }
     let mut own = if start.is_none() { Some(input.position().lock()) } else { None };
