@@ -57,7 +57,7 @@ const _: () = {
     assert!(DIRECT_MAP.raw() + DIRECT_MAP_BYTES <= KERNEL_STACKS.raw());
     assert!(KERNEL_STACKS.raw() + KERNEL_STACKS_BYTES <= DEVICES.raw());
     assert!(DEVICES.raw() + LARGE_PAGE_SIZE <= KERNEL_BASE.raw());
-    assert!(KERNEL_IMAGE.raw() % LARGE_PAGE_SIZE == 0);
+    assert!(KERNEL_IMAGE.raw().is_multiple_of(LARGE_PAGE_SIZE));
 };
 
 // Doorbells: I/O ports the guest writes to. The value written is the vCPU's number unless said otherwise.

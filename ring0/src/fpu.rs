@@ -187,6 +187,8 @@ pub fn save(area: &VectorArea) {
 }
 
 /// Loads the hardware.
+// Not inlined, so that the lint can name the one function that may use the instruction.
+#[inline(never)]
 pub fn load(area: &VectorArea) {
     if quirk::host_switches_vectors() {
         swap_by_host(core::ptr::null_mut(), area.pointer());

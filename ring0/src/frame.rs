@@ -29,7 +29,8 @@ const BATCH: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Kind {
-    /// Not handed out yet, or not ours to hand out.
+    /// Not handed out yet, or not ours to hand out: what memory that nobody wrote says.
+    #[expect(dead_code, reason = "zeroed metadata is this kind")]
     Wild = 0,
     /// First frame of a free block; the block's order is in `Meta`.
     Free = 1,

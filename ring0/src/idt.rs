@@ -5,8 +5,6 @@ use crate::gdt::{IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI, KERNEL_CS, Pointe
 use core::arch::asm;
 use spin::Once;
 
-/// Debug exception.
-pub const DEBUG: u8 = 1;
 /// Non-maskable interrupt.
 pub const NMI: u8 = 2;
 /// Breakpoint.
@@ -57,7 +55,7 @@ pub fn load() {
 fn build() -> [Gate; 256] {
     let mut table = [Gate::new(spurious_stub as *const () as u64, 0, 0); 256];
     let stubs = trap_stubs as *const () as u64;
-    for vector in 0..STUBS {
+    for (vector, gate) in table.iter_mut().enumerate().take(STUBS) {
         let ist = match vector as u8 {
             DOUBLE_FAULT => IST_DOUBLE_FAULT,
             NMI => IST_NMI,
@@ -66,7 +64,7 @@ fn build() -> [Gate; 256] {
         };
         // User code may raise the two exceptions that have an instruction of their own.
         let dpl = if matches!(vector as u8, BREAKPOINT | OVERFLOW) { 3 } else { 0 };
-        table[vector] = Gate::new(stubs + (vector * STUB_BYTES) as u64, ist, dpl);
+        *gate = Gate::new(stubs + (vector * STUB_BYTES) as u64, ist, dpl);
     }
     table
 }

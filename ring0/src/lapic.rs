@@ -82,7 +82,7 @@ pub fn set_timer(tsc: u64) {
         // SAFETY: the register exists where the feature does; 0 would turn the timer off.
         unsafe { wrmsr(TSC_DEADLINE, tsc.max(1)) };
     } else {
-        let ticks = u128::from(tsc.saturating_sub(rdtsc())) * u128::from(TIMER_RATE.load(Ordering::Relaxed)) >> 20;
+        let ticks = (u128::from(tsc.saturating_sub(rdtsc())) * u128::from(TIMER_RATE.load(Ordering::Relaxed))) >> 20;
         write(INITIAL_COUNT, u64::try_from(ticks).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX)));
     }
 }

@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use sentry::platform::{NoMemory, Thread, ThreadRef};
+use sentry::platform::{NoMemory, Thread};
 
 /// `KThread::state` bits.
 pub mod state {
@@ -116,14 +116,6 @@ impl KThread {
     /// Takes a dead thread's stack.
     pub fn take_stack(&self) -> Option<Stack> {
         self.stack.take()
-    }
-
-    /// The thread behind the sentry's handle.
-    ///
-    /// # Panics
-    /// When the handle is of another implementation: a bug of the sentry.
-    pub fn from_dyn(handle: &ThreadRef) -> &Self {
-        handle.as_any().downcast_ref().expect("thread of another platform")
     }
 }
 

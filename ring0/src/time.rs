@@ -33,7 +33,7 @@ pub fn parameters() -> [u64; 4] {
 }
 
 fn scale(value: u64, factor: &AtomicU64) -> u64 {
-    (u128::from(value) * u128::from(factor.load(Ordering::Relaxed)) >> SHIFT) as u64
+    ((u128::from(value) * u128::from(factor.load(Ordering::Relaxed))) >> SHIFT) as u64
 }
 
 /// A number of TSC ticks in ns.

@@ -9,12 +9,6 @@ pub fn out32(port: u16, value: u32) {
     unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nostack, preserves_flags)) }
 }
 
-/// Writes a byte to an I/O port.
-pub fn out8(port: u16, value: u8) {
-    // SAFETY: as for `out32`.
-    unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nostack, preserves_flags)) }
-}
-
 /// Reads the time stamp counter.
 #[inline]
 pub fn rdtsc() -> u64 {

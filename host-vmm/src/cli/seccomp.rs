@@ -18,6 +18,9 @@ enum Action {
         /// Which process
         #[arg(default_value = "sandbox")]
         process: Process,
+        /// What each is for, and for which arguments, beside the name
+        #[arg(long)]
+        why: bool,
     },
 }
 
@@ -29,13 +32,19 @@ enum Process {
 
 /// Prints the list.
 pub fn run(args: &Args) -> anyhow::Result<u8> {
-    let Action::List { process } = &args.action;
+    let Action::List { process, why } = &args.action;
     let rows = match process {
         Process::Sandbox => sandbox_rows::ROWS,
         Process::Gofer => gofer_rows::ROWS,
     };
-    let names: BTreeSet<&str> = rows.iter().map(|row| row.call.name()).collect();
     let mut out = std::io::stdout().lock();
+    if *why {
+        for row in rows {
+            writeln!(out, "{:<16} {}", row.call.name(), row.why)?;
+        }
+        return Ok(0);
+    }
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.call.name()).collect();
     for name in names {
         writeln!(out, "{name}")?;
     }

@@ -90,7 +90,7 @@ impl Server {
             return Pieces::new(&self.memory, &[*buffer]);
         }
         let count = usize::try_from(buffer.len).map_err(|_| Errno::INVAL)? / size_of::<GuestBuf>();
-        if count > MAX_SEGMENTS || buffer.len as usize % size_of::<GuestBuf>() != 0 {
+        if count > MAX_SEGMENTS || !(buffer.len as usize).is_multiple_of(size_of::<GuestBuf>()) {
             return Err(Errno::INVAL);
         }
         let mut segments = vec![GuestBuf::default(); count];
@@ -118,7 +118,7 @@ impl Server {
 
     fn free_pages(&self, start: u64, bytes: u64) -> Answer {
         let len = usize::try_from(bytes).map_err(|_| Errno::INVAL)?;
-        if start % PAGE_SIZE != 0 || bytes % PAGE_SIZE != 0 {
+        if !start.is_multiple_of(PAGE_SIZE) || !bytes.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::INVAL);
         }
         if len == 0 {

@@ -125,9 +125,9 @@ pub fn attr(stat: &Stat) -> Attr {
         blksize: stat.st_blksize as u32,
         pad: 0,
         rdev: device(stat.st_rdev),
-        atime: Time { sec: stat.st_atime as i64, nsec: stat.st_atime_nsec as i64 },
-        mtime: Time { sec: stat.st_mtime as i64, nsec: stat.st_mtime_nsec as i64 },
-        ctime: Time { sec: stat.st_ctime as i64, nsec: stat.st_ctime_nsec as i64 },
+        atime: Time { sec: stat.st_atime, nsec: stat.st_atime_nsec as i64 },
+        mtime: Time { sec: stat.st_mtime, nsec: stat.st_mtime_nsec as i64 },
+        ctime: Time { sec: stat.st_ctime, nsec: stat.st_ctime_nsec as i64 },
         btime: Time::default(),
     }
 }

@@ -166,7 +166,7 @@ fn fill(memory: &Memory) -> Result<(), Error> {
     }
     for page in 0..7u64 {
         let user = if page * 0x1000 == USER { 4 } else { 0 };
-        put(TABLES + 0x3000 + page * 8, page * 0x1000 | 3 | user)?;
+        put(TABLES + 0x3000 + page * 8, (page * 0x1000) | 3 | user)?;
     }
     // Linux's selectors: 0x10 kernel code, 0x18 kernel data, 0x2b user data, 0x33 user code, 0x40 TSS.
     put(GDT + 0x10, 0x00af_9b00_0000_ffff)?;

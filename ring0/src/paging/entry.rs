@@ -17,8 +17,6 @@ pub const USER: u64 = PageTableFlags::USER_ACCESSIBLE.bits();
 /// Uncached (with `WRITE_THROUGH`).
 pub const NO_CACHE: u64 = PageTableFlags::NO_CACHE.bits() | PageTableFlags::WRITE_THROUGH.bits();
 /// Set by the CPU.
-pub const ACCESSED: u64 = PageTableFlags::ACCESSED.bits();
-/// Set by the CPU.
 pub const DIRTY: u64 = PageTableFlags::DIRTY.bits();
 /// A 2 MiB page, in a table of level 1.
 pub const LARGE: u64 = PageTableFlags::HUGE_PAGE.bits();

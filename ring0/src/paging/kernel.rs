@@ -24,7 +24,7 @@ pub fn init() {
         let entry = &root_table()[index(area.raw(), ROOT_LEVEL)];
         if entry.load(Ordering::Relaxed) & PRESENT == 0 {
             let pfn = frame::alloc_table(true).expect("memory is empty at boot");
-            entry.store(pfn * PAGE_SIZE | PRESENT | WRITABLE, Ordering::Release);
+            entry.store((pfn * PAGE_SIZE) | PRESENT | WRITABLE, Ordering::Release);
         }
     }
 }
@@ -48,7 +48,7 @@ pub fn copy_kernel_half(to: &[AtomicU64; ENTRIES]) {
 
 /// Maps one frame of kernel data, for good.
 pub fn map(va: KernelVa, frame: u64) -> Result<(), NoMemory> {
-    map_with(va, frame * PAGE_SIZE | PRESENT | WRITABLE | GLOBAL | NO_EXECUTE)
+    map_with(va, (frame * PAGE_SIZE) | PRESENT | WRITABLE | GLOBAL | NO_EXECUTE)
 }
 
 /// Maps a page of device registers.
@@ -63,7 +63,7 @@ fn map_with(va: KernelVa, entry: u64) -> Result<(), NoMemory> {
         let slot = &entries[index(va.raw(), level)];
         if slot.load(Ordering::Relaxed) & PRESENT == 0 {
             let pfn = frame::alloc_table(true)?;
-            slot.store(pfn * PAGE_SIZE | PRESENT | WRITABLE, Ordering::Release);
+            slot.store((pfn * PAGE_SIZE) | PRESENT | WRITABLE, Ordering::Release);
         }
         // SAFETY: kernel tables are never freed.
         entries = unsafe { table(pfn(slot.load(Ordering::Relaxed))) };

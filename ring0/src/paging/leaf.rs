@@ -151,10 +151,10 @@ impl UserPageTable {
                 // SAFETY: just allocated as a table; every entry is written below, before anyone can look.
                 let to: &[AtomicU64; ENTRIES] = unsafe { table(fresh) };
                 let pages = copy_entries(some, to, cow, lowered);
-                target.store(fresh * PAGE_SIZE | PRESENT | WRITABLE | USER, Ordering::Release);
+                target.store((fresh * PAGE_SIZE) | PRESENT | WRITABLE | USER, Ordering::Release);
                 return Ok(pages);
             }
-            target.store(fresh * PAGE_SIZE | PRESENT | WRITABLE | USER, Ordering::Release);
+            target.store((fresh * PAGE_SIZE) | PRESENT | WRITABLE | USER, Ordering::Release);
         }
         // SAFETY: the child's lock is held.
         let to: &[AtomicU64; ENTRIES] = unsafe { table(pfn(target.load(Ordering::Relaxed))) };

@@ -91,7 +91,7 @@ impl UserPageTable {
         for level in [3, 2] {
             let slot = &entries[index(va, level)];
             if slot.load(Ordering::Relaxed) & PRESENT == 0 {
-                slot.store(frame::alloc_table(true)? * PAGE_SIZE | TABLE_FLAGS, Ordering::Release);
+                slot.store((frame::alloc_table(true)? * PAGE_SIZE) | TABLE_FLAGS, Ordering::Release);
             }
             // SAFETY: as in `find`.
             entries = unsafe { table(pfn(slot.load(Ordering::Relaxed))) };
@@ -104,7 +104,7 @@ impl UserPageTable {
         let slot = self.make_directory(va)?;
         let entry = slot.load(Ordering::Relaxed);
         if !is_mapped(entry) {
-            slot.store(frame::alloc_table(true)? * PAGE_SIZE | TABLE_FLAGS, Ordering::Release);
+            slot.store((frame::alloc_table(true)? * PAGE_SIZE) | TABLE_FLAGS, Ordering::Release);
         } else if entry & LARGE != 0 {
             self.split(va, slot);
         }
@@ -124,7 +124,7 @@ impl UserPageTable {
                 entry.store((large & !LARGE) + page as u64 * PAGE_SIZE, Ordering::Relaxed);
             }
             // The CPU may set the accessed and dirty bits meanwhile.
-            match slot.compare_exchange(large, small * PAGE_SIZE | TABLE_FLAGS, Ordering::AcqRel, Ordering::Relaxed) {
+            match slot.compare_exchange(large, (small * PAGE_SIZE) | TABLE_FLAGS, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => break,
                 Err(now) => large = now,
             }
@@ -201,7 +201,7 @@ impl PageTable for UserPageTable {
             return Ok(false);
         }
         let Some(first) = frame::alloc_user_large() else { return Ok(false) };
-        slot.store(first * PAGE_SIZE | flags(prot) | LARGE, Ordering::Release);
+        slot.store((first * PAGE_SIZE) | flags(prot) | LARGE, Ordering::Release);
         Ok(true)
     }
 
@@ -363,7 +363,7 @@ fn free_tables(number: u64, level: u32, entries: usize) {
 fn new_entry(frame: Frame, prot: Prot) -> u64 {
     let number = frame.into_pfn();
     frame::check_user(number);
-    number * PAGE_SIZE | flags(prot)
+    (number * PAGE_SIZE) | flags(prot)
 }
 
 fn checked(va: UserVa) -> u64 {

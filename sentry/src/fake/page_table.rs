@@ -60,7 +60,7 @@ impl PageTable for FakeTable {
     }
 
     fn map_large_zeroed(&self, va: UserVa, prot: Prot) -> Result<bool, NoMemory> {
-        assert!(va.raw() % LARGE_PAGE_SIZE == 0, "{va:?} is not 2 MiB-aligned");
+        assert!(va.raw().is_multiple_of(LARGE_PAGE_SIZE), "{va:?} is not 2 MiB-aligned");
         let range = aligned(va, UserVa::new(va.raw() + LARGE_PAGE_SIZE));
         if !super::machine().large_pages() || self.entries().range(range.clone()).next().is_some() {
             return Ok(false);

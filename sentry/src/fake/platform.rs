@@ -133,14 +133,14 @@ impl Platform for FakePlatform {
     }
 
     fn load_user_u32(&self, at: UserVa) -> Result<u32, CopyFault> {
-        assert!(at.raw() % 4 == 0, "{at:?} is not 4-aligned");
+        assert!(at.raw().is_multiple_of(4), "{at:?} is not 4-aligned");
         let mut bytes = [0; 4];
         self.copy_from_user(at, &mut bytes)?;
         Ok(u32::from_ne_bytes(bytes))
     }
 
     fn cmpxchg_user_u32(&self, at: UserVa, expected: u32, new: u32) -> Result<Result<u32, u32>, CopyFault> {
-        assert!(at.raw() % 4 == 0, "{at:?} is not 4-aligned");
+        assert!(at.raw().is_multiple_of(4), "{at:?} is not 4-aligned");
         let mut result = Err(0);
         walk(at, 4, Access::Write, |frame, offset, _, _| {
             result = frames::with(frame.pfn(), |bytes| {

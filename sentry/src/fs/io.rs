@@ -78,9 +78,8 @@ impl<'a> Sink<'a> {
                 let mut done = 0;
                 current.retry(Access::Write, |platform| {
                     let at = UserVa::new(at.raw().wrapping_add(done as u64));
-                    platform.zero_user(at, len - done).map_err(|fault| {
+                    platform.zero_user(at, len - done).inspect_err(|fault| {
                         done += fault.done;
-                        fault
                     })
                 })
             },
@@ -100,9 +99,8 @@ impl<'a> Sink<'a> {
                 let mut more = 0;
                 current.retry(Access::Write, |platform| {
                     let at = UserVa::new(at.raw().wrapping_add(more as u64));
-                    platform.frame_to_user(frame, offset + done + more, at, len - more).map_err(|fault| {
+                    platform.frame_to_user(frame, offset + done + more, at, len - more).inspect_err(|fault| {
                         more += fault.done;
-                        fault
                     })
                 })
             },
@@ -227,9 +225,8 @@ impl<'a> Source<'a> {
                 let mut more = 0;
                 current.retry(Access::Read, |platform| {
                     let at = UserVa::new(at.raw().wrapping_add(more as u64));
-                    platform.frame_from_user(frame, offset + moved + more, at, step - more).map_err(|fault| {
+                    platform.frame_from_user(frame, offset + moved + more, at, step - more).inspect_err(|fault| {
                         more += fault.done;
-                        fault
                     })
                 })
             }

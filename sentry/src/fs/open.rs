@@ -105,7 +105,7 @@ pub fn open_exec_at(
 
 fn open_or_create(current: &Current, mut walk: Walk<'_>, flags: OpenFlags, mode: u32) -> Result<Arc<OpenFile>, Fail> {
     loop {
-        let last = walk.to_last()?;
+        let last = walk.reach_last()?;
         if last.kind != LastKind::Name {
             return open_existing(current, walk, &last, flags);
         }

@@ -62,7 +62,7 @@ pub fn lookup_as(
 /// The directory that holds (or would hold) the last component of `path`, and that component.
 pub fn lookup_parent(current: &Current, dirfd: Fd, path: &[u8]) -> Result<Parent, Errno> {
     let mut walk = Walk::new(current, &current.creds, dirfd, path, LookupFlags::default())?;
-    let last = walk.to_last()?;
+    let last = walk.reach_last()?;
     let name = walk.name(&last).to_vec();
     Ok(Parent { dir: walk.way.at, name, kind: last.kind, trailing_slash: last.trailing_slash })
 }
@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks up to the last component, whose directory the caller may search.
-    pub fn to_last(&mut self) -> Result<Last, Errno> {
+    pub fn reach_last(&mut self) -> Result<Last, Errno> {
         loop {
             let rest = &self.rest;
             let start = skip(rest, self.position, true);
@@ -227,7 +227,7 @@ impl<'a> Walk<'a> {
     /// Resolves all of it.
     pub fn finish(mut self) -> Result<Path, Errno> {
         loop {
-            let last = self.to_last()?;
+            let last = self.reach_last()?;
             let must_be_directory = last.trailing_slash || self.way.flags.contains(LookupFlags::DIRECTORY);
             match last.kind {
                 LastKind::Name => {

@@ -191,7 +191,7 @@ impl Areas {
 
     /// A free range of `len` bytes, the highest below `top`; multiples of 2 MiB at such a multiple, if asked.
     pub(in crate::mm) fn free_below(&self, top: u64, len: u64, large: bool) -> Option<u64> {
-        let step = if large && len % LARGE_PAGE_SIZE == 0 { LARGE_PAGE_SIZE } else { PAGE_SIZE };
+        let step = if large && len.is_multiple_of(LARGE_PAGE_SIZE) { LARGE_PAGE_SIZE } else { PAGE_SIZE };
         let fit = |low: u64, high: u64| {
             let at = high.checked_sub(len)? / step * step;
             (at >= low.max(MIN_ADDRESS)).then_some(at)

@@ -106,7 +106,7 @@ impl AddressSpace {
     /// Makes a mapping; returns its address.
     pub fn map(self: &Arc<Self>, request: &MapRequest, bounds: &Bounds) -> Result<UserVa, Errno> {
         let len = request.len;
-        if len == 0 || len % PAGE_SIZE != 0 {
+        if len == 0 || !len.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL);
         }
         if len > USER_END {
@@ -190,7 +190,7 @@ impl AddressSpace {
     /// Removes what is mapped in `[start, start + len)`.
     pub fn unmap(&self, start: UserVa, len: u64) -> Result<(), Errno> {
         let start = start.raw();
-        if start % PAGE_SIZE != 0 || len == 0 || start > USER_END || len > USER_END - start {
+        if !start.is_multiple_of(PAGE_SIZE) || len == 0 || start > USER_END || len > USER_END - start {
             return Err(Errno::EINVAL);
         }
         let end = start + len.next_multiple_of(PAGE_SIZE);
@@ -362,7 +362,7 @@ fn new_area(areas: &Areas, request: &MapRequest, start: u64) -> Vma {
 fn choose(areas: &Areas, request: &MapRequest) -> Result<u64, Errno> {
     let len = request.len;
     let fixed = |at: u64| {
-        if at % PAGE_SIZE != 0 {
+        if !at.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL);
         }
         if at > USER_END - len {

@@ -34,7 +34,7 @@ impl AddressSpace {
     ) -> Result<UserVa, Errno> {
         let round = |len: u64| len.checked_next_multiple_of(PAGE_SIZE).filter(|len| *len <= USER_END);
         let (Some(old_len), Some(new_len)) = (round(old_len), round(new_len)) else { return Err(Errno::EINVAL) };
-        if old % PAGE_SIZE != 0 || new_len == 0 || old > USER_END || old_len > USER_END - old {
+        if !old.is_multiple_of(PAGE_SIZE) || new_len == 0 || old > USER_END || old_len > USER_END - old {
             return Err(Errno::EINVAL);
         }
         if let Move::To(to) = how {
@@ -108,14 +108,18 @@ impl AddressSpace {
         }
         let grown = (old + old_len, old + new_len);
         let in_place = how != Move::Never || more > 0;
-        if in_place && !matches!(how, Move::To(_)) && !keep && old_len > 0 && vma.end == old + old_len {
-            if areas.is_free(grown.0, more * PAGE_SIZE) {
-                let mut tail = vma.clone();
-                let whole = tail.split(old);
-                areas.insert(whole_tail(&whole, grown.0, grown.1));
-                gone.extend(areas.merge(grown.0, grown.1));
-                return Ok((old, locked.then_some(grown)));
-            }
+        if in_place
+            && !matches!(how, Move::To(_))
+            && !keep
+            && old_len > 0
+            && vma.end == old + old_len
+            && areas.is_free(grown.0, more * PAGE_SIZE)
+        {
+            let mut tail = vma.clone();
+            let whole = tail.split(old);
+            areas.insert(whole_tail(&whole, grown.0, grown.1));
+            gone.extend(areas.merge(grown.0, grown.1));
+            return Ok((old, locked.then_some(grown)));
         }
         let to = match how {
             Move::Never => return Err(Errno::ENOMEM),

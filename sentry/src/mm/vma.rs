@@ -236,10 +236,10 @@ impl Vma {
     /// Takes over what is to be known of `next`, which it merges with.
     pub(in crate::mm) fn absorb(&mut self, next: &Self) {
         self.end = next.end;
-        if let (Backing::File(file), Backing::File(other)) = (&self.backing, &next.backing) {
-            if other.has_copies() {
-                file.note_copy();
-            }
+        if let (Backing::File(file), Backing::File(other)) = (&self.backing, &next.backing)
+            && other.has_copies()
+        {
+            file.note_copy();
         }
     }
 

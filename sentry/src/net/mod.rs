@@ -28,10 +28,10 @@ use linux_raw_sys::net as raw;
 
 /// The type in socket(2)'s second argument: EINVAL for no type at all, ESOCKTNOSUPPORT for one that is not served.
 pub fn kind(number: u32) -> Result<Kind, Errno> {
-    const STREAM: u32 = raw::SOCK_STREAM as u32;
-    const DATAGRAM: u32 = raw::SOCK_DGRAM as u32;
-    const RAW: u32 = raw::SOCK_RAW as u32;
-    const SEQPACKET: u32 = raw::SOCK_SEQPACKET as u32;
+    const STREAM: u32 = raw::SOCK_STREAM;
+    const DATAGRAM: u32 = raw::SOCK_DGRAM;
+    const RAW: u32 = raw::SOCK_RAW;
+    const SEQPACKET: u32 = raw::SOCK_SEQPACKET;
     /// SOCK_MAX of the kernel: types from here on are no types.
     const END: u32 = 11;
     match number {

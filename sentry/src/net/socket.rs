@@ -36,10 +36,10 @@ impl Kind {
     /// SOCK_*.
     pub const fn number(self) -> u32 {
         match self {
-            Self::Stream => raw::SOCK_STREAM as u32,
-            Self::Datagram => raw::SOCK_DGRAM as u32,
-            Self::Raw => raw::SOCK_RAW as u32,
-            Self::SeqPacket => raw::SOCK_SEQPACKET as u32,
+            Self::Stream => raw::SOCK_STREAM,
+            Self::Datagram => raw::SOCK_DGRAM,
+            Self::Raw => raw::SOCK_RAW,
+            Self::SeqPacket => raw::SOCK_SEQPACKET,
         }
     }
 }

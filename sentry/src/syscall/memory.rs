@@ -51,7 +51,7 @@ fn prot_of(bits: u32) -> Prot {
 /// A page-aligned range from address and length; `bad` where it overflows.
 fn range(start: UserVa, len: u64, bad: Errno) -> Result<(u64, u64), Errno> {
     let start = start.raw();
-    if start % PAGE_SIZE != 0 {
+    if !start.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     let len = len.checked_next_multiple_of(PAGE_SIZE).ok_or(bad)?;
@@ -69,7 +69,7 @@ pub fn mmap(
     fd: Fd,
     offset: u64,
 ) -> Result<u64, Errno> {
-    if offset % PAGE_SIZE != 0 {
+    if !offset.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
     let file = if flags.contains(MapFlags::ANONYMOUS) {

@@ -60,7 +60,7 @@ pub fn sched_setaffinity(current: &mut Current, tid: Tid, len: usize, mask: User
 
 /// sched_getaffinity(2), the raw call: returns the bytes written.
 pub fn sched_getaffinity(current: &mut Current, tid: Tid, len: usize, mask: UserVa) -> Result<usize, Errno> {
-    if len * 8 < platform().cpus() || len % 8 != 0 {
+    if len * 8 < platform().cpus() || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     let task = target(current, tid)?;

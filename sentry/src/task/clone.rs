@@ -111,9 +111,7 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
         // Linux ignores a bad address here, too.
         let _ = current.copy_out(args.parent_tid, &tid.raw().to_ne_bytes());
     }
-    if let Err(fail) = start(child, args) {
-        return Err(fail);
-    }
+    start(child, args)?;
     if let Some(done) = vfork {
         wait_for_vfork(current, &done);
     }

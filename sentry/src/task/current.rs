@@ -52,9 +52,8 @@ impl Current {
         let mut done = 0;
         self.retry(Access::Read, |platform| {
             let at = from.checked_add(done as u64).ok_or(CopyFault { done: 0, address: from })?;
-            platform.copy_from_user(at, &mut to[done..]).map_err(|fault| {
+            platform.copy_from_user(at, &mut to[done..]).inspect_err(|fault| {
                 done += fault.done;
-                fault
             })
         })
     }
@@ -65,9 +64,8 @@ impl Current {
         let mut done = 0;
         self.retry(Access::Write, |platform| {
             let at = to.checked_add(done as u64).ok_or(CopyFault { done: 0, address: to })?;
-            platform.copy_to_user(at, &from[done..]).map_err(|fault| {
+            platform.copy_to_user(at, &from[done..]).inspect_err(|fault| {
                 done += fault.done;
-                fault
             })
         })
     }

@@ -81,9 +81,11 @@ fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
         let children = tables.reparent(process.pid(), reaper);
         for child in &children {
             adopted_zombies |= child.is_exited();
-            note_if_newly_orphaned(&tables, child, process, &mut hang_up);
+            note_if_newly_orphaned(&tables, child, process, process, &mut hang_up);
         }
-        note_if_newly_orphaned(&tables, process, process, &mut hang_up);
+        if let Some(parent) = tables.process(process.parent_pid()) {
+            note_if_newly_orphaned(&tables, process, &parent, process, &mut hang_up);
+        }
         for child in children {
             signal_parent_death(&child);
         }
@@ -118,15 +120,23 @@ fn signal_parent_death(child: &Process) {
     }
 }
 
-/// Collects the members of `member`'s group if that group just became orphaned and has stopped members (POSIX: SIGHUP, SIGCONT).
-fn note_if_newly_orphaned(tables: &Tables, member: &Process, gone: &Process, hang_up: &mut Vec<Arc<Process>>) {
+/// Collects the members of `member`'s group if the end of `gone` just orphaned it and it has stopped members (POSIX: SIGHUP,
+/// then SIGCONT). Only the bond between `member` and `parent`, of another group in the same session, can have kept it from that.
+fn note_if_newly_orphaned(
+    tables: &Tables,
+    member: &Process,
+    parent: &Process,
+    gone: &Process,
+    hang_up: &mut Vec<Arc<Process>>,
+) {
     let group = member.group();
-    if member.session() != gone.session() || !tables.is_orphaned(group, Some(gone.pid())) {
+    let was_bond = parent.group() != group && parent.session() == member.session();
+    if !was_bond || !tables.is_orphaned(group, Some(gone.pid())) {
         return;
     }
-    let stopped = tables.all().any(|other| other.group() == group && other.signals.is_stopped());
-    if stopped {
-        hang_up.extend(tables.all().filter(|other| other.group() == group && other.pid() != gone.pid()).cloned());
+    let others = || tables.all().filter(|other| other.group() == group && other.pid() != gone.pid());
+    if others().any(|other| other.signals.is_stopped()) {
+        hang_up.extend(others().cloned());
     }
 }
 

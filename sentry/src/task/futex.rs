@@ -269,7 +269,7 @@ fn apply(current: &Current, at: UserVa, operation: u32) -> Result<u32, Errno> {
 
 /// What identifies the word: the address space and address, or the shared object behind it.
 fn key(current: &Current, at: UserVa, private: bool) -> Result<FutexKey, Errno> {
-    if at.raw() % 4 != 0 {
+    if !at.raw().is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     if at.raw() >= linker::layout::USER_END {
@@ -317,7 +317,7 @@ pub fn exit_robust_list(current: &Current) {
 /// Marks one lock word, if this thread owns it.
 fn orphan(current: &Current, at: u64, pending: bool) {
     let at = UserVa::new(at);
-    if at.raw() % 4 != 0 {
+    if !at.raw().is_multiple_of(4) {
         return;
     }
     loop {

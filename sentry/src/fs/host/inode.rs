@@ -187,11 +187,11 @@ impl HostInode {
         let target = if self.fs.exclusive { None } else { state.target.take() };
         drop(state);
         drop(target);
-        if let Some((_, mapping)) = self.data.as_ref().filter(|_| !self.fs.exclusive) {
-            if (old.mtime, old.size) != (attr.mtime, attr.size) || mapping.size() != attr.size {
-                mapping.note_size(attr.size);
-                mapping.invalidate(false);
-            }
+        if let Some((_, mapping)) = self.data.as_ref().filter(|_| !self.fs.exclusive)
+            && ((old.mtime, old.size) != (attr.mtime, attr.size) || mapping.size() != attr.size)
+        {
+            mapping.note_size(attr.size);
+            mapping.invalidate(false);
         }
     }
 

@@ -212,7 +212,7 @@ impl<T> Chunks<T> {
             done += step;
             self.bytes -= step;
             front.advance(step);
-            if front.len() > 0 {
+            if !front.is_empty() {
                 break;
             }
             if let Some(emptied) = self.queue.pop_front() {

@@ -165,7 +165,7 @@ impl PipeEnd {
                         // What does not fit of a packet is lost (pipe(2), O_DIRECT).
                         break;
                     }
-                    if chunk.len() > 0 {
+                    if !chunk.is_empty() {
                         self.put_back(chunk);
                         break;
                     }
@@ -265,7 +265,7 @@ impl PipeEnd {
                 Err(fail) => return Err(fail),
             };
             let mut rest = taken;
-            while rest.len() > 0 {
+            while !rest.is_empty() {
                 let whole = atomic || packets;
                 match self.push(current, nonblocking, whole, &mut rest) {
                     Ok(pushed) => done += pushed,

@@ -72,7 +72,7 @@ fn pipe_to_pipe(
         let result = reader.take_chunk(current, dont_wait, len - done).and_then(|chunk| {
             let Some(mut chunk) = chunk else { return Ok(0) };
             let result = writer.push(current, dont_wait, false, &mut chunk);
-            if chunk.len() > 0 {
+            if !chunk.is_empty() {
                 reader.put_back(chunk);
             }
             result
@@ -118,7 +118,7 @@ fn pipe_to_file(
             **offset = offset.saturating_add(written as u64);
         }
         chunk.advance(written);
-        let short = chunk.len() > 0;
+        let short = !chunk.is_empty();
         if short {
             reader.put_back(chunk);
         }
@@ -165,7 +165,7 @@ fn file_to_pipe(
             **offset = offset.saturating_add(bytes as u64);
         }
         let mut chunk = Chunk::new(buffer, false);
-        while chunk.len() > 0 {
+        while !chunk.is_empty() {
             match writer.push(current, false, false, &mut chunk) {
                 Ok(pushed) => done += pushed,
                 Err(_) if done > 0 => return Ok(done),
@@ -196,7 +196,7 @@ pub fn tee(current: &Current, from: &OpenFile, to: &OpenFile, len: usize, dont_w
     }
     let mut done = 0;
     for mut chunk in reader.peek(len) {
-        while chunk.len() > 0 {
+        while !chunk.is_empty() {
             match writer.push(current, no_write || done > 0, false, &mut chunk) {
                 Ok(pushed) => done += pushed,
                 Err(_) if done > 0 => return Ok(done),

@@ -139,7 +139,7 @@ pub fn loadavg(_: &Current, _: &Global) -> Content {
     for load in load::averages() {
         // Rounded to hundredths, as Linux does.
         let load = load + (1 << load::SHIFT) / 200;
-        let hundredths = (load & ((1 << load::SHIFT) - 1)) * 100 >> load::SHIFT;
+        let hundredths = ((load & ((1 << load::SHIFT) - 1)) * 100) >> load::SHIFT;
         let _ = write!(out, "{}.{hundredths:02} ", load >> load::SHIFT);
     }
     let (threads, _) = registry().counts();

@@ -87,10 +87,6 @@ impl Placer {
         &self.mm
     }
 
-    pub(super) fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
     /// Maps the program itself.
     pub(super) fn program(&mut self, program: &Program, interpreted: bool) -> Result<Placed, Errno> {
         let plan = &program.plan;

@@ -164,7 +164,7 @@ impl Mapping {
         let _turn = self.changes.lock();
         let old = self.size.swap(size, Ordering::AcqRel);
         let edge = old.min(size);
-        if edge % PAGE_SIZE != 0 {
+        if !edge.is_multiple_of(PAGE_SIZE) {
             self.zero_cached(edge, edge.next_multiple_of(PAGE_SIZE));
         }
         if size < old {

@@ -124,10 +124,10 @@ impl Pages {
     pub(super) fn remove(&mut self, first: u64, end: u64, mut pick: impl FnMut(&Slot) -> bool) -> Vec<(u64, Frame)> {
         let mut gone = Vec::new();
         self.for_each(first, end, |index, slot| {
-            if pick(slot) {
-                if let Slot::Clean(frame) | Slot::Dirty(frame) = slot.take() {
-                    gone.push((index, frame));
-                }
+            if pick(slot)
+                && let Slot::Clean(frame) | Slot::Dirty(frame) = slot.take()
+            {
+                gone.push((index, frame));
             }
             true
         });

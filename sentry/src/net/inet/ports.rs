@@ -185,11 +185,6 @@ impl<T> Table<T> {
 }
 
 impl<T> Binding<T> {
-    /// What it covers.
-    pub fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
     /// Starts or stops being found by `listeners`. EADDRINUSE where another socket listens at the same place.
     pub fn set_listening(&self, on: bool) -> Result<(), Errno> {
         let table = self.ports.table.lock();
