@@ -160,7 +160,9 @@ mod tests {
     fn a_timer_counts_what_passed_since_the_last_read() {
         let current = fake::current();
         let machine = fake::machine();
-        machine.set_monotonic_ns(1000);
+        // So far away that the timer thread, which has a clock of its own, never gets there.
+        let start = 1 << 60;
+        machine.set_monotonic_ns(start);
         let file = TimerFd::open(false, OpenFlags::NONBLOCK);
         let timer = file.downcast::<TimerFd>().unwrap();
         timer.set(100, 50, false, false);
@@ -168,10 +170,10 @@ mod tests {
         let early = file.read(&current, &mut Sink::kernel(&mut bytes));
         assert!(matches!(early, Err(Fail::Errno(Errno::EAGAIN))));
         assert_eq!(timer.get(), Setting { expiry_ns: 100, interval_ns: 50 });
-        machine.set_monotonic_ns(1225);
+        machine.set_monotonic_ns(start + 225);
         crate::time::Expire::expire(timer);
         assert_eq!(file.readiness(Events::all()), Events::READABLE);
-        machine.set_monotonic_ns(1310);
+        machine.set_monotonic_ns(start + 310);
         file.read(&current, &mut Sink::kernel(&mut bytes)).unwrap();
         assert_eq!(u64::from_ne_bytes(bytes), 5);
         assert_eq!(timer.set(0, 0, false, false), Setting { expiry_ns: 40, interval_ns: 50 });

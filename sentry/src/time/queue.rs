@@ -1,6 +1,6 @@
 //! The timer thread: parks until the earliest deadline of all armed entries, and calls what expired, holding no lock.
 
-use crate::platform::{ThreadRef, platform};
+use crate::platform::{NoMemory, ThreadRef, platform};
 use crate::sync::{Lock, Rank};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -136,7 +136,7 @@ fn monotonic_of(realtime_ns: u64) -> u64 {
 /// Makes the timer thread look at the queue; starts it at the first time.
 fn wake() {
     let thread = THREAD.call_once(|| {
-        let thread = platform().spawn(false, Box::new(run));
+        let thread = start();
         if thread.is_err() {
             platform().log("no memory for the timer thread: no timer will expire");
         }
@@ -145,6 +145,17 @@ fn wake() {
     if let Some(thread) = thread {
         thread.unpark();
     }
+}
+
+#[cfg(not(test))]
+fn start() -> Result<ThreadRef, NoMemory> {
+    platform().spawn(false, Box::new(run))
+}
+
+/// The thread outlives the test that starts it, so it must not inherit a machine whose clock that test stops.
+#[cfg(test)]
+fn start() -> Result<ThreadRef, NoMemory> {
+    std::thread::spawn(|| platform().spawn(false, Box::new(run))).join().unwrap_or(Err(NoMemory))
 }
 
 fn run() {

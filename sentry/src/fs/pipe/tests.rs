@@ -3,7 +3,6 @@
 use super::{Pipe, new_pipe, set_capacity, splice, tee};
 use crate::errno::Errno;
 use crate::fake;
-use crate::fs::inode::Inode;
 use crate::fs::{OpenFile, OpenFlags, Sink, Source};
 use crate::platform::platform;
 use crate::syscall::{Fail, UserBuf};
