@@ -14,9 +14,10 @@ use crate::quirk;
 use crate::report;
 use crate::serve::worker::Worker;
 use crate::serve::{Parts, Server};
+use crate::spec::mountpoints;
 use crate::vm::{self, Config, Machine};
 use linker::boot::BootFlags;
-use linker::spec::StartSpec;
+use linker::spec::{MountKind, MountSpec, StartSpec};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
@@ -47,6 +48,9 @@ pub enum Error {
     /// A system call failed.
     #[error("{0}: {1}")]
     Call(&'static str, Errno),
+    /// A mount point that is missing in the root file system and cannot be made.
+    #[error("mount point {0}: {1}")]
+    MountPoint(String, Errno),
     /// The machine could not be made.
     #[error(transparent)]
     Machine(#[from] vm::Error),
@@ -76,6 +80,13 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
 pub fn run(launch: Launch) -> Result<u8, Error> {
     let Launch { spec, exports, cpus, memory_bytes, flags } = launch;
     let roots = exports.into_iter().map(Export::open).collect::<Result<Vec<_>, _>>()?;
+    if matches!(spec.mounts.first(), Some(MountSpec { kind: MountKind::Host { overlay: false, .. }, .. }))
+        && let Some(root) = roots.first()
+    {
+        let is_directory = |index: u32| roots.get(index as usize).is_none_or(Root::is_directory);
+        mountpoints::make(&root.fd, &spec.mounts, is_directory)
+            .map_err(|(path, errno)| Error::MountPoint(path.display().to_string(), errno))?;
+    }
     let signals =
         parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
     let (sandbox_control, sandbox_end) = pair()?;

@@ -36,8 +36,11 @@ pub fn run() -> anyhow::Result<u8> {
         Err(error) => {
             if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
                 let text = error.render().to_string();
-                let line = text.lines().next().unwrap_or_default();
-                anyhow::bail!("{} (see ringwall --help)", line.trim_start_matches("error: "));
+                let mut lines = text.lines();
+                let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
+                // What is missing stands in the lines below.
+                let rest = if first.ends_with(':') { lines.next().unwrap_or_default().trim() } else { "" };
+                anyhow::bail!("{} (see ringwall --help)", format!("{first} {rest}").trim_end());
             }
             let _ = error.print();
             return Ok(if error.use_stderr() { crate::report::FAILURE } else { 0 });

@@ -14,7 +14,7 @@ pub mod wire;
 use crate::gofer::nodes::Nodes;
 use crate::gofer::wire::{AnswerHeader, CallHeader, MAX_MESSAGE};
 use linker::request::Op;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -53,9 +53,18 @@ pub enum Error {
 /// An export, opened: by the parent, so that a missing one is said before anything is started.
 #[derive(Debug)]
 pub struct Root {
-    fd: OwnedFd,
+    /// `O_PATH`.
+    pub fd: OwnedFd,
     /// Whether anything beneath may be changed.
     pub writable: bool,
+}
+
+impl Root {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        let mode = rustix::fs::fstat(&self.fd).map_or(0, |stat| stat.st_mode);
+        FileType::from_raw_mode(mode) == FileType::Directory
+    }
 }
 
 impl Export {

@@ -171,7 +171,6 @@ impl<'a> Worker<'a> {
         for (_, (cpu, request)) in std::mem::take(&mut self.called) {
             self.server.complete(cpu, request.tag, Err(Errno::IO));
         }
-        report::line("the gofer is gone: file operations fail with EIO from now on");
         self.server.post_event(event::GOFER_GONE, 0);
     }
 

@@ -1,6 +1,7 @@
 //! Makes the start specification: from the caller's own process (`host`), or from an OCI bundle (`oci`).
 
 pub mod host;
+pub mod mountpoints;
 pub mod oci;
 mod oci_mounts;
 
