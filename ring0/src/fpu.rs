@@ -222,7 +222,6 @@ pub fn leave(this: &PerCpu, thread: &KThread) {
     } else {
         save(&thread.vector);
     }
-    thread.asked_bases.set((this.fs_base.get(), this.gs_base.get()));
     thread.live_bases.set(if features().fsgsbase { live_bases() } else { thread.asked_bases.get() });
 }
 
@@ -245,9 +244,6 @@ pub fn enter(this: &PerCpu, thread: &KThread) {
     load(&thread.vector);
     this.user_owner.set(thread);
     thread.user_cpu.set(this.number.get());
-    let (asked_fs, asked_gs) = thread.asked_bases.get();
-    this.fs_base.set(asked_fs);
-    this.gs_base.set(asked_gs);
     let (fs, gs) = thread.live_bases.get();
     crate::run::set_fs_base(fs);
     crate::run::set_gs_base(gs);

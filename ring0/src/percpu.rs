@@ -43,10 +43,6 @@ pub struct PerCpu {
     trap: Cell<*mut Trap>,
     /// First address that is not a program's: what SYSRET must not return to.
     user_end: Cell<u64>,
-    /// FS base that the current context asked for last.
-    pub fs_base: Cell<u64>,
-    /// GS base that the current context asked for last.
-    pub gs_base: Cell<u64>,
     /// `attention` bits.
     pub attention: AtomicU32,
     /// `TSS.RSP0` is just behind the running thread's `UserContext::ss`.
@@ -115,10 +111,6 @@ pub const ATTENTION: usize = offset_of!(PerCpu, attention);
 /// See `KERNEL_RSP`.
 pub const SYSCALLS: usize = offset_of!(PerCpu, syscalls);
 /// See `KERNEL_RSP`.
-pub const FS_BASE: usize = offset_of!(PerCpu, fs_base);
-/// See `KERNEL_RSP`.
-pub const GS_BASE: usize = offset_of!(PerCpu, gs_base);
-/// See `KERNEL_RSP`.
 pub const TSS_RSP0: usize = offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, privilege_stack_table);
 
 impl PerCpu {
@@ -130,8 +122,6 @@ impl PerCpu {
             number: Cell::new(0),
             trap: Cell::new(core::ptr::null_mut()),
             user_end: Cell::new(layout::USER_END),
-            fs_base: Cell::new(0),
-            gs_base: Cell::new(0),
             attention: AtomicU32::new(0),
             tss: UnsafeCell::new(TaskStateSegment::new()),
             gdt: UnsafeCell::new([0; GDT_ENTRIES]),

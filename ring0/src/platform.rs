@@ -59,6 +59,10 @@ impl Platform for Ring0 {
         run::sync_segment_bases(context);
     }
 
+    fn load_segment_bases(&self, context: &UserContext) {
+        run::load_segment_bases(context);
+    }
+
     fn use_page_table(&self, table: Option<Arc<dyn PageTable>>) {
         sched::use_page_table(table.map(UserPageTable::from_dyn));
     }

@@ -46,14 +46,14 @@ pub fn run_user(context: &mut UserContext) -> Trap {
     trap
 }
 
-/// Called by `enter_user` when there is something in `PerCpu::attention`, or the context asks for other segment bases than it
-/// did last. Returns whether IRET must be used.
+/// Called by `enter_user` when there is something in `PerCpu::attention`. Returns whether IRET must be used.
 pub extern "C" fn prepare(context: &mut UserContext) -> bool {
     let this = cpu();
     loop {
         let bits = this.attention.swap(quirk::standing_attention(), Ordering::Acquire);
         if bits & attention::USER_STATE != 0 {
             fpu::enter(this, sched::current());
+            load_segment_bases(context);
         }
         if bits & attention::HOST != 0 {
             ring::arm(this);
@@ -65,38 +65,39 @@ pub extern "C" fn prepare(context: &mut UserContext) -> bool {
             break;
         }
     }
-    if context.fs_base != this.fs_base.replace(context.fs_base) {
-        set_fs_base(context.fs_base);
-    }
-    if context.gs_base != this.gs_base.replace(context.gs_base) {
-        set_gs_base(context.gs_base);
-    }
     quirk::standing_attention() & attention::IRET != 0
+}
+
+/// See `Platform::load_segment_bases`. Nothing changes for a context that asks for what it asked for last, so that what a
+/// program has set itself stays.
+pub fn load_segment_bases(context: &UserContext) {
+    let this = cpu();
+    let thread = sched::current();
+    let (fs, gs) = (context.fs_base, context.gs_base);
+    let (asked_fs, asked_gs) = thread.asked_bases.replace((fs, gs));
+    if !fpu::is_loaded(this, thread) {
+        let (live_fs, live_gs) = thread.live_bases.get();
+        let live = (if fs == asked_fs { live_fs } else { fs }, if gs == asked_gs { live_gs } else { gs });
+        thread.live_bases.set(live);
+        return;
+    }
+    if fs != asked_fs {
+        set_fs_base(fs);
+    }
+    if gs != asked_gs {
+        set_gs_base(gs);
+    }
 }
 
 /// See `Platform::sync_segment_bases`.
 pub fn sync_segment_bases(context: &mut UserContext) {
-    if !features().fsgsbase {
+    let thread = sched::current();
+    if !features().fsgsbase || (context.fs_base, context.gs_base) != thread.asked_bases.get() {
         return;
     }
-    let this = cpu();
-    let thread = sched::current();
-    let asked = if fpu::is_loaded(this, thread) {
-        if (context.fs_base, context.gs_base) != (this.fs_base.get(), this.gs_base.get()) {
-            return;
-        }
-        let live = fpu::live_bases();
-        this.fs_base.set(live.0);
-        this.gs_base.set(live.1);
-        live
-    } else {
-        if (context.fs_base, context.gs_base) != thread.asked_bases.get() {
-            return;
-        }
-        thread.asked_bases.set(thread.live_bases.get());
-        thread.live_bases.get()
-    };
-    (context.fs_base, context.gs_base) = asked;
+    let live = if fpu::is_loaded(cpu(), thread) { fpu::live_bases() } else { thread.live_bases.get() };
+    thread.asked_bases.set(live);
+    (context.fs_base, context.gs_base) = live;
 }
 
 /// Sets user mode's FS base.

@@ -42,7 +42,7 @@ pub struct UserContext {
     pub rflags: u64,
     pub rsp: u64,
     pub ss: u64,
-    /// FS base (thread pointer). Loaded when the thread is switched to or `run_user` sees it changed.
+    /// FS base (thread pointer). See `Platform::load_segment_bases`.
     pub fs_base: u64,
     /// GS base of user mode.
     pub gs_base: u64,
@@ -236,6 +236,9 @@ pub trait Platform: Send + Sync {
     /// Brings `fs_base` and `gs_base` of the current thread's context up to date where user mode can set them itself
     /// (FSGSBASE). Call before a context is copied or its bases are reported.
     fn sync_segment_bases(&self, context: &mut UserContext);
+    /// Gives the current thread's user mode the context's `fs_base` and `gs_base`. Call after changing them in it: `run_user`
+    /// looks at them only when a thread first runs or runs elsewhere.
+    fn load_segment_bases(&self, context: &UserContext);
     /// Makes `table` the current thread's (kept referenced), or none.
     fn use_page_table(&self, table: Option<Arc<dyn PageTable>>);
     /// A new, empty page table.

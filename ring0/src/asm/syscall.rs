@@ -19,7 +19,7 @@
 //! program may have, and when RIP is in the user half: SYSRET to a non-canonical RIP faults in ring 0 with the user's stack.
 
 use crate::gdt::{USER_CS, USER_SS};
-use crate::percpu::{ATTENTION, FS_BASE, GS_BASE, KERNEL_RSP, SYSCALLS, TRAP, TSS_RSP0, USER_END, USER_RSP};
+use crate::percpu::{ATTENTION, KERNEL_RSP, SYSCALLS, TRAP, TSS_RSP0, USER_END, USER_RSP};
 use crate::run::{prepare, sanitize};
 use core::arch::naked_asm;
 use core::mem::offset_of;
@@ -56,12 +56,6 @@ pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) 
         "push r15",
         "mov gs:[{trap}], rsi",
         "cmp dword ptr gs:[{attention}], 0",
-        "jne 3f",
-        "mov rax, [rdi + {fs_base}]",
-        "cmp rax, gs:[{current_fs_base}]",
-        "jne 3f",
-        "mov rax, [rdi + {gs_base}]",
-        "cmp rax, gs:[{current_gs_base}]",
         "jne 3f",
         "2:",
         "mov gs:[{kernel_rsp}], rsp",
@@ -110,10 +104,6 @@ pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) 
         "jmp {iret}",
         trap = const TRAP,
         attention = const ATTENTION,
-        fs_base = const offset_of!(UserContext, fs_base),
-        current_fs_base = const FS_BASE,
-        gs_base = const offset_of!(UserContext, gs_base),
-        current_gs_base = const GS_BASE,
         kernel_rsp = const KERNEL_RSP,
         tss_rsp0 = const TSS_RSP0,
         frame_end = const FRAME_END,

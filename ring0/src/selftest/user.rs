@@ -157,6 +157,7 @@ pub fn hostile_contexts_cannot_harm_ring_0() {
     let mut bases = context(Probe::Syscall);
     bases.fs_base = 0x8000_0000_0000;
     bases.gs_base = DIRECT_MAP.raw();
+    run::load_segment_bases(&bases);
     assert_eq!(run_user(&mut bases), Trap::Syscall);
 
     let mut image = alloc::vec![0_u8; PLATFORM.vector_state_size()];
@@ -179,6 +180,7 @@ pub fn segment_bases_follow_the_context() {
     let entry = context.rip;
     for (fs, gs) in [(0x1000, 0x2000), (0x1000, 0x3000), (0x4000, 0x3000)] {
         (context.rip, context.fs_base, context.gs_base) = (entry, fs, gs);
+        run::load_segment_bases(&context);
         assert_eq!(run_user(&mut context), Trap::Syscall);
         run::sync_segment_bases(&mut context);
         assert_eq!((context.fs_base, context.gs_base), (fs, gs));

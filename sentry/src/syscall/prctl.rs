@@ -4,6 +4,7 @@ use super::ids::{change_credentials, set_keep_caps};
 use super::table::{Level, Row, arg, finish, row};
 use super::{UserPtr, UserStr};
 use crate::errno::Errno;
+use crate::platform::platform;
 use crate::task::{Cap, Current, LAST_CAP, SECBIT_KEEP_CAPS, SECBIT_NO_CAP_AMBIENT_RAISE, SECBITS};
 use core::sync::atomic::Ordering;
 use linker::addr::UserVa;
@@ -192,6 +193,8 @@ const ARCH_GET_GS: u32 = 0x1004;
 pub fn arch_prctl(current: &mut Current, code: u32, address: u64) -> Result<(), Errno> {
     let at = UserPtr::<u64>::new(UserVa::new(address));
     let valid = address < linker::layout::USER_END;
+    // Programs may change the bases without asking.
+    platform().sync_segment_bases(&mut current.regs);
     match code {
         ARCH_SET_FS if valid => current.regs.fs_base = address,
         ARCH_SET_GS if valid => current.regs.gs_base = address,
@@ -200,6 +203,7 @@ pub fn arch_prctl(current: &mut Current, code: u32, address: u64) -> Result<(), 
         ARCH_GET_GS => at.write(current, &current.regs.gs_base)?,
         _ => return Err(Errno::EINVAL),
     }
+    platform().load_segment_bases(&current.regs);
     Ok(())
 }
 

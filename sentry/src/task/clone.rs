@@ -164,6 +164,7 @@ fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<Vfork
     };
     let (process, task) = register(parent, flags, args.exit_signal, published)?;
     let mut regs = parent.regs;
+    platform().sync_segment_bases(&mut regs);
     regs.rax = 0;
     if args.stack != 0 {
         regs.rsp = args.stack;

@@ -76,6 +76,7 @@ fn commit(current: &mut Current, image: Image, creds: Arc<Credentials>, comm: &[
         rflags: 0x202,
         ..Default::default()
     };
+    platform().load_segment_bases(&current.regs);
     current.publish();
     if let Some(done) = current.vfork_done.take() {
         done.finish();
