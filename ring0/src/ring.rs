@@ -173,17 +173,19 @@ fn call_prepared(request: Request) -> Result<u64, Errno> {
     // With nothing else to run here, the host may as well use this CPU.
     ring_doorbell(cpu().queue.len() == 0);
     drain();
-    let mut tokens = 0;
+    let mut unparked = false;
     loop {
         let result = CALLS.lock().take(tag);
         if let Some(result) = result {
-            if tokens > 1 {
-                // One was the answer's; the other meant the thread's own next `park`.
-                sched::current().unpark();
+            let thread = sched::current();
+            thread.state.fetch_and(!state::ANSWER, Ordering::AcqRel);
+            if unparked {
+                // Whoever did that meant the thread's own next `park`.
+                thread.unpark();
             }
             return u64::try_from(result).map_err(|_| Errno::from_raw(result.wrapping_neg()));
         }
-        tokens += u32::from(sched::park_with_token(None));
+        unparked |= sched::park_with_token(None);
     }
 }
 
@@ -240,7 +242,7 @@ fn drain_ring(this: &PerCpu) {
             // The thread that runs this, unless it is just going to sleep, looks for its answer itself.
             let is_us = core::ptr::eq(Arc::as_ptr(&thread), this.current.get());
             if !is_us || thread.state.load(Ordering::Relaxed) & state::PARKED != 0 {
-                thread.unpark();
+                thread.answer();
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::quirk;
 use crate::ring;
 use crate::sched;
 use crate::timer;
+use crate::usercopy;
 use crate::x86::{self, wrfsbase, wrmsr};
 use core::sync::atomic::Ordering;
 use linker::addr::UserVa;
@@ -141,6 +142,7 @@ pub extern "C" fn sanitize(context: &mut UserContext, trap: &mut Trap) -> bool {
 
 /// Called by the stubs when user mode ended other than by SYSCALL.
 pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
+    usercopy::close();
     let vector = context.vector as u8;
     *trap = if vector == PAGE_FAULT {
         let address = x86::cr2();

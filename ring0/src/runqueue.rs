@@ -59,6 +59,24 @@ impl RunQueue {
         self.len.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Whether a thread waits here that CPU `number` may run, now or as soon as it has left the CPU it was on.
+    pub fn has_work_for(&self, number: usize) -> bool {
+        if self.len() == 0 {
+            return false;
+        }
+        let list = self.list.lock();
+        let mut at = list.head;
+        while !at.is_null() {
+            // SAFETY: as in `push`.
+            let thread = unsafe { &*at };
+            if thread.affinity.load(Ordering::Relaxed) & 1 << number != 0 {
+                return true;
+            }
+            at = thread.next.get();
+        }
+        false
+    }
+
     /// Takes the first thread that CPU `number` may run now. One that is still leaving another CPU stays: waiting for it
     /// here could be mutual.
     pub fn pop(&self, number: usize, current: &KThread) -> Option<Arc<KThread>> {

@@ -126,16 +126,15 @@ pub fn park(deadline_ns: Option<u64>) {
 /// `park`; whether it used up a token.
 pub fn park_with_token(deadline_ns: Option<u64>) -> bool {
     let thread = current();
-    if thread.state.load(Ordering::Relaxed) & state::TOKEN != 0 {
-        thread.state.swap(0, Ordering::AcqRel);
-        return true;
+    if thread.state.load(Ordering::Relaxed) != 0 {
+        return thread.state.swap(0, Ordering::AcqRel) & state::TOKEN != 0;
     }
     let timer = match deadline_ns {
         Some(deadline_ns) if deadline_ns <= time::monotonic_ns() => return false,
         Some(deadline_ns) => Some(timer::start(deadline_ns)),
         None => None,
     };
-    if thread.state.fetch_or(state::PARKED, Ordering::AcqRel) & state::TOKEN == 0 {
+    if thread.state.fetch_or(state::PARKED, Ordering::AcqRel) == 0 {
         schedule();
     }
     let token = thread.state.swap(0, Ordering::AcqRel) & state::TOKEN != 0;
@@ -342,5 +341,6 @@ fn find_work() -> Option<Arc<KThread>> {
 }
 
 fn any_work() -> bool {
-    (0..cpus()).any(|number| nth(number).queue.len() != 0)
+    let this = cpu().number.get();
+    (0..cpus()).any(|number| nth(number).queue.has_work_for(this))
 }

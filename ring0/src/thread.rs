@@ -17,10 +17,12 @@ use sentry::platform::{NoMemory, Thread};
 
 /// `KThread::state` bits.
 pub mod state {
-    /// Off the CPU (or about to be) until someone sets `TOKEN`.
+    /// Off the CPU (or about to be) until someone sets another bit.
     pub const PARKED: u32 = 1 << 0;
-    /// Unparked: the next `park` returns. Whoever adds it to `PARKED` alone queues the thread.
+    /// Unparked: the next `park` returns. Whoever adds this or `ANSWER` to `PARKED` alone queues the thread.
     pub const TOKEN: u32 = 1 << 1;
+    /// The host has answered the thread's request: apart from `TOKEN`, which is meant for the thread's own next `park`.
+    pub const ANSWER: u32 = 1 << 2;
 }
 
 /// A kernel thread. `Cell`s belong to the thread itself while it runs, and to the CPU that switches it otherwise:
@@ -128,9 +130,14 @@ pub extern "C" fn thread_main() -> ! {
     sched::exit_thread()
 }
 
-impl Thread for KThread {
-    fn unpark(&self) {
-        if self.state.fetch_or(state::TOKEN, Ordering::AcqRel) == state::PARKED {
+impl KThread {
+    /// Ends the thread's wait for the host.
+    pub fn answer(&self) {
+        self.end_park(state::ANSWER);
+    }
+
+    fn end_park(&self, why: u32) {
+        if self.state.fetch_or(why, Ordering::AcqRel) == state::PARKED {
             // SAFETY: every `KThread` lives in an `Arc` (see `new` and `idle`), and `self` keeps the count above zero.
             let thread = unsafe {
                 Arc::increment_strong_count(self);
@@ -138,6 +145,12 @@ impl Thread for KThread {
             };
             sched::wake(thread);
         }
+    }
+}
+
+impl Thread for KThread {
+    fn unpark(&self) {
+        self.end_park(state::TOKEN);
     }
 
     fn kick(&self) {

@@ -100,6 +100,14 @@ fn outcome(at: UserVa, len: usize, left: usize) -> Result<(), CopyFault> {
     Err(CopyFault { done, address: UserVa::new(at.raw() + done as u64) })
 }
 
+/// After a trap from user mode, whose AC flag would leave the guard lifted in the kernel.
+pub fn close() {
+    if SMAP.load(Ordering::Relaxed) {
+        // SAFETY: the CPU has SMAP.
+        unsafe { asm!("clac", options(nostack)) }
+    }
+}
+
 /// Runs `copy` with SMAP's guard lifted, where there is one.
 #[inline]
 fn open<R>(copy: impl FnOnce() -> R) -> R {
