@@ -106,7 +106,9 @@ impl WaitQueue {
     }
 
     fn wake_some(&self, events: Events, mut exclusive: usize) {
-        let mut targets: Vec<Arc<dyn Wake>> = Vec::new();
+        // Nearly always there is one, which needs no memory.
+        let mut first: Option<Arc<dyn Wake>> = None;
+        let mut others: Vec<Arc<dyn Wake>> = Vec::new();
         {
             let mut entries = self.entries.lock();
             let mut served = None;
@@ -114,7 +116,11 @@ impl WaitQueue {
                 if !entry.mask.intersects(events) || entry.exclusive && exclusive == 0 {
                     continue;
                 }
-                targets.push(entry.target.clone());
+                if first.is_none() {
+                    first = Some(entry.target.clone());
+                } else {
+                    others.push(entry.target.clone());
+                }
                 if entry.exclusive {
                     exclusive -= 1;
                     served = Some(index);
@@ -126,7 +132,7 @@ impl WaitQueue {
                 entries.push(entry);
             }
         }
-        for target in targets {
+        for target in first.into_iter().chain(others) {
             target.wake(events);
         }
     }

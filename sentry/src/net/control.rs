@@ -1,5 +1,6 @@
 //! Control messages (cmsg(3)): descriptors and credentials that travel with data, and what a receiver is told about a datagram.
 
+use super::socket::Socket;
 use crate::errno::Errno;
 use crate::fs::OpenFile;
 use crate::sync::{Lock, Rank};
@@ -14,6 +15,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Descriptors in one message at most (unix(7), SCM_MAX_FD).
 const MAX_FILES: usize = 253;
+/// Sockets may lie in sockets that lie in sockets this deep (ETOOMANYREFS beyond).
+const MAX_DEPTH: u32 = 4;
 /// Each control message starts at a multiple of this.
 const ALIGN: usize = size_of::<u64>();
 
@@ -73,6 +76,8 @@ static IN_FLIGHT: Lock<BTreeMap<u32, usize>> = Lock::new(Rank::Leaf, BTreeMap::n
 /// Files on their way, counted against their sender.
 pub struct Files {
     files: Vec<Arc<OpenFile>>,
+    /// How deep sockets lie in sockets among them: what they hold is closed one inside the other.
+    depth: u32,
     counted: usize,
     uid: u32,
 }
@@ -81,6 +86,11 @@ impl Files {
     fn new(current: &Current, files: Vec<Arc<OpenFile>>) -> Result<Self, Errno> {
         let uid = current.creds.uid;
         let privileged = current.creds.has(Cap::SysResource) || current.creds.has(Cap::SysAdmin);
+        let nested = files.iter().filter_map(|file| Some(Socket::of(file).ok()?.options().nesting() + 1));
+        let depth = nested.max().unwrap_or(0);
+        if depth > MAX_DEPTH {
+            return Err(Errno::ETOOMANYREFS);
+        }
         let limit = current.process.soft_limit(RLIMIT_NOFILE);
         let counted = files.len();
         let mut in_flight = IN_FLIGHT.lock();
@@ -89,7 +99,12 @@ impl Files {
             return Err(Errno::ETOOMANYREFS);
         }
         *count += counted;
-        Ok(Self { files, counted, uid })
+        Ok(Self { files, depth, counted, uid })
+    }
+
+    /// How deep sockets lie in sockets among them.
+    pub fn depth(&self) -> u32 {
+        self.depth
     }
 
     /// The files.
@@ -129,7 +144,12 @@ impl Control {
 
     /// What a peek shows: the same, still counted once.
     pub fn peek(&self) -> Self {
-        let files = self.files.as_ref().map(|files| Files { files: files.files.clone(), counted: 0, uid: files.uid });
+        let files = self.files.as_ref().map(|files| Files {
+            files: files.files.clone(),
+            depth: files.depth,
+            counted: 0,
+            uid: files.uid,
+        });
         Self { files, creds: self.creds, notes: self.notes.clone() }
     }
 

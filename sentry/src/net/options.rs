@@ -49,6 +49,8 @@ pub struct Options {
     priority: AtomicU32,
     mark: AtomicU32,
     error: AtomicU32,
+    /// How deep sockets lie in sockets in this one's queue.
+    nesting: AtomicU32,
 }
 
 impl Default for Options {
@@ -64,6 +66,7 @@ impl Default for Options {
             priority: AtomicU32::new(0),
             mark: AtomicU32::new(0),
             error: AtomicU32::new(0),
+            nesting: AtomicU32::new(0),
         }
     }
 }
@@ -88,6 +91,7 @@ impl Options {
             priority: copy(&self.priority),
             mark: copy(&self.mark),
             error: AtomicU32::new(0),
+            nesting: AtomicU32::new(0),
         }
     }
 
@@ -135,6 +139,21 @@ impl Options {
     /// When a send or connect that starts now gives up.
     pub fn send_deadline(&self) -> Option<u64> {
         deadline(&self.send_timeout_ns)
+    }
+
+    /// How deep sockets lie in sockets in this one's queue.
+    pub fn nesting(&self) -> u32 {
+        self.nesting.load(Ordering::SeqCst)
+    }
+
+    /// Something with sockets of this depth was queued.
+    pub fn raise_nesting(&self, depth: u32) {
+        self.nesting.fetch_max(depth, Ordering::SeqCst);
+    }
+
+    /// The queue was emptied.
+    pub fn reset_nesting(&self) {
+        self.nesting.store(0, Ordering::SeqCst);
     }
 
     /// Sets the pending error (SO_ERROR).

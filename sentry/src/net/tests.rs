@@ -284,3 +284,35 @@ fn a_dump_of_links_names_lo() {
     assert!(answer.windows(3).any(|bytes| bytes == b"lo\0"));
     assert_eq!(u16::from_ne_bytes([answer[4], answer[5]]), 16);
 }
+
+#[test]
+fn sockets_in_sockets_in_sockets_have_an_end() {
+    let current = fake::current();
+    let pass = |through: &Arc<OpenFile>, what: &Arc<OpenFile>| {
+        let fd = current.add_file(what.clone(), false).unwrap();
+        let mut bytes = 20_u64.to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&raw::SOL_SOCKET.to_ne_bytes());
+        bytes.extend_from_slice(&raw::SCM_RIGHTS.to_ne_bytes());
+        bytes.extend_from_slice(&fd.raw().to_ne_bytes());
+        let control = Control::parse(&current, &bytes, true);
+        drop(current.files.remove(fd));
+        let message = Outgoing { control: control?, ..Outgoing::default() };
+        let result = Socket::of(through).unwrap().send(&current, through, &mut Source::kernel(b"x"), message);
+        assert_eq!(result.unwrap(), 1);
+        Ok(())
+    };
+    let pair = || open_pair(&current, raw::AF_UNIX, Kind::Stream, 0, true).unwrap();
+    let mut inner = pair()[1].clone();
+    let mut keep = vec![];
+    let mut passed = 0;
+    let end = loop {
+        let [near, far] = pair();
+        if let Err(errno) = pass(&near, &inner) {
+            break errno;
+        }
+        keep.push(near);
+        inner = far;
+        passed += 1;
+    };
+    assert_eq!((end, passed), (Errno::ETOOMANYREFS, 4));
+}

@@ -122,7 +122,7 @@ impl Endpoint {
         let (chunk, held) = call.until(&own.queue, Events::READABLE, Options::receive_deadline, || {
             let mut incoming = own.incoming.lock();
             let before = incoming.chunks.bytes();
-            match incoming.chunks.pop_up_to(max) {
+            match incoming.chunks.pop_up_to(max).inspect(|_| self.note_empty(&incoming)) {
                 Some(chunk) => Some(Ok((Some(chunk), self.peer_is_held(before)))),
                 None => self.nothing(&incoming).map(|end| end.map(|()| (None, false))),
             }
@@ -144,12 +144,21 @@ impl Endpoint {
             if call.options.is(Switch::PassCredentials) && creds(front.mark.as_deref()) != creds(so_far) {
                 return None;
             }
-            (incoming.chunks.pop_up_to(max)?, self.peer_is_held(before))
+            let chunk = incoming.chunks.pop_up_to(max)?;
+            self.note_empty(&incoming);
+            (chunk, self.peer_is_held(before))
         };
         if held {
             self.peer().queue.wake(Events::WRITABLE);
         }
         Some(chunk)
+    }
+
+    /// Sockets lie no deeper in sockets here once nothing is queued.
+    fn note_empty(&self, incoming: &Incoming) {
+        if incoming.chunks.is_empty() {
+            self.own().options.reset_nesting();
+        }
     }
 
     fn put_back(&self, chunk: Chunk<Mark>) {
@@ -207,7 +216,7 @@ impl Endpoint {
                 };
                 incoming.chunks.front().map(look)
             } else {
-                incoming.chunks.pop()
+                incoming.chunks.pop().inspect(|_| self.note_empty(&incoming))
             };
             match found {
                 Some(record) => Some(Ok(Some(record))),

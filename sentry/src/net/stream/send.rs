@@ -80,6 +80,9 @@ impl Endpoint {
     /// Sends from `source`: all of it, unless it may not block.
     pub fn send(&self, call: &Call<'_>, source: &mut Source<'_>, mut control: Control) -> Result<usize, Fail> {
         self.stamp(call, &mut control);
+        if let Some(files) = &control.files {
+            self.peer().options.raise_nesting(files.depth());
+        }
         let plain = control.is_empty();
         if self.records() {
             return self.send_record(call, source, control);

@@ -164,6 +164,9 @@ impl Protocol for UnixDatagram {
             return Err(Errno::EFAULT.into());
         }
         let mut control = message.control;
+        if let Some(files) = &control.files {
+            target.options.raise_nesting(files.depth());
+        }
         let wanted = call.options.is(Switch::PassCredentials) || target.options.is(Switch::PassCredentials);
         if wanted && control.creds.is_none() {
             control.creds = Some(Ucred::real(call.current));
@@ -202,6 +205,9 @@ impl Protocol for UnixDatagram {
             match state.incoming.pop_front() {
                 Some(datagram) => {
                     state.bytes -= datagram.data.len();
+                    if state.incoming.is_empty() {
+                        self.options.reset_nesting();
+                    }
                     Some(Ok(Some(datagram)))
                 }
                 None if call.options.has_error() => call.options.take_error().map(Err),
