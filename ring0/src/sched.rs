@@ -204,7 +204,9 @@ fn switch_to(next: Arc<KThread>) {
         return;
     }
     let now = rdtsc();
+    previous.running_since.store(0, Ordering::Relaxed);
     previous.ticks.fetch_add(now.saturating_sub(this.switched_tsc.get()), Ordering::Relaxed);
+    next.running_since.store(now, Ordering::Relaxed);
     this.switched_tsc.set(now);
     this.resched.set(false);
 

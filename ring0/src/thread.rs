@@ -54,6 +54,8 @@ pub struct KThread {
     pub affinity: AtomicU64,
     /// TSC ticks it has run, up to the last switch.
     pub ticks: AtomicU64,
+    /// TSC at which it was switched to; 0 while it does not run.
+    pub running_since: AtomicU64,
     /// Ticks spent in the kernel, estimated by sampling.
     pub kernel_ticks: AtomicU64,
     /// Next in its run queue; a counted reference.
@@ -110,6 +112,7 @@ impl KThread {
             cpu: AtomicUsize::new(cpu().number.get()),
             affinity: AtomicU64::new(u64::MAX),
             ticks: AtomicU64::new(0),
+            running_since: AtomicU64::new(0),
             kernel_ticks: AtomicU64::new(0),
             next: Cell::new(core::ptr::null()),
         }
@@ -164,8 +167,9 @@ impl Thread for KThread {
 
     fn cpu_time_ns(&self) -> (u64, u64) {
         let mut ticks = self.ticks.load(Ordering::Relaxed);
-        if core::ptr::eq(self, cpu().current.get()) {
-            ticks += crate::x86::rdtsc().saturating_sub(cpu().switched_tsc.get());
+        let since = self.running_since.load(Ordering::Relaxed);
+        if since != 0 {
+            ticks += crate::x86::rdtsc().saturating_sub(since);
         }
         let kernel = self.kernel_ticks.load(Ordering::Relaxed).min(ticks);
         (time::ticks_to_ns(ticks - kernel), time::ticks_to_ns(kernel))

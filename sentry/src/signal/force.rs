@@ -33,14 +33,14 @@ pub fn exception(current: &mut Current, vector: u8) {
     }
 }
 
-/// A page that cannot be had becomes a signal.
-pub fn memory_fault(current: &mut Current, address: UserVa, access: Access, fault: MemoryFault) {
+/// A page that cannot be had becomes a signal. `present`: something was mapped there, but did not allow the access.
+pub fn memory_fault(current: &mut Current, address: UserVa, access: Access, present: bool, fault: MemoryFault) {
     let access = match access {
         Access::Read => 0,
         Access::Write => PF_WRITE,
         Access::Execute => PF_INSTRUCTION,
     };
-    let present = if fault == MemoryFault::NotAllowed { PF_PRESENT } else { 0 };
+    let present = if present { PF_PRESENT } else { 0 };
     let error = PF_USER | access | present;
     current.signal.last_fault = FaultRecord { vector: PAGE_FAULT, error, address: address.raw() };
     let info = match fault {

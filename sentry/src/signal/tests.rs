@@ -118,6 +118,7 @@ fn fault_of_a_blocked_signal_is_deadly() {
         &mut current,
         UserVa::new(0x1234),
         crate::platform::Access::Write,
+        false,
         crate::mm::MemoryFault::NotMapped,
     );
     let status = ExitStatus::Signal { number: 11, core: false };
@@ -132,6 +133,7 @@ fn handler_of_a_fault_sees_address_code_and_error() {
         &mut current,
         UserVa::new(0x1234),
         crate::platform::Access::Write,
+        true,
         crate::mm::MemoryFault::NotAllowed,
     );
     assert_eq!(deliver_pending(&mut current, None), AfterSignals::Continue);

@@ -52,10 +52,10 @@ pub fn run(mut current: Current) {
 /// Page faults, other exceptions, interrupts.
 fn other_trap(current: &mut Current, trap: Trap) {
     match trap {
-        Trap::PageFault { address, access, .. } => {
+        Trap::PageFault { address, access, present } => {
             current.task.count_fault();
             if let Err(fault) = current.mm.fault(address, access) {
-                signal::memory_fault(current, address, access, fault);
+                signal::memory_fault(current, address, access, present, fault);
             }
         }
         Trap::Exception { vector } => signal::exception(current, vector),
