@@ -62,6 +62,7 @@ fn first_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current, 
         (process, task)
     };
     task.set_thread(platform().current_thread());
+    process.timers.watch_cpu_limit(&process);
     Ok(Current {
         task,
         process,

@@ -220,9 +220,7 @@ impl Tables {
                 && Some(member.pid()) != ignoring
                 && !member.is_exited()
                 && self.processes.get(&member.parent_pid()).is_some_and(|parent| {
-                    parent.process.session() == member.session()
-                        && parent.process.group() != group
-                        && parent.process.pid() != INIT
+                    parent.process.session() == member.session() && parent.process.group() != group
                 })
         })
     }

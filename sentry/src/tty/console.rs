@@ -7,7 +7,7 @@ use crate::errno::Errno;
 use crate::fs::host::client::File;
 use crate::fs::{OpenFile, OpenFlags, open};
 use crate::platform::platform;
-use crate::signal::{SigInfo, Signal, send_from_host, send_to_group};
+use crate::signal::{SigInfo, Signal, send_from_host};
 use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::{Fail, Fd};
 use crate::task::{Current, INIT, registry};
@@ -154,16 +154,14 @@ fn listen() {
     }
 }
 
-/// A signal to the container. What a terminal would send goes to its foreground group, everything else to the first process.
+/// A signal to the container: to its first process. Where the container has no terminal of its own, what the host's terminal
+/// sends goes to that process's group, as it does without a sandbox.
 fn signal_from_host(number: u64) {
     let Some(signal) = u32::try_from(number).ok().and_then(Signal::new) else { return };
-    let info = SigInfo::kill(signal, 0, 0);
-    let typed = matches!(signal, Signal::SIGINT | Signal::SIGQUIT | Signal::SIGTSTP);
-    if typed && let Some(group) = console().and_then(|terminal| terminal.lock().foreground) {
-        let _ = send_to_group(group, info);
-        return;
-    }
-    if let Some(process) = registry().process(INIT) {
-        send_from_host(&process, info);
+    let Some(process) = registry().process(INIT) else { return };
+    let typed = matches!(signal, Signal::SIGINT | Signal::SIGQUIT) && console().is_none();
+    let receivers = if typed { registry().group(process.group()) } else { Vec::from([process]) };
+    for process in receivers {
+        send_from_host(&process, SigInfo::kill(signal, 0, 0));
     }
 }
