@@ -74,7 +74,8 @@ impl AddressSpace {
             Backing::File(file) => self.map_private(vma, file, page, access),
             Backing::Special { frames, .. } => {
                 let frame = frames.get(vma.page_index(page) as usize).ok_or(MemoryFault::BeyondEnd)?;
-                self.add_page(va, frame.clone(), vma.prot)?;
+                // Everybody's frame: never writable, whatever mprotect said. A write comes back and gets a copy.
+                self.add_page(va, frame.clone(), Prot { write: false, ..vma.prot })?;
                 Ok(Step::Done)
             }
         }

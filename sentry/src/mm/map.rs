@@ -10,7 +10,7 @@ use crate::platform::{Access, Frame, Prot, platform};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
-use linker::layout::{PAGE_SIZE, USER_END};
+use linker::layout::{LARGE_PAGE_SIZE, PAGE_SIZE, USER_END};
 
 /// Where a mapping goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,6 +184,10 @@ impl AddressSpace {
                 return;
             }
             at += PAGE_SIZE;
+            if at % LARGE_PAGE_SIZE == 0 {
+                // A long way: others may want to run.
+                platform().preempt();
+            }
         }
     }
 

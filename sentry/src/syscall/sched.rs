@@ -236,6 +236,13 @@ pub fn prlimit64(
     if new.is_some() && resource == raw::RLIMIT_CPU {
         process.timers.watch_cpu_limit(&process);
     }
+    if let Some([soft, _]) = new
+        && resource == raw::RLIMIT_STACK
+        && let Some(mm) = process.leader().and_then(|leader| leader.published().mm)
+    {
+        // A fault sees only the address space.
+        mm.set_stack_limit(soft);
+    }
     if let Some(old) = old.non_null() {
         old.write(current, &[before.0, before.1])?;
     }

@@ -141,7 +141,7 @@ impl Placer {
         if segment.file_end > segment.start {
             let object =
                 Object::File { mapping: mapping.clone(), file: Some(file.clone()), name: None, offset: segment.offset };
-            self.map(bias + segment.start, mapped_end - segment.start, prot, object)?;
+            self.map(bias + segment.start, mapped_end - segment.start, prot, ALL, object)?;
             let dirty_end = mapped_end.min(segment.end);
             if segment.write && dirty_end > segment.file_end {
                 let len = (mapped_end - segment.file_end) as usize;
@@ -153,13 +153,13 @@ impl Placer {
         }
         let end = segment.end.next_multiple_of(PAGE_SIZE);
         if end > mapped_end {
-            self.map(bias + mapped_end, end - mapped_end, prot, Object::Anonymous)?;
+            self.map(bias + mapped_end, end - mapped_end, prot, ALL, Object::Anonymous)?;
         }
         Ok(())
     }
 
-    fn map(&self, at: u64, len: u64, prot: Prot, object: Object) -> Result<(), Errno> {
-        let request = MapRequest { object, may: ALL, ..MapRequest::anonymous(Place::Fixed(at), len, prot) };
+    fn map(&self, at: u64, len: u64, prot: Prot, may: Prot, object: Object) -> Result<(), Errno> {
+        let request = MapRequest { object, may, ..MapRequest::anonymous(Place::Fixed(at), len, prot) };
         self.mm.map(&request, &self.bounds).map(drop)
     }
 
@@ -172,9 +172,9 @@ impl Placer {
         let code_len = vdso.code.len() as u64 * PAGE_SIZE;
         let at = self.mm.free_range(PAGE_SIZE + code_len).ok_or(Errno::ENOMEM)?;
         let read = Prot { read: true, write: false, execute: false };
-        self.map(at, PAGE_SIZE, read, Object::Special("[vvar]", Arc::from([vdso.data])))?;
+        self.map(at, PAGE_SIZE, read, read, Object::Special("[vvar]", Arc::from([vdso.data])))?;
         let code = Object::Special("[vdso]", Arc::from(vdso.code));
-        self.map(at + PAGE_SIZE, code_len, Prot { execute: true, ..read }, code)?;
+        self.map(at + PAGE_SIZE, code_len, Prot { execute: true, ..read }, ALL, code)?;
         self.layout.vdso = at + PAGE_SIZE;
         Ok(self.layout.vdso)
     }

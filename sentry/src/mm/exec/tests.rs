@@ -151,3 +151,24 @@ fn too_long_arguments_are_e2big() {
     let result = load(&current(), &open(&program(2, 0x40_0000)), arguments, |_| Ok(Identity::default()));
     assert_eq!(result.err(), Some(Errno::E2BIG));
 }
+
+#[test]
+fn the_vdso_can_be_made_writable_only_as_a_copy() {
+    use crate::mm::Bounds;
+    use crate::platform::{Prot, platform};
+    use crate::task::Limits;
+    let image = start(&program(2, 0x40_0000)).unwrap();
+    let (vdso, bounds) = (image.mm.layout().vdso, Bounds::new(&Limits::default(), true));
+    let writable = Prot { read: true, write: true, execute: true };
+    assert_eq!(
+        image.mm.protect(vdso - 4096, vdso, writable, false, &bounds),
+        Err(Errno::EACCES),
+        "the data page never"
+    );
+    image.mm.protect(vdso, vdso + 4096, writable, false, &bounds).unwrap();
+    image.mm.write_remote(UserVa::new(vdso), b"break").unwrap();
+    assert_eq!(read(&image.mm, vdso, 5), b"break");
+    let mut everybodys = [0; 5];
+    platform().frame_read(&platform().vdso().code[0], 0, &mut everybodys);
+    assert_eq!(everybodys, [0; 5]);
+}
