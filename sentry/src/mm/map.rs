@@ -184,7 +184,7 @@ impl AddressSpace {
                 return;
             }
             at += PAGE_SIZE;
-            if at % LARGE_PAGE_SIZE == 0 {
+            if at.is_multiple_of(LARGE_PAGE_SIZE) {
                 // A long way: others may want to run.
                 platform().preempt();
             }
