@@ -3,6 +3,7 @@
 use super::StartError;
 use crate::errno::Errno;
 use crate::fs::{self, FileKind, FsInfo, Inode, MountFlags, Namespace};
+use crate::platform::platform;
 use crate::task::Current;
 use alloc::format;
 use alloc::string::String;
@@ -21,8 +22,11 @@ pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
     for mount in spec.mounts.iter().skip(1) {
         let what = || format!("mount on {}", String::from_utf8_lossy(&mount.destination));
         let inode = match make(mount) {
-            // Until every file system has landed.
-            Err(Errno::ENODEV) => continue,
+            // A file system that is not served yet (mqueue): said, and left out, as programs that use it are few.
+            Err(Errno::ENODEV) => {
+                platform().log(&format!("{}: this file system is not served; nothing is mounted", what()));
+                continue;
+            }
             result => result.map_err(|errno| StartError::new(&what(), errno))?,
         };
         let directory = inode.kind() == FileKind::Directory;
