@@ -9,6 +9,7 @@ extern crate alloc;
 
 pub mod addr;
 pub mod boot;
+pub mod control;
 pub mod layout;
 pub mod request;
 pub mod ring;

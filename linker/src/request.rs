@@ -161,6 +161,12 @@ ops! {
     Entropy = 131,
     /// → host CLOCK_REALTIME in ns (for slow drift correction).
     RealTime = 132,
+    /// out: `control::Command`, the next one of those that `event::COMMAND` announced. → bytes, EAGAIN when there is none, EMSGSIZE when it is longer than `out`.
+    TakeCommand = 133,
+    /// in: `control::Answer`.
+    Answer = 134,
+    /// in: `control::Report`.
+    Report = 135,
 }
 
 /// `Request::offset` of `Read` and `Write` at the file's own position.
@@ -174,6 +180,8 @@ pub mod event {
     pub const WINDOW: u64 = 2;
     /// The gofer is gone: every path operation fails with EIO from now on.
     pub const GOFER_GONE: u64 = 3;
+    /// A command waits for `Op::TakeCommand`.
+    pub const COMMAND: u64 = 4;
 }
 
 /// Attributes of a file: what statx(2) says, fixed-size.

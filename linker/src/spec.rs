@@ -31,6 +31,10 @@ pub struct StartSpec {
     pub overrides: Vec<SyscallOverride>,
     /// Log lines of unsupported calls and the like go to the host.
     pub debug: bool,
+    /// Set everything up, check that the program can be executed, report `control::Report::Waiting` and wait for `What::Start`.
+    pub wait: bool,
+    /// Tasks at most, 0 for no limit.
+    pub max_tasks: u32,
 }
 
 /// A process to start.

@@ -32,6 +32,8 @@ pub fn build(command: Vec<OsString>, memory_bytes: u64) -> anyhow::Result<StartS
         memory_bytes,
         overrides: Vec::new(),
         debug: false,
+        wait: false,
+        max_tasks: 0,
     })
 }
 

@@ -128,6 +128,8 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         memory_bytes: memory_bytes.unwrap_or_default(),
         overrides: Vec::new(),
         debug: false,
+        wait: false,
+        max_tasks: 0,
     };
     Ok(Bundle { spec, exports, memory_bytes })
 }

@@ -24,7 +24,9 @@ pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
         let inode = match make(mount) {
             // A file system that is not served yet (mqueue): said, and left out, as programs that use it are few.
             Err(Errno::ENODEV) => {
-                platform().log(&format!("{}: this file system is not served; nothing is mounted", what()));
+                if spec.debug {
+                    platform().log(&format!("{}: this file system is not served; nothing is mounted", what()));
+                }
                 continue;
             }
             result => result.map_err(|errno| StartError::new(&what(), errno))?,
