@@ -7,6 +7,7 @@
 
 use crate::gofer::client::Client;
 use crate::gofer::{self, Export, Root};
+use crate::notice;
 use crate::parent::{self, Child, RawTerminal};
 use crate::pin;
 use crate::process;
@@ -89,8 +90,8 @@ pub fn run(launch: Launch) -> Result<u8, Error> {
     }
     let signals =
         parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
-    let (sandbox_control, sandbox_end) = pair()?;
-    let (gofer_control, gofer_end) = pair()?;
+    let (sandbox_control, sandbox_end) = notice::pair().map_err(call("socketpair"))?;
+    let (gofer_control, gofer_end) = notice::pair().map_err(call("socketpair"))?;
     let (calls, gofer_calls) = pair()?;
     // One for each vCPU and one for the worker.
     let replies: Vec<_> = (0..=cpus).map(|_| pair()).collect::<Result<_, _>>()?;

@@ -6,6 +6,7 @@
 mod cli;
 mod gofer;
 mod launch;
+mod notice;
 mod parent;
 mod pin;
 mod process;

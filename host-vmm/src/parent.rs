@@ -1,50 +1,15 @@
 //! The parent: the process the caller started. It forwards signals to the sandbox, minds the terminal, and ends as the
 //! program inside ends.
 
-use crate::process::VIOLATION;
+use crate::notice::Notice;
 use crate::report;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::{Errno, IoSliceMut};
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, SendFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 use rustix::termios::{OptionalActions, Termios};
-use std::os::fd::{AsFd, OwnedFd};
-
-/// Something the parent tells the sandbox process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A signal for the container's first process.
-    Signal(u8),
-    /// The terminal changed its size.
-    Window,
-}
-
-impl Notice {
-    /// Sends it. A sandbox that is gone needs no notices.
-    pub fn send(self, socket: impl AsFd) {
-        let bytes = match self {
-            Self::Signal(number) => [1, number],
-            Self::Window => [2, 0],
-        };
-        let _ = rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-    }
-
-    /// Receives one; `None` when the other side is gone.
-    pub fn receive(socket: impl AsFd) -> Result<Option<Self>, Errno> {
-        let mut bytes = [0; 2];
-        let mut control = RecvAncillaryBuffer::default();
-        let mut parts = [IoSliceMut::new(&mut bytes)];
-        let received = rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::DONTWAIT)?;
-        Ok(match (received.bytes, bytes) {
-            (2, [1, number]) => Some(Self::Signal(number)),
-            (2, [2, _]) => Some(Self::Window),
-            _ => None,
-        })
-    }
-}
+use std::os::fd::OwnedFd;
 
 /// Signals that are passed on to the container's first process.
 const FORWARDED: [Signal; 9] = [
@@ -114,8 +79,9 @@ pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
         while let Ok(Some(info)) = signals.read_signal() {
             match Signal::try_from(info.ssi_signo as i32) {
                 Ok(Signal::SIGCHLD) | Err(_) => {}
-                Ok(Signal::SIGWINCH) => Notice::Window.send(&sandbox.control),
-                Ok(signal) => Notice::Signal(signal as u8).send(&sandbox.control),
+                // A sandbox that is gone needs no notices.
+                Ok(Signal::SIGWINCH) => drop(Notice::Window.send(&sandbox.control)),
+                Ok(signal) => drop(Notice::Signal(signal as u8).send(&sandbox.control)),
             }
         }
         if let (Some(child), false) = (gofer, gofer_ended)
@@ -155,15 +121,10 @@ fn ended(child: &Child) -> Option<u8> {
 
 /// Names the system call that a child was ended for, if it was.
 fn tell_violation(child: &Child) {
-    let mut bytes = Vec::with_capacity(16);
-    while let Ok((received @ 1.., _)) =
-        rustix::net::recv(&child.control, spare_capacity(&mut bytes), RecvFlags::DONTWAIT)
-    {
-        if let (3, [VIOLATION, low, high, ..]) = (received, bytes.as_slice()) {
-            let number = usize::from(*low) | usize::from(*high) << 8;
-            let name = syscalls::Sysno::new(number).map_or("unknown", |call| call.name());
+    while let Ok(Some(notice)) = Notice::receive(&child.control) {
+        if let Notice::Violation(number) = notice {
+            let name = syscalls::Sysno::new(number.into()).map_or("unknown", |call| call.name());
             report::line(&format!("the {} made system call {name} ({number}), which its filter refuses", child.name));
         }
-        bytes.clear();
     }
 }

@@ -45,7 +45,8 @@ pub enum What {
         container: u32,
         /// What.
         process: ProcessSpec,
-        /// Standard streams, as in `StartSpec::stdio`.
+        /// Standard streams, as in `StartSpec::stdio`. On the control socket the numbers are positions in the list of the
+        /// descriptors that came with the command; the sandbox process puts the handles in their place.
         stdio: [Option<u32>; 3],
         /// Whether the streams are one terminal that the sentry drives.
         terminal: bool,

@@ -2,7 +2,7 @@
 //! It keeps a path request or two in flight at the gofer and answers data requests meanwhile.
 
 use crate::gofer::client::Client;
-use crate::parent::Notice;
+use crate::notice::Notice;
 use crate::report;
 use crate::serve::ring::drain;
 use crate::serve::{Answer, Outcome, Server, path};
@@ -178,7 +178,8 @@ impl<'a> Worker<'a> {
         match Notice::receive(&self.parent) {
             Ok(Some(Notice::Signal(number))) => self.server.post_event(event::SIGNAL, u64::from(number)),
             Ok(Some(Notice::Window)) => self.server.post_event(event::WINDOW, 0),
-            Err(Errno::INTR | Errno::AGAIN) => {}
+            // Nobody can be told yet.
+            Ok(Some(_)) | Err(Errno::INTR | Errno::AGAIN) => {}
             // The parent is gone, and the sandbox goes with it.
             Ok(None) | Err(_) => crate::process::exit_now(report::FAILURE),
         }
