@@ -149,6 +149,12 @@ ops! {
     FileFlags = 73,
     /// handle: file handle of a tty; out: `WindowSize`.
     WindowSize = 74,
+    /// handle: file handle of a packet socket; arg: bytes of a slot, a multiple of 4; out: slots, each for a `FrameHeader` and the frame behind
+    /// it. → slots filled, one at least. Completes when there is a frame, at once with `FLAG_NOW` (EAGAIN).
+    ReceiveFrames = 75,
+    /// handle: file handle of a packet socket; in: frames, each behind its `FrameHeader` and padded to 4 bytes. → bytes of `in` that are done with,
+    /// whole frames only; EAGAIN where there is no room for one. A frame that the host refuses is lost, as on a wire.
+    SendFrames = 76,
 
     // The sandbox itself.
     /// Completes when the host has something to say. → `Event` kind | value << 8.
@@ -168,6 +174,49 @@ ops! {
     /// in: `control::Report`.
     Report = 135,
 }
+
+/// Stands before an Ethernet frame. The last five fields are `struct virtio_net_hdr` (virtio 1.2, 5.1.6), which a packet socket
+/// speaks (PACKET_VNET_HDR): checksums that are left to do, and frames that are several segments in one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FrameHeader {
+    /// Bytes of the frame.
+    pub len: u32,
+    /// Explicit padding.
+    pub pad: u16,
+    /// `FrameHeader::NEEDS_CHECKSUM`, `FrameHeader::CHECKSUM_VALID`.
+    pub flags: u8,
+    /// `FrameHeader::GSO_*`.
+    pub gso: u8,
+    /// Bytes of all headers, where `gso` is given.
+    pub header_len: u16,
+    /// Payload bytes of each segment, where `gso` is given.
+    pub gso_size: u16,
+    /// Where the bytes begin that the checksum is of.
+    pub checksum_start: u16,
+    /// Where it goes, from there on; the pseudo header's sum is there already.
+    pub checksum_offset: u16,
+}
+
+impl FrameHeader {
+    /// Bytes of the header that are the packet socket's.
+    pub const VIRTIO_BYTES: usize = 10;
+    /// The checksum is to be completed.
+    pub const NEEDS_CHECKSUM: u8 = 1;
+    /// The checksum was found right.
+    pub const CHECKSUM_VALID: u8 = 2;
+    /// TCP over IPv4.
+    pub const GSO_TCP4: u8 = 1;
+    /// TCP over IPv6.
+    pub const GSO_TCP6: u8 = 4;
+    /// UDP datagrams.
+    pub const GSO_UDP: u8 = 5;
+}
+
+const _: () = {
+    assert!(core::mem::size_of::<FrameHeader>() == 16);
+    assert!(core::mem::offset_of!(FrameHeader, flags) + FrameHeader::VIRTIO_BYTES == 16);
+};
 
 /// `Request::offset` of `Read` and `Write` at the file's own position.
 pub const OFFSET_STREAM: u64 = u64::MAX;

@@ -3,6 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// A byte string that need not be UTF-8 (paths, arguments).
@@ -35,6 +36,85 @@ pub struct StartSpec {
     pub wait: bool,
     /// Tasks at most, 0 for no limit.
     pub max_tasks: u32,
+    /// What network there is beside loopback.
+    pub network: NetworkSpec,
+}
+
+/// A network that was taken over from a network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// Interfaces, without loopback.
+    pub interfaces: Vec<InterfaceSpec>,
+    /// Routes of the main table.
+    pub routes: Vec<RouteSpec>,
+    /// Neighbours that somebody entered for good.
+    pub neighbours: Vec<NeighbourSpec>,
+}
+
+/// An Ethernet interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceSpec {
+    /// Name.
+    pub name: Bytes,
+    /// Number.
+    pub index: u32,
+    /// IFF_*.
+    pub flags: u32,
+    /// Largest IP packet, in bytes.
+    pub mtu: u32,
+    /// Transmit queue length.
+    pub queue_length: u32,
+    /// Hardware address.
+    pub mac: [u8; 6],
+    /// Addresses.
+    pub addresses: Vec<AddressSpec>,
+    /// File handle of the packet socket.
+    pub socket: u32,
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressSpec {
+    /// Address.
+    pub ip: IpAddr,
+    /// Bits of the network.
+    pub prefix: u8,
+    /// Where it is valid (RT_SCOPE_*).
+    pub scope: u8,
+}
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteSpec {
+    /// Destination network.
+    pub to: IpAddr,
+    /// Bits of it.
+    pub prefix: u8,
+    /// The next hop; `None`: the destination itself is on the link.
+    pub gateway: Option<IpAddr>,
+    /// The interface's number.
+    pub interface: u32,
+    /// Preferred source address.
+    pub source: Option<IpAddr>,
+    /// Least goes first.
+    pub metric: u32,
+    /// RTPROT_*.
+    pub protocol: u8,
+    /// RT_SCOPE_*.
+    pub scope: u8,
+    /// RTN_*.
+    pub kind: u8,
+}
+
+/// A neighbour's hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeighbourSpec {
+    /// Address.
+    pub ip: IpAddr,
+    /// Hardware address.
+    pub mac: [u8; 6],
+    /// The interface's number.
+    pub interface: u32,
 }
 
 /// A process to start.

@@ -34,6 +34,7 @@ pub fn build(command: Vec<OsString>, memory_bytes: u64) -> anyhow::Result<StartS
         debug: false,
         wait: false,
         max_tasks: 0,
+        network: Default::default(),
     })
 }
 
