@@ -41,6 +41,8 @@ pub struct Launch {
     pub memory_bytes: u64,
     /// `BootInfo::flags`.
     pub flags: BootFlags,
+    /// Packet sockets that `spec.network` names (`net::take_over`).
+    pub sockets: Vec<OwnedFd>,
 }
 
 /// Why a sandbox did not start.
@@ -79,7 +81,7 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
 
 /// Runs a sandbox to its end and returns the exit code for the caller.
 pub fn run(launch: Launch) -> Result<u8, Error> {
-    let Launch { spec, exports, cpus, memory_bytes, flags } = launch;
+    let Launch { spec, exports, cpus, memory_bytes, flags, sockets } = launch;
     let roots = exports.into_iter().map(Export::open).collect::<Result<Vec<_>, _>>()?;
     if matches!(spec.mounts.first(), Some(MountSpec { kind: MountKind::Host { overlay: false, .. }, .. }))
         && let Some(root) = roots.first()
@@ -100,14 +102,14 @@ pub fn run(launch: Launch) -> Result<u8, Error> {
     let terminal = spec.terminal;
     let _raw = if terminal { RawTerminal::enter().ok() } else { None };
 
-    let mut sandbox_side = Some((sandbox_end, calls, replies, spec));
+    let mut sandbox_side = Some((sandbox_end, calls, replies, spec, sockets));
     let mut gofer_side = Some((gofer_end, gofer_calls, gofer_replies, roots));
     let mut parent_side = Some((sandbox_control, gofer_control, signals));
 
     let sandbox = process::fork_child(|| {
         drop((parent_side.take(), gofer_side.take()));
-        let Some((control, calls, replies, spec)) = sandbox_side.take() else { return report::FAILURE };
-        let failed = sandbox_main(control, calls, replies, &spec, cpus, memory_bytes, flags);
+        let Some((control, calls, replies, spec, sockets)) = sandbox_side.take() else { return report::FAILURE };
+        let failed = sandbox_main(control, calls, replies, &spec, sockets, cpus, memory_bytes, flags);
         report::line(&failed.to_string());
         report::FAILURE
     })
@@ -151,11 +153,12 @@ fn sandbox_main(
     calls: OwnedFd,
     replies: Vec<OwnedFd>,
     spec: &StartSpec,
+    sockets: Vec<OwnedFd>,
     cpus: usize,
     memory_bytes: u64,
     flags: BootFlags,
 ) -> Error {
-    match start_sandbox(control, calls, replies, spec, cpus, memory_bytes, flags) {
+    match start_sandbox(control, calls, replies, spec, sockets, cpus, memory_bytes, flags) {
         Ok(never) => match never {},
         Err(error) => error,
     }
@@ -166,6 +169,7 @@ fn start_sandbox(
     calls: OwnedFd,
     replies: Vec<OwnedFd>,
     spec: &StartSpec,
+    sockets: Vec<OwnedFd>,
     cpus: usize,
     memory_bytes: u64,
     flags: BootFlags,
@@ -176,6 +180,7 @@ fn start_sandbox(
     let quirks = quirk::detect(&kvm)?;
     let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
         .map(|stream| fcntl_dupfd_cloexec(stream.as_fd(), 3).ok());
+    let files = files.into_iter().chain(sockets.into_iter().map(Some)).collect();
     pin::leave_namespaces()?;
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
@@ -190,7 +195,7 @@ fn start_sandbox(
         memory,
         cpus,
         vm: Some(vm),
-        files: files.into(),
+        files,
         gofer: clients,
         debug: spec.debug,
         statistics: flags.contains(BootFlags::STATISTICS),

@@ -6,6 +6,7 @@
 mod cli;
 mod gofer;
 mod launch;
+mod net;
 mod notice;
 mod parent;
 mod pin;

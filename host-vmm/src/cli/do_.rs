@@ -33,17 +33,19 @@ pub struct Args {
 
 /// Runs the program.
 pub fn run(args: Args) -> anyhow::Result<u8> {
-    let spec::Network::None = args.network;
     let memory_bytes = args.memory.unwrap_or_else(spec::default_memory);
     let mut start = spec::host::build(args.command, memory_bytes)?;
     start.debug = args.debug;
     start.overrides = args.syscalls.unwrap_or_default().0;
+    let taken = args.network.take_over()?;
+    start.network = taken.spec;
     let launch = Launch {
         spec: start,
         exports: vec![Export { path: "/".into(), writable: false }],
         cpus: args.vcpus.unwrap_or_else(spec::default_cpus),
         memory_bytes,
         flags: if args.stats { BootFlags::STATISTICS } else { BootFlags::empty() },
+        sockets: taken.sockets,
     };
     Ok(launch::run(launch)?)
 }

@@ -37,6 +37,7 @@ pub fn run() -> anyhow::Result<u8> {
             cpus,
             memory_bytes: 2 * memory::MIN_BYTES,
             flags: BootFlags::SELF_TEST,
+            sockets: Vec::new(),
         };
         let code = launch::run(launch)?;
         let spent = begin.elapsed().as_secs_f64() * 1000.0;

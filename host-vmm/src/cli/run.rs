@@ -14,6 +14,9 @@ pub struct Args {
     /// vCPUs (default: the CPUs this process may use)
     #[arg(long, value_name = "N")]
     vcpus: Option<usize>,
+    /// What is beside loopback
+    #[arg(long, value_name = "MODE", default_value = "none")]
+    network: spec::Network,
     /// Show what the sentry does not support and, on a failure, registers
     #[arg(long)]
     debug: bool,
@@ -39,12 +42,15 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     bundle.spec.memory_bytes = memory_bytes;
     bundle.spec.debug = args.debug;
     bundle.spec.overrides = args.syscalls.unwrap_or_default().0;
+    let taken = args.network.take_over()?;
+    bundle.spec.network = taken.spec;
     let launch = Launch {
         spec: bundle.spec,
         exports: bundle.exports,
         cpus: args.vcpus.unwrap_or_else(spec::default_cpus),
         memory_bytes,
         flags: BootFlags::empty(),
+        sockets: taken.sockets,
     };
     Ok(launch::run(launch)?)
 }

@@ -67,10 +67,10 @@ pub fn refuse_whole_system() -> Result<(), Error> {
 /// Takes over the network of the calling process's network namespace.
 pub fn take_over() -> Result<Taken, Error> {
     let mut route = Route::open().map_err(call("netlink socket"))?;
-    let links = route.dump(nl::RTM_GETLINK, size_of::<nl::ifinfomsg>()).map_err(call("links"))?;
-    let addresses = route.dump(nl::RTM_GETADDR, size_of::<nl::ifaddrmsg>()).map_err(call("addresses"))?;
-    let routes = route.dump(nl::RTM_GETROUTE, size_of::<nl::rtmsg>()).map_err(call("routes"))?;
-    let neighbours = route.dump(nl::RTM_GETNEIGH, size_of::<nl::ndmsg>()).map_err(call("neighbours"))?;
+    let links = route.dump(nl::RTM_GETLINK as u32, size_of::<nl::ifinfomsg>()).map_err(call("links"))?;
+    let addresses = route.dump(nl::RTM_GETADDR as u32, size_of::<nl::ifaddrmsg>()).map_err(call("addresses"))?;
+    let routes = route.dump(nl::RTM_GETROUTE as u32, size_of::<nl::rtmsg>()).map_err(call("routes"))?;
+    let neighbours = route.dump(nl::RTM_GETNEIGH as u32, size_of::<nl::ndmsg>()).map_err(call("neighbours"))?;
 
     let mut taken = Taken::default();
     for mut interface in links.iter().filter_map(interface) {

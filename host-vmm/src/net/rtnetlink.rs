@@ -4,7 +4,7 @@
 use linux_raw_sys::netlink as nl;
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::mem::size_of;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -77,8 +77,8 @@ impl Message {
 impl Route {
     /// Opens one in the caller's network namespace.
     pub fn open() -> Result<Self, Errno> {
-        let socket =
-            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, netlink::ROUTE.into())?;
+        // NETLINK_ROUTE is protocol 0.
+        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         Ok(Self { socket, sequence: 0 })
     }
 
@@ -105,7 +105,7 @@ impl Route {
                 body.extend_from_slice(value);
             }
         }
-        self.send(nl::RTM_DELADDR, nl::NLM_F_REQUEST | nl::NLM_F_ACK, &body)?;
+        self.send(nl::RTM_DELADDR as u32, nl::NLM_F_REQUEST | nl::NLM_F_ACK, &body)?;
         self.answers(|_, _| {})
     }
 
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_loopback_interface_is_in_the_dump() {
-        let links = Route::open().and_then(|mut route| route.dump(nl::RTM_GETLINK, size_of::<nl::ifinfomsg>()));
+        let links = Route::open().and_then(|mut route| route.dump(nl::RTM_GETLINK as u32, size_of::<nl::ifinfomsg>()));
         let links = links.expect("every network namespace has links");
         let lo = links.iter().find(|link| link.string(nl::IFLA_IFNAME as u32).as_deref() == Some(b"lo"));
         assert_eq!(lo.map(|link| link.u32(offset_of!(nl::ifinfomsg, ifi_index))), Some(1));

@@ -8,6 +8,7 @@
 
 pub mod data;
 pub mod file;
+pub mod frames;
 pub mod path;
 pub mod ring;
 #[cfg(test)]
@@ -129,6 +130,7 @@ impl Server {
         match Op::from_raw(request.op) {
             None => Outcome::Done(Err(Errno::NOSYS)),
             Some(Op::Poll) if request.flags & Request::FLAG_NOW == 0 => self.start_poll(cpu, request),
+            Some(Op::ReceiveFrames) => self.start_receive(cpu, request),
             Some(Op::NextEvent) => self.start_next_event(cpu, request.tag),
             Some(op) => Outcome::Done(self.execute_data(op, request)),
         }

@@ -2,6 +2,7 @@
 //! thread; the worker, which sleeps in the epoll instance that `Polls` owns, completes them.
 
 use crate::serve::file::HostFile;
+use crate::serve::frames::Slots;
 use crate::serve::ring::lock;
 use crate::serve::worker::Token;
 use crate::serve::{Answer, Outcome, Server};
@@ -32,6 +33,8 @@ struct Waiter {
     cpu: usize,
     tag: u64,
     events: u32,
+    /// A `ReceiveFrames` that found none: it is tried again.
+    receive: Option<Slots>,
 }
 
 #[derive(Debug)]
@@ -76,14 +79,33 @@ impl Server {
         if request.flags & Request::FLAG_NOW != 0 {
             return Outcome::Done(poll_now(&file, events));
         }
+        self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, receive: None })
+    }
+
+    /// Starts a `ReceiveFrames`.
+    pub(super) fn start_receive(&self, cpu: usize, request: &Request) -> Outcome {
+        let (file, slots) = match self.files.get(request.handle).and_then(|file| Ok((file, Slots::new(request)?))) {
+            Ok(both) => both,
+            Err(errno) => return Outcome::Done(Err(errno)),
+        };
+        match self.receive_frames(&file, &slots) {
+            Err(Errno::AGAIN) if request.flags & Request::FLAG_NOW == 0 => {
+                let events = linux_raw_sys::general::POLLIN;
+                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, receive: Some(slots) })
+            }
+            answer => Outcome::Done(answer),
+        }
+    }
+
+    fn wait_for(&self, file: Arc<HostFile>, handle: u32, waiter: Waiter) -> Outcome {
         let mut sets = lock(&self.polls.sets);
         if sets.values().map(|set| set.waiters.len()).sum::<usize>() >= MAX_POLLS {
             return Outcome::Done(Err(Errno::NOMEM));
         }
-        let known = sets.contains_key(&request.handle);
-        let set = sets.entry(request.handle).or_insert_with(|| PollSet { file, waiters: Vec::new() });
-        set.waiters.push(Waiter { cpu, tag: request.tag, events });
-        let data = Token::File(request.handle).data();
+        let known = sets.contains_key(&handle);
+        let set = sets.entry(handle).or_insert_with(|| PollSet { file, waiters: Vec::new() });
+        set.waiters.push(waiter);
+        let data = Token::File(handle).data();
         let interest = set.interest();
         let armed = match known {
             true => epoll::modify(&self.polls.epoll, &*set.file, data, interest),
@@ -93,13 +115,13 @@ impl Server {
             Ok(()) => Outcome::Waits,
             // epoll_ctl(2): a file that does not support epoll is always ready.
             Err(Errno::PERM) => {
-                sets.remove(&request.handle);
-                Outcome::Done(Ok(u64::from(events & !linux_raw_sys::general::POLLPRI)))
+                sets.remove(&handle);
+                Outcome::Done(Ok(u64::from(waiter.events & !linux_raw_sys::general::POLLPRI)))
             }
             Err(errno) => {
                 set.waiters.pop();
                 if set.waiters.is_empty() {
-                    sets.remove(&request.handle);
+                    sets.remove(&handle);
                 }
                 Outcome::Done(Err(errno))
             }
@@ -110,18 +132,32 @@ impl Server {
     pub(super) fn file_ready(&self, handle: u32, ready: u32) {
         let mut sets = lock(&self.polls.sets);
         let Some(set) = sets.get_mut(&handle) else { return };
+        let mut receives = Vec::new();
         set.waiters.retain(|waiter| {
             let events = ready & (waiter.events | ALWAYS);
-            if events != 0 {
-                self.complete(waiter.cpu, waiter.tag, Ok(u64::from(events)));
+            match waiter.receive {
+                _ if events == 0 => {}
+                Some(slots) => receives.push((*waiter, slots)),
+                None => self.complete(waiter.cpu, waiter.tag, Ok(u64::from(events))),
             }
             events == 0
         });
+        let file = set.file.clone();
         if set.waiters.is_empty() {
             let _ = epoll::delete(&self.polls.epoll, &*set.file);
             sets.remove(&handle);
         } else {
             let _ = epoll::modify(&self.polls.epoll, &*set.file, Token::File(handle).data(), set.interest());
+        }
+        drop(sets);
+        for (waiter, slots) in receives {
+            let outcome = match self.receive_frames(&file, &slots) {
+                Err(Errno::AGAIN) => self.wait_for(file.clone(), handle, waiter),
+                answer => Outcome::Done(answer),
+            };
+            if let Outcome::Done(answer) = outcome {
+                self.complete(waiter.cpu, waiter.tag, answer);
+            }
         }
     }
 

@@ -5,6 +5,7 @@ pub mod mountpoints;
 pub mod oci;
 mod oci_mounts;
 
+use crate::net;
 use linker::layout::MAX_CPUS;
 use linker::spec::{OverrideAction, SyscallOverride};
 use std::collections::BTreeMap;
@@ -15,6 +16,21 @@ use syscalls::Sysno;
 pub enum Network {
     /// Nothing.
     None,
+    /// The caller's network namespace's, taken over.
+    Sandbox,
+}
+
+impl Network {
+    /// Takes over what the mode says from the caller's network namespace.
+    pub fn take_over(self) -> Result<net::Taken, net::Error> {
+        match self {
+            Self::None => Ok(net::Taken::default()),
+            Self::Sandbox => {
+                net::refuse_whole_system()?;
+                net::take_over()
+            }
+        }
+    }
 }
 
 /// CPUs that this process may use.

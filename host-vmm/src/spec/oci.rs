@@ -130,6 +130,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         debug: false,
         wait: false,
         max_tasks: 0,
+        network: Default::default(),
     };
     Ok(Bundle { spec, exports, memory_bytes })
 }
