@@ -197,6 +197,7 @@ fn start_sandbox(
         vm: Some(vm),
         files,
         gofer: clients,
+        control: Some(control.try_clone().map_err(Error::Thread)?),
         debug: spec.debug,
         statistics: flags.contains(BootFlags::STATISTICS),
     };

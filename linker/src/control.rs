@@ -20,6 +20,8 @@ pub const MAX_MESSAGE: usize = 1 << 20;
 pub struct Command {
     /// Chosen by the host.
     pub id: u64,
+    /// Open flags (F_GETFL) of each descriptor that comes along, in order: the sandbox process cannot ask for them.
+    pub descriptors: Vec<u32>,
     /// What to do.
     pub what: What,
 }
@@ -46,7 +48,7 @@ pub enum What {
         /// What.
         process: ProcessSpec,
         /// Standard streams, as in `StartSpec::stdio`. On the control socket the numbers are positions in the list of the
-        /// descriptors that came with the command; the sandbox process puts the handles in their place.
+        /// descriptors that came with the command, each named once at most; the sandbox process puts the handles in their place.
         stdio: [Option<u32>; 3],
         /// Whether the streams are one terminal that the sentry drives.
         terminal: bool,

@@ -229,7 +229,7 @@ pub mod event {
     pub const WINDOW: u64 = 2;
     /// The gofer is gone: every path operation fails with EIO from now on.
     pub const GOFER_GONE: u64 = 3;
-    /// A command waits for `Op::TakeCommand`.
+    /// A command waits for `Op::TakeCommand`; the value is its length.
     pub const COMMAND: u64 = 4;
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A ring is served by its vCPU's own thread (`Server::serve_sync`) or by the worker (`worker::run`); either way a request
 //! is copied out of guest memory once, before it is looked at. Data requests are answered here (`data`), path requests by
-//! the gofer (`path`), and what waits (`wait`) completes from the worker.
+//! the gofer (`path`), and what waits (`wait`) completes from the worker. `control` is between the parent and the sentry.
 //!
-//! Locks, each held briefly and none while a request is executed: `RingHost::{sq, cq}`, `FileTable`, `wait::Polls`, `wait::Events`.
+//! Locks, each held briefly and none while a request is executed: `RingHost::{sq, cq}`, `FileTable`, `wait::Polls`, `wait::Events`, `Control`.
 
+pub mod control;
 pub mod data;
 pub mod file;
 pub mod frames;
@@ -18,6 +19,7 @@ pub mod worker;
 
 use crate::gofer::client::Client;
 use crate::report;
+use crate::serve::control::Control;
 use crate::serve::file::FileTable;
 use crate::serve::ring::RingHost;
 use crate::serve::wait::{Events, Polls};
@@ -43,6 +45,7 @@ pub struct Server {
     gofer: Vec<Mutex<Client>>,
     polls: Polls,
     events: Events,
+    control: Control,
     debug: bool,
     /// Counts to show at the end, if asked for.
     statistics: Option<Statistics>,
@@ -68,6 +71,8 @@ pub struct Parts {
     pub files: Vec<Option<OwnedFd>>,
     /// One connection to the gofer for each vCPU.
     pub gofer: Vec<Client>,
+    /// Where the parent listens; a test may do without.
+    pub control: Option<OwnedFd>,
     /// Registers and early output are shown.
     pub debug: bool,
     /// What the sandbox did is shown at its end.
@@ -94,6 +99,7 @@ impl Server {
             gofer: parts.gofer.into_iter().map(Mutex::new).collect(),
             polls: Polls::new()?,
             events: Events::default(),
+            control: Control::new(parts.control),
             debug: parts.debug,
             statistics: parts.statistics.then(Statistics::default),
         })
@@ -132,6 +138,8 @@ impl Server {
             Some(Op::Poll) if request.flags & Request::FLAG_NOW == 0 => self.start_poll(cpu, request),
             Some(Op::ReceiveFrames) => self.start_receive(cpu, request),
             Some(Op::NextEvent) => self.start_next_event(cpu, request.tag),
+            Some(Op::TakeCommand) => Outcome::Done(self.take_command(request)),
+            Some(op @ (Op::Answer | Op::Report)) => Outcome::Done(self.tell_parent(op, request)),
             Some(op) => Outcome::Done(self.execute_data(op, request)),
         }
     }

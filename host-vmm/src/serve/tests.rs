@@ -1,10 +1,12 @@
 //! The boundary: a guest that writes garbage to its ring gets an error completion, and the host lives.
 
+use crate::notice::Notice;
 use crate::serve::{Parts, Server};
 use crate::vm::Memory;
 use linker::addr::GuestPa;
+use linker::control::{Answer, Command, MAX_MESSAGE, Outcome, What};
 use linker::layout::RINGS;
-use linker::request::{Completion, GuestBuf, OFFSET_STREAM, Op, Request};
+use linker::request::{Completion, GuestBuf, OFFSET_STREAM, Op, Request, event};
 use linker::ring::{ENTRIES, Ring};
 use std::collections::BTreeSet;
 use std::mem::{offset_of, size_of};
@@ -26,6 +28,10 @@ struct Guest {
 
 impl Guest {
     fn new(files: Vec<Option<OwnedFd>>) -> Self {
+        Self::with_parent(files, None)
+    }
+
+    fn with_parent(files: Vec<Option<OwnedFd>>, control: Option<OwnedFd>) -> Self {
         let memory = Memory::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).expect("memory");
         let parts = Parts {
             memory: memory.clone(),
@@ -33,6 +39,7 @@ impl Guest {
             vm: None,
             files,
             gofer: Vec::new(),
+            control,
             debug: false,
             statistics: false,
         };
@@ -234,4 +241,62 @@ fn an_event_waits_for_the_guest_or_the_guest_for_it() {
     assert_eq!(guest.completion().map(|c| (c.tag, c.result)), Some((10, -16)), "one asks at a time");
     guest.server.post_event(linker::request::event::WINDOW, 0);
     assert_eq!(guest.completion().map(|c| (c.tag, c.result)), Some((9, 2)));
+}
+
+#[test]
+fn a_command_is_announced_and_taken_with_its_files_in_place() {
+    let (parent, sandbox) = crate::notice::pair().expect("pair");
+    let mut guest = Guest::with_parent(vec![None; 3], Some(sandbox));
+    let (read, write) = pipe();
+    let process = linker::spec::ProcessSpec::default();
+    let what = What::Exec { container: 0, process, stdio: [None, Some(1), Some(0)], terminal: false };
+    let command = Command { id: 9, descriptors: vec![0, 1], what };
+    guest.server.command(&command.encode().expect("encoded"), vec![read, write]);
+    let event = guest.call(Request { op: Op::NextEvent as u16, ..Request::default() }) as u64;
+    assert_eq!(event & 0xff, event::COMMAND);
+    let take = |len| Request { op: Op::TakeCommand as u16, output: buffer(DATA, len), ..Request::default() };
+    assert_eq!(guest.call(take(3)), -i64::from(linux_raw_sys::errno::EMSGSIZE));
+    let len = guest.call(take(event >> 8)) as usize;
+    assert_eq!(len as u64, event >> 8);
+    assert_eq!(guest.call(take(4096)), -i64::from(linux_raw_sys::errno::EAGAIN));
+    let mut bytes = vec![0; len];
+    guest.memory.read_slice(&mut bytes, GuestAddress(DATA)).expect("memory");
+    let command = Command::decode(&bytes).expect("a command");
+    assert!(matches!(command.what, What::Exec { stdio: [None, Some(3), Some(4)], .. }), "{command:?}");
+    // An answer goes back as it is, and only as long as it may be.
+    let answer = Request { op: Op::Answer as u16, input: buffer(DATA, 5), ..Request::default() };
+    assert_eq!(guest.call(answer), 0);
+    let notice = Notice::receive(&parent).expect("a notice");
+    assert!(matches!(notice, Some(Notice::Answer(answer)) if answer == bytes[..5]));
+    let long = Request { op: Op::Report as u16, input: buffer(0, MAX_MESSAGE as u64 + 1), ..Request::default() };
+    assert_eq!(guest.call(long), -i64::from(linux_raw_sys::errno::EMSGSIZE));
+}
+
+#[test]
+fn a_command_that_names_a_missing_descriptor_is_answered_and_leaves_no_file() {
+    let (parent, sandbox) = crate::notice::pair().expect("pair");
+    let mut guest = Guest::with_parent(vec![None; 3], Some(sandbox));
+    let (read, _write) = pipe();
+    let process = linker::spec::ProcessSpec::default();
+    let what = What::Exec { container: 0, process, stdio: [Some(0), Some(0), None], terminal: false };
+    let command = Command { id: 9, descriptors: vec![0], what };
+    guest.server.command(&command.encode().expect("encoded"), vec![read]);
+    let Ok(Some(Notice::Answer(answer))) = Notice::receive(&parent) else { panic!("an answer") };
+    let answer = Answer::decode(&answer).expect("an answer");
+    assert!(matches!(answer, Answer { id: 9, outcome: Outcome::Failed { errno: 9, .. } }), "{answer:?}");
+    let attr = Request { op: Op::FileAttr as u16, handle: 3, output: buffer(DATA, 4096), ..Request::default() };
+    assert_eq!(guest.call(attr), -i64::from(linux_raw_sys::errno::EBADF));
+}
+
+#[test]
+fn commands_that_nobody_takes_are_refused_in_the_end() {
+    let (parent, sandbox) = crate::notice::pair().expect("pair");
+    let guest = Guest::with_parent(vec![], Some(sandbox));
+    let command = Command { id: 1, descriptors: vec![], what: What::Usage { container: 0 } };
+    let bytes = command.encode().expect("encoded");
+    (0..33).for_each(|_| guest.server.command(&bytes, vec![]));
+    let Ok(Some(Notice::Answer(answer))) = Notice::receive(&parent) else { panic!("an answer") };
+    let answer = Answer::decode(&answer).expect("an answer");
+    assert!(matches!(answer.outcome, Outcome::Failed { errno: 16, .. }), "{answer:?}");
+    assert!(Notice::receive(&parent).is_err(), "the others wait");
 }

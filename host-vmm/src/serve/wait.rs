@@ -193,8 +193,9 @@ impl Server {
             match queue.asked.take() {
                 Some(asked) => Some(asked),
                 None => {
-                    // The newest is dropped when nobody has asked for long; the loss of the gofer never is.
-                    if queue.waiting.len() < MAX_EVENTS || kind == event::GOFER_GONE {
+                    // The newest is dropped when nobody has asked for long; the loss of the gofer never is, and commands
+                    // have a bound of their own.
+                    if queue.waiting.len() < MAX_EVENTS || kind == event::GOFER_GONE || kind == event::COMMAND {
                         queue.waiting.push_back(event);
                     }
                     None

@@ -178,7 +178,8 @@ impl<'a> Worker<'a> {
         match Notice::receive(&self.parent) {
             Ok(Some(Notice::Signal(number))) => self.server.post_event(event::SIGNAL, u64::from(number)),
             Ok(Some(Notice::Window)) => self.server.post_event(event::WINDOW, 0),
-            // Nobody can be told yet.
+            Ok(Some(Notice::Command(body, descriptors))) => self.server.command(&body, descriptors),
+            // The rest goes the other way.
             Ok(Some(_)) | Err(Errno::INTR | Errno::AGAIN) => {}
             // The parent is gone, and the sandbox goes with it.
             Ok(None) | Err(_) => crate::process::exit_now(report::FAILURE),

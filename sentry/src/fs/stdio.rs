@@ -27,10 +27,9 @@ const CHUNK: usize = 64 << 10;
 /// `/dev/null`'s number.
 const NULL_DEVICE: u64 = (dev::mem::MAJOR as u64) << 32 | dev::mem::Device::Null as u64;
 
-/// Opens standard stream `handle` of the start specification.
-pub fn open(current: &Current, handle: u32) -> Result<Arc<OpenFile>, Errno> {
+/// Opens a standard stream that the host passed in.
+pub fn open(current: &Current, file: File) -> Result<Arc<OpenFile>, Errno> {
     super::host::start();
-    let file = File::adopt(handle);
     let attr = file.attr()?;
     let keep = raw::O_ACCMODE | raw::O_APPEND | raw::O_NONBLOCK;
     let flags = OpenFlags::from_bits_truncate(file.flags()? & keep);

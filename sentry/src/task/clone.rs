@@ -201,6 +201,7 @@ fn register(
     let me = &parent.process;
     let signals = parent.task.signals.for_child();
     let mut tables = registry().lock();
+    tables.check_limit()?;
     let tid = tables.new_number()?;
     if flags.contains(CloneFlags::THREAD) {
         let task = Arc::new(Task::new(tid, me.clone(), parent.task.name(), published, signals));
@@ -251,14 +252,18 @@ fn start(child: Current, args: &CloneArgs) -> Result<(), Fail> {
     }
 }
 
-/// Undoes `register` for a child that could not be started.
-fn forget(task: &Arc<Task>) {
+/// Undoes the registration of a task that could not be started.
+pub fn forget(task: &Arc<Task>) {
     let process = task.process();
     let last = process.remove_thread(task.tid(), super::ExitStatus::Code(0));
+    if let Some(status) = last {
+        process.set_exited(status);
+    }
     let mut tables = registry().lock();
     let gone = (tables.remove_task(task.tid()), last.and_then(|_| tables.remove_process(process.pid())));
     drop(tables);
     drop(gone);
+    crate::control::ENDED.wake(Events::IN);
 }
 
 /// Parks a vfork parent; only death ends the wait early.

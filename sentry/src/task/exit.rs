@@ -1,7 +1,8 @@
 //! How threads and processes end: exit(2), exit_group(2), fatal signals, and what they leave behind.
 
-use super::registry::{INIT, Tables, registry};
+use super::registry::{INIT, OUTSIDE, Tables, registry};
 use super::{Current, ExitStatus, Process, Tid, futex};
+use crate::control;
 use crate::platform::platform;
 use crate::signal::{self, SigInfo, Signal};
 use crate::wait::Events;
@@ -66,7 +67,7 @@ fn release(current: Current) {
 /// The last thread is gone: hand children over, tell the parent, become a zombie (or vanish).
 fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
     if process.pid() == INIT {
-        end_sandbox(status);
+        control::end_container(process, status);
     }
     process.set_executable(None);
     process.timers.clear();
@@ -104,10 +105,18 @@ fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
     if let Some(parent) = parent {
         tell_parent(process, &parent, status);
     }
-    if adopted_zombies && let Some(reaper) = reaper {
-        reap_ignored_children(&reaper);
+    if let (true, Some(reaper)) = (adopted_zombies, &reaper) {
+        reap_ignored_children(reaper);
         reaper.child_wait.wake(Events::IN);
     }
+    if process.parent_pid() == OUTSIDE {
+        // Its parent is the host, which hears of it; nobody inside waits for it.
+        control::process_ended(process, status);
+        if let Some(init) = registry().process(INIT) {
+            reap(process, &init);
+        }
+    }
+    control::ENDED.wake(Events::IN);
 }
 
 /// PR_SET_PDEATHSIG of a child whose parent is gone.
@@ -179,9 +188,4 @@ pub(super) fn reap(process: &Arc<Process>, parent: &Process) -> bool {
     }
     drop((entry, task));
     reaped
-}
-
-/// The first process is over, and with it the sandbox.
-fn end_sandbox(status: ExitStatus) -> ! {
-    platform().exit(status.port_status())
 }

@@ -27,6 +27,6 @@ pub use creds::{
 };
 pub use current::Current;
 pub use process::Process;
-pub use registry::{INIT, PID_MAX, Registry, THREADS_MAX, Tables, Tid, registry};
+pub use registry::{INIT, OUTSIDE, PID_MAX, Registry, THREADS_MAX, Tables, Tid, registry};
 pub use status::{ExitStatus, LIMITS, Limits, UNLIMITED, Usage};
 pub use task::{Published, Task};

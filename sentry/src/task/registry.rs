@@ -33,6 +33,8 @@ impl crate::syscall::FromArg for Tid {
 
 /// The number of the sandbox's first process.
 pub const INIT: Tid = Tid::new(1);
+/// The "number" of a parent outside of the container.
+pub const OUTSIDE: Tid = Tid::new(0);
 /// Numbers stay below (`/proc/sys/kernel/pid_max`).
 pub const PID_MAX: u32 = 4_194_304;
 /// Where numbering starts again after `PID_MAX`, as in Linux.
@@ -51,6 +53,10 @@ pub struct Tables {
     processes: BTreeMap<Tid, Relations>,
     last: u32,
     forks: u64,
+    /// Tasks at most, less than `THREADS_MAX` where the container has a limit of its own.
+    max_tasks: usize,
+    /// The container ends: nothing new is born.
+    closed: bool,
 }
 
 /// One process and its relations.
@@ -64,7 +70,14 @@ pub struct Relations {
 static REGISTRY: Registry = Registry {
     tables: Lock::new(
         Rank::Processes,
-        Tables { tasks: BTreeMap::new(), processes: BTreeMap::new(), last: 0, forks: 0 },
+        Tables {
+            tasks: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            last: 0,
+            forks: 0,
+            max_tasks: THREADS_MAX,
+            closed: false,
+        },
     ),
 };
 
@@ -129,8 +142,38 @@ impl Tables {
         self.processes.values().map(|entry| &entry.process)
     }
 
-    /// A number that no thread, process, group or session has. EAGAIN when there are too many threads.
+    /// Limits the container's tasks; 0 for no limit of its own. Those that are there already stay.
+    pub fn limit_tasks(&mut self, most: u32) {
+        self.max_tasks = if most == 0 { THREADS_MAX } else { THREADS_MAX.min(most as usize) };
+    }
+
+    /// EAGAIN when the container has as many tasks as it may.
+    pub fn check_limit(&self) -> Result<(), Errno> {
+        if self.tasks.len() >= self.max_tasks { Err(Errno::EAGAIN) } else { Ok(()) }
+    }
+
+    /// The limit, `None` where the container has none of its own.
+    pub fn task_limit(&self) -> Option<usize> {
+        (self.max_tasks < THREADS_MAX).then_some(self.max_tasks)
+    }
+
+    /// From now on there are no new numbers. Returns who is there.
+    pub fn close(&mut self) -> Vec<Arc<Process>> {
+        self.closed = true;
+        self.all().cloned().collect()
+    }
+
+    /// Whether the container ends.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// A number that no thread, process, group or session has. EAGAIN when there are too many threads, ENOMEM when the
+    /// container ends.
     pub fn new_number(&mut self) -> Result<Tid, Errno> {
+        if self.closed {
+            return Err(Errno::ENOMEM);
+        }
         if self.tasks.len() >= THREADS_MAX {
             return Err(Errno::EAGAIN);
         }

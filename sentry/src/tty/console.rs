@@ -1,4 +1,5 @@
-//! The console: a terminal whose far side is the host's standard streams. And what else the host says: signals, window sizes.
+//! Consoles: terminals whose far side is a terminal of the host's. The container's own is `/dev/console`; a process that the
+//! host starts later may bring one along, which goes with the last file that is open on it.
 
 use super::devpts;
 use super::session;
@@ -7,17 +8,17 @@ use crate::errno::Errno;
 use crate::fs::host::client::File;
 use crate::fs::{OpenFile, OpenFlags, open};
 use crate::platform::platform;
-use crate::signal::{SigInfo, Signal, send_from_host};
 use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::{Fail, Fd};
-use crate::task::{Current, INIT, registry};
+use crate::task::Current;
 use crate::wait::Events;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use linker::request::{OFFSET_STREAM, Op, Request, SetAttr, WindowSize, event};
+use core::mem::ManuallyDrop;
+use linker::request::{OFFSET_STREAM, Op, Request, SetAttr, WindowSize};
 use zerocopy::IntoBytes;
 
 /// Bytes of one request.
@@ -26,43 +27,62 @@ const CHUNK: usize = 4096;
 /// The container's terminal, where it has one.
 static CONSOLE: Lock<Option<Arc<Terminal>>> = Lock::new(Rank::Leaf, None);
 
-/// The host's side of a console.
+/// The host's side of a console. The files are gone when it is closed.
 pub(super) struct Console {
-    input: File,
-    output: SleepLock<File>,
+    handle: u32,
+    input: SleepLock<Option<File>>,
+    output: SleepLock<Option<File>>,
+    /// It goes with the last open file of the terminal.
+    passing: bool,
+}
+
+/// What `open_console` made.
+pub struct Opened {
+    /// The open terminal.
+    pub file: Arc<OpenFile>,
+    /// The terminal itself.
+    pub terminal: Arc<Terminal>,
 }
 
 /// The container's terminal.
-pub(super) fn console() -> Option<Arc<Terminal>> {
+pub fn console() -> Option<Arc<Terminal>> {
     CONSOLE.lock().clone()
 }
 
-/// Makes the standard streams `input` and `output` of the start specification a terminal that controls the caller's session, and
-/// opens it; `owner` owns it. Only once, and when /dev/pts is mounted.
-pub fn open_console(current: &Current, input: u32, output: u32, owner: u32) -> Result<Arc<OpenFile>, Errno> {
+/// Makes `input` and `output` of the host a terminal that controls the caller's session, and opens it; `owner` owns it.
+/// `first`: it is the container's console. Only when /dev/pts is mounted.
+pub fn open_console(current: &Current, input: File, output: File, owner: u32, first: bool) -> Result<Opened, Errno> {
     crate::fs::host::start();
-    let far = Console { input: File::adopt(input), output: SleepLock::new(File::adopt(output)) };
+    let far = Console {
+        handle: input.handle(),
+        input: SleepLock::new(Some(input)),
+        output: SleepLock::new(Some(output)),
+        passing: !first,
+    };
     let devpts = devpts::default_instance().ok_or(Errno::ENODEV)?;
     let terminal = devpts.add(current, FarSide::Console(far))?;
-    *CONSOLE.lock() = Some(terminal.clone());
+    if first {
+        *CONSOLE.lock() = Some(terminal.clone());
+    }
     update_window(&terminal);
     let name = format!("/dev/pts/{}", terminal.number());
-    let opened = match open(current, Fd::CWD, name.as_bytes(), OpenFlags::RDWR | OpenFlags::NOCTTY, 0) {
+    let file = match open(current, Fd::CWD, name.as_bytes(), OpenFlags::RDWR | OpenFlags::NOCTTY, 0) {
         Ok(file) => file,
         Err(Fail::Errno(errno)) => return Err(errno),
         Err(_) => return Err(Errno::EINTR),
     };
-    opened.inode().set_attr(&SetAttr { valid: SetAttr::UID, uid: owner, ..SetAttr::default() })?;
+    file.inode().set_attr(&SetAttr { valid: SetAttr::UID, uid: owner, ..SetAttr::default() })?;
     session::acquire(current, &terminal, false)?;
     let reader = terminal.clone();
     platform().spawn(false, Box::new(move || read_host(&reader)))?;
-    Ok(opened)
+    Ok(Opened { file, terminal })
 }
 
 impl Console {
     /// Sends what `take` has to the host, in order; waits for a host that is slow.
     pub(super) fn write(&self, take: impl Fn(usize) -> Vec<u8>) {
         let output = self.output.lock();
+        let Some(output) = output.as_ref() else { return };
         loop {
             let bytes = take(CHUNK);
             if bytes.is_empty() {
@@ -82,6 +102,38 @@ impl Console {
             }
         }
     }
+
+    /// What the host has to read. EBADF once it is closed.
+    fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.input.lock().as_ref().map_or(Err(Errno::EBADF), |input| input.read(OFFSET_STREAM, buffer))
+    }
+
+    /// Waits until there is something to read; the handle stays in place, so that closing it ends the wait.
+    fn wait(&self) -> bool {
+        let input = ManuallyDrop::new(File::adopt(self.handle));
+        let ready = input.poll(Events::IN.bits(), false).map(Events::from_bits_truncate);
+        ready.is_ok_and(|ready| ready.intersects(Events::READABLE))
+    }
+}
+
+/// Nobody has the terminal open any more. The host hears of it where the console was only for a process: what it holds is
+/// closed, by a thread, because a file may be dropped where nothing may wait.
+pub(super) fn last_closed(terminal: &Arc<Terminal>) {
+    let FarSide::Console(Console { passing: true, .. }) = terminal.far() else { return };
+    let terminal = terminal.clone();
+    // Without memory for a thread it stays open until the sandbox ends.
+    let _ = platform().spawn(false, Box::new(move || close(&terminal)));
+}
+
+fn close(terminal: &Arc<Terminal>) {
+    let FarSide::Console(console) = terminal.far() else { return };
+    terminal.flush();
+    terminal.hang_up();
+    if let Some(devpts) = devpts::default_instance() {
+        devpts.remove(terminal.number());
+    }
+    let files = (console.input.lock().take(), console.output.lock().take());
+    drop(files);
 }
 
 /// The reader's life: bytes from the host to the terminal, until the host has no more.
@@ -89,15 +141,10 @@ fn read_host(terminal: &Arc<Terminal>) {
     let FarSide::Console(console) = terminal.far() else { return };
     let mut buffer = vec![0; CHUNK];
     loop {
-        match console.input.read(OFFSET_STREAM, &mut buffer) {
+        match console.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => deliver(terminal, buffer.get(..read).unwrap_or_default()),
-            Err(Errno::EAGAIN) => {
-                let ready = console.input.poll(Events::IN.bits(), false).map(Events::from_bits_truncate);
-                if !ready.is_ok_and(|ready| ready.intersects(Events::READABLE)) {
-                    break;
-                }
-            }
+            Err(Errno::EAGAIN) if console.wait() => {}
             Err(_) => break,
         }
     }
@@ -118,50 +165,12 @@ fn deliver(terminal: &Terminal, bytes: &[u8]) {
     }
 }
 
-fn update_window(terminal: &Terminal) {
+/// Asks the host how large its terminal is.
+pub fn update_window(terminal: &Terminal) {
     let FarSide::Console(console) = terminal.far() else { return };
     let mut size = WindowSize::default();
-    let request = Request { op: Op::WindowSize as u16, handle: console.input.handle(), ..Request::default() };
+    let request = Request { op: Op::WindowSize as u16, handle: console.handle, ..Request::default() };
     if platform().host_call(request, &[], size.as_mut_bytes()).is_ok() {
         terminal.set_window(&size);
-    }
-}
-
-/// Starts the thread that listens to the host.
-pub fn start_events() -> Result<(), Errno> {
-    platform().spawn(false, Box::new(listen))?;
-    Ok(())
-}
-
-fn listen() {
-    loop {
-        let request = Request { op: Op::NextEvent as u16, ..Request::default() };
-        let Ok(event) = platform().host_call(request, &[], &mut []) else {
-            platform().log("the host sends no events any more");
-            return;
-        };
-        let (kind, value) = (event & 0xff, event >> 8);
-        match kind {
-            event::SIGNAL => signal_from_host(value),
-            event::WINDOW => {
-                if let Some(terminal) = console() {
-                    update_window(&terminal);
-                }
-            }
-            event::GOFER_GONE => platform().log("the gofer is gone: files of the host cannot be reached any more"),
-            _ => {}
-        }
-    }
-}
-
-/// A signal to the container: to its first process. Where the container has no terminal of its own, what the host's terminal
-/// sends goes to that process's group, as it does without a sandbox.
-fn signal_from_host(number: u64) {
-    let Some(signal) = u32::try_from(number).ok().and_then(Signal::new) else { return };
-    let Some(process) = registry().process(INIT) else { return };
-    let typed = matches!(signal, Signal::SIGINT | Signal::SIGQUIT) && console().is_none();
-    let receivers = if typed { registry().group(process.group()) } else { Vec::from([process]) };
-    for process in receivers {
-        send_from_host(&process, SigInfo::kill(signal, 0, 0));
     }
 }

@@ -19,7 +19,7 @@ mod termios;
 #[cfg(test)]
 mod tests;
 
-pub use console::{open_console, start_events};
+pub use console::{Opened, console, open_console, update_window};
 pub use device::register;
 pub use devpts::new as new_devpts;
 pub use session::{controlling_number, foreground_of, session_leader_exit};

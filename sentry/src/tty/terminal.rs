@@ -1,6 +1,6 @@
 //! `Terminal`: a line discipline between programs and a far side.
 
-use super::console::Console;
+use super::console::{self, Console};
 use super::discipline::{Discipline, Effect};
 use super::{ioctl, job};
 use crate::errno::Errno;
@@ -108,7 +108,7 @@ impl Terminal {
     }
 
     /// The same, as the host says it.
-    pub(super) fn set_window(&self, size: &WindowSize) {
+    pub fn set_window(&self, size: &WindowSize) {
         self.resize([size.rows, size.columns, 0, 0]);
     }
 
@@ -256,6 +256,7 @@ impl Drop for TerminalFile {
         if last {
             // The master reads the rest, then EIO.
             self.terminal.master_queue.wake(Events::READABLE | Events::HUP);
+            console::last_closed(&self.terminal);
         }
     }
 }

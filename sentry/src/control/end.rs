@@ -1,0 +1,44 @@
+//! Ends: of processes that the host started, and of the container.
+
+use super::{STARTED, is_managed, report};
+use crate::platform::platform;
+use crate::signal::Signal;
+use crate::task::{ExitStatus, Process, Tid, exit, registry};
+use crate::wait::{Events, WaitQueue, wait_on};
+use linker::control::Report;
+
+/// Number of the container that came with the start specification.
+const FIRST: u32 = 0;
+/// How long the end of a container waits for processes that do not die: those that wait for the host.
+const PATIENCE_NS: u64 = 10_000_000_000;
+
+/// Woken when a process has ended.
+pub static ENDED: WaitQueue = WaitQueue::new();
+
+/// The first process is over: all others are killed, as at the end of a pid namespace; then the host is told, and the sandbox ends.
+pub fn end_container(first: &Process, status: ExitStatus) -> ! {
+    let others = registry().lock().close();
+    let others = || others.iter().filter(|process| process.pid() != first.pid());
+    for process in others() {
+        exit::end_process(process, ExitStatus::Signal { number: Signal::SIGKILL.number() as u8, core: false });
+    }
+    let deadline = platform().monotonic_ns().saturating_add(PATIENCE_NS);
+    let _ = wait_on(&[(&ENDED, Events::IN)], false, Some(deadline), &|| false, || {
+        others().all(|process| process.is_exited()).then_some(())
+    });
+    if is_managed() {
+        report_end(Tid::new(0), status);
+    }
+    platform().exit(status.port_status())
+}
+
+/// A process whose parent is the host has ended.
+pub fn process_ended(process: &Process, status: ExitStatus) {
+    let terminal = STARTED.lock().remove(&process.pid());
+    drop(terminal);
+    report_end(process.pid(), status);
+}
+
+fn report_end(pid: Tid, status: ExitStatus) {
+    report(&Report::Exited { container: FIRST, pid: pid.raw(), status: status.wait_status().cast_unsigned() });
+}

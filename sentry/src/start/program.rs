@@ -1,0 +1,179 @@
+//! A process that the host starts: the task, credentials, limits, standard streams, working directory, program. Called on
+//! the kernel thread that will run it.
+
+use super::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, StartError, describe};
+use crate::errno::Errno;
+use crate::fs::host::client::File;
+use crate::fs::{self, FdTable, FsContext, LookupFlags, Namespace};
+use crate::mm::AddressSpace;
+use crate::mm::exec::Arguments;
+use crate::platform::{UserContext, platform};
+use crate::signal::{ProcessSignals, TaskSignals, ThreadSignalState};
+use crate::syscall::{Fail, Fd};
+use crate::task::{Credentials, Current, Limits, OUTSIDE, Process, Published, Task, exec, registry};
+use crate::tty::Terminal;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use linker::spec::ProcessSpec;
+
+/// The standard streams that a process begins with, held so that none stays open when it cannot be started.
+pub struct Streams {
+    files: [Option<File>; 3],
+    terminal: bool,
+}
+
+impl Streams {
+    /// Takes over the handles of a start specification or a command.
+    pub fn adopt(handles: [Option<u32>; 3], terminal: bool) -> Self {
+        Self { files: handles.map(|handle| handle.map(File::adopt)), terminal }
+    }
+
+    /// Opens them as descriptors 0, 1 and 2; the terminal, if they are one. `first`: it is the container's console, too.
+    pub fn open(self, current: &Current, owner: u32, first: bool) -> Result<Option<Arc<Terminal>>, StartError> {
+        if self.terminal
+            && let [Some(input), Some(output), _] = self.files
+        {
+            let failed = |errno| StartError::new("terminal", errno);
+            let console = crate::tty::open_console(current, input, output, owner, first).map_err(failed)?;
+            for number in 0..3 {
+                current.files.set(Fd::new(number), console.file.clone(), false, 3).map_err(failed)?;
+            }
+            return Ok(Some(console.terminal));
+        }
+        let failed = |errno| StartError::new("standard streams", errno);
+        for (number, file) in (0..).zip(self.files) {
+            let Some(file) = file else { continue };
+            let file = fs::stdio::open(current, file).map_err(failed)?;
+            current.files.set(Fd::new(number), file, false, 3).map_err(failed)?;
+        }
+        Ok(None)
+    }
+}
+
+/// A task in a session of its own with a parent outside, all privileges, and no memory, descriptors or program yet.
+pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current, StartError> {
+    let all = linker::spec::Capabilities { bounding: !0, effective: !0, inheritable: 0, permitted: !0, ambient: 0 };
+    let creds = Arc::new(Credentials { caps: all, ..Credentials::default() });
+    let mm = AddressSpace::new().map_err(|error| StartError::new("memory", error.into()))?;
+    let files = Arc::new(FdTable::new());
+    let fs = FsContext::new(namespace, spec.umask);
+    let mut limits = Limits::default();
+    for &(resource, soft, hard) in &spec.rlimits {
+        limits.set(resource, soft, hard);
+    }
+    let published =
+        Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
+    let (process, task) = {
+        let mut tables = registry().lock();
+        let pid = tables.new_number().map_err(|errno| StartError::new("process", errno))?;
+        let process = Arc::new(Process::new(pid, OUTSIDE, pid, pid, 0, limits, ProcessSignals::default()));
+        process.set_oom_score_adj(spec.oom_score_adj);
+        let task =
+            Arc::new(Task::new(pid, process.clone(), *b"ringwall\0\0\0\0\0\0\0\0", published, TaskSignals::default()));
+        process.add_thread(&task);
+        tables.add_process(&process, None);
+        tables.add_task(&task);
+        (process, task)
+    };
+    task.set_thread(platform().current_thread());
+    process.timers.watch_cpu_limit(&process);
+    Ok(Current {
+        task,
+        process,
+        regs: UserContext::default(),
+        mm,
+        files,
+        fs,
+        creds,
+        signal: ThreadSignalState::default(),
+        robust_list: 0,
+        clear_child_tid: 0,
+        vfork_done: None,
+        personality: 0,
+        timer_slack_ns: crate::syscall::prctl::DEFAULT_TIMER_SLACK_NS,
+    })
+}
+
+/// Becomes the specification's user, enters its directory and loads its program.
+pub fn load(current: &mut Current, spec: &ProcessSpec) -> Result<(), StartError> {
+    become_user(current, spec);
+    enter_directory(current, spec)?;
+    execute(current, spec)
+}
+
+/// The specification's credentials.
+fn become_user(current: &mut Current, spec: &ProcessSpec) {
+    let (uid, gid) = (spec.uid, spec.gid);
+    let mut groups = spec.groups.clone();
+    groups.sort_unstable();
+    current.process.set_last_uid(uid);
+    current.creds = Arc::new(Credentials {
+        uid,
+        euid: uid,
+        suid: uid,
+        fsuid: uid,
+        gid,
+        egid: gid,
+        sgid: gid,
+        fsgid: gid,
+        groups,
+        caps: spec.capabilities,
+        securebits: 0,
+        no_new_privs: spec.no_new_privs,
+    });
+    current.publish();
+}
+
+fn enter_directory(current: &Current, spec: &ProcessSpec) -> Result<(), StartError> {
+    let cwd: &[u8] = if spec.cwd.is_empty() { b"/" } else { &spec.cwd };
+    let place = fs::lookup(current, Fd::CWD, cwd, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)
+        .map_err(|errno| StartError::new(&format!("working directory {}", text(cwd)), errno))?;
+    current.fs.set_cwd(place);
+    Ok(())
+}
+
+/// Finds the program as execvp(3) does and loads it.
+fn execute(current: &mut Current, spec: &ProcessSpec) -> Result<(), StartError> {
+    let Some(name) = spec.args.first().cloned() else {
+        return Err(StartError { code: EXIT_NOT_FOUND, errno: 0, message: String::from("no program given") });
+    };
+    let mut found = Errno::ENOENT;
+    for candidate in candidates(&name, &spec.env) {
+        let arguments = Arguments { file_name: candidate.clone(), argv: spec.args.clone(), envp: spec.env.clone() };
+        let opened = fs::open_exec(current, &candidate);
+        match opened.map_err(Fail::from).and_then(|(file, _)| exec::exec(current, &file, arguments)) {
+            Ok(()) => return Ok(()),
+            Err(Fail::Errno(Errno::ENOENT | Errno::ENOTDIR)) => {}
+            Err(Fail::Errno(errno)) => {
+                found = errno;
+                if errno != Errno::EACCES {
+                    break;
+                }
+            }
+            Err(_) => found = Errno::EINTR,
+        }
+    }
+    let code = if found == Errno::ENOENT { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
+    Err(StartError { code, errno: found.raw().into(), message: format!("{}: {}", text(&name), describe(found)) })
+}
+
+/// Where the program may be: as named if the name has a slash, else in each directory of PATH.
+fn candidates(name: &[u8], env: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    if name.contains(&b'/') {
+        return Vec::from([name.to_vec()]);
+    }
+    let path = env.iter().find_map(|entry| entry.strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
+    path.split(|byte| *byte == b':')
+        .map(|directory| {
+            let directory: &[u8] = if directory.is_empty() { b"." } else { directory };
+            [directory, b"/", name].concat()
+        })
+        .collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
