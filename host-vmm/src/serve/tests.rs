@@ -246,7 +246,7 @@ fn an_event_waits_for_the_guest_or_the_guest_for_it() {
 #[test]
 fn a_command_is_announced_and_taken_with_its_files_in_place() {
     let (parent, sandbox) = crate::notice::pair().expect("pair");
-    let mut guest = Guest::with_parent(vec![None; 3], Some(sandbox));
+    let mut guest = Guest::with_parent(vec![None, None, None], Some(sandbox));
     let (read, write) = pipe();
     let process = linker::spec::ProcessSpec::default();
     let what = What::Exec { container: 0, process, stdio: [None, Some(1), Some(0)], terminal: false };
@@ -275,7 +275,7 @@ fn a_command_is_announced_and_taken_with_its_files_in_place() {
 #[test]
 fn a_command_that_names_a_missing_descriptor_is_answered_and_leaves_no_file() {
     let (parent, sandbox) = crate::notice::pair().expect("pair");
-    let mut guest = Guest::with_parent(vec![None; 3], Some(sandbox));
+    let mut guest = Guest::with_parent(vec![None, None, None], Some(sandbox));
     let (read, _write) = pipe();
     let process = linker::spec::ProcessSpec::default();
     let what = What::Exec { container: 0, process, stdio: [Some(0), Some(0), None], terminal: false };

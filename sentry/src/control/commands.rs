@@ -112,8 +112,7 @@ fn send(to: Target, number: u8) -> Outcome {
 }
 
 fn resize(pid: u32, (rows, columns): (u16, u16)) -> Outcome {
-    let terminal =
-        if pid == 0 { tty::console() } else { STARTED.lock().get(&Tid::new(pid)).cloned().flatten() };
+    let terminal = if pid == 0 { tty::console() } else { STARTED.lock().get(&Tid::new(pid)).cloned().flatten() };
     match terminal {
         Some(terminal) => {
             terminal.set_window(&WindowSize { rows, columns });

@@ -47,8 +47,7 @@ pub(super) fn handle(kind: u64, value: u64) {
 fn signal_from_host(number: u64) {
     let Some(signal) = u32::try_from(number).ok().and_then(Signal::new) else { return };
     let Some(process) = registry().process(INIT) else { return };
-    let typed =
-        matches!(signal, Signal::SIGINT | Signal::SIGQUIT) && tty::console().is_none() && !is_managed();
+    let typed = matches!(signal, Signal::SIGINT | Signal::SIGQUIT) && tty::console().is_none() && !is_managed();
     let receivers = if typed { registry().group(process.group()) } else { Vec::from([process]) };
     for process in receivers {
         send_from_host(&process, SigInfo::kill(signal, 0, 0));

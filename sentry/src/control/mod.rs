@@ -15,6 +15,7 @@ mod usage;
 pub use end::{ENDED, end_container, process_ended};
 pub use events::start_events;
 
+use crate::errno::Errno;
 use crate::fs::Namespace;
 use crate::platform::platform;
 use crate::signal::{AfterSignals, deliver_pending};
@@ -28,6 +29,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use linker::control::{Answer, Outcome, Report};
 use linker::request::{Op, Request};
 use linker::spec::StartSpec;
+
+/// How often, and how long apart, a message is sent to a parent that does not listen.
+const TRIES: u32 = 500;
+const RETRY_NS: u64 = 10_000_000;
 
 /// The container, as commands need it.
 #[derive(Clone)]
@@ -76,15 +81,25 @@ pub fn wait_for_start(current: &mut Current) {
 
 /// Tells the host something unasked. Blocks.
 pub fn report(report: &Report) {
-    // What cannot be said (the host is going) is no reason to do anything else than before.
     if let Ok(bytes) = report.encode() {
-        let _ = platform().host_call(Request { op: Op::Report as u16, ..Request::default() }, &bytes, &mut []);
+        tell(Op::Report, &bytes);
     }
 }
 
 /// Answers a command. Blocks.
 fn answer(id: u64, outcome: Outcome) {
     if let Ok(bytes) = (Answer { id, outcome }).encode() {
-        let _ = platform().host_call(Request { op: Op::Answer as u16, ..Request::default() }, &bytes, &mut []);
+        tell(Op::Answer, &bytes);
+    }
+}
+
+/// Sends a message, again and again for a while where the parent does not keep up. What cannot be said (the host is going)
+/// is no reason to do anything else than before.
+fn tell(op: Op, bytes: &[u8]) {
+    for _ in 0..TRIES {
+        match platform().host_call(Request { op: op as u16, ..Request::default() }, bytes, &mut []) {
+            Err(Errno::EAGAIN) => platform().park(Some(platform().monotonic_ns().saturating_add(RETRY_NS))),
+            _ => return,
+        }
     }
 }

@@ -366,6 +366,7 @@ impl FileOps for HostStream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::host::client::File;
     use super::open;
     use crate::errno::Errno;
     use crate::fake::{self, machine};
@@ -439,7 +440,7 @@ mod tests {
     fn a_blocking_read_waits_for_the_host_and_a_nonblocking_one_does_not() {
         let pipe = HostPipe::install(raw::S_IFIFO | 0o600, raw::O_RDONLY);
         let current = fake::current();
-        let file = open(&current, 0).unwrap();
+        let file = open(&current, File::adopt(0)).unwrap();
         let mut buffer = [0; 16];
         file.set_flags(OpenFlags::NONBLOCK);
         let result = file.read(&current, &mut Sink::kernel(&mut buffer));
@@ -461,7 +462,7 @@ mod tests {
     fn readiness_is_asked_for_once_and_again_after_a_read() {
         let pipe = HostPipe::install(raw::S_IFIFO | 0o600, raw::O_RDONLY);
         let current = fake::current();
-        let file = open(&current, 0).unwrap();
+        let file = open(&current, File::adopt(0)).unwrap();
         pipe.put(b"abc");
         for _ in 0..3 {
             file.ops().prepare_poll(&file);
@@ -478,7 +479,7 @@ mod tests {
     fn a_write_goes_on_until_all_is_written_and_access_modes_hold() {
         let pipe = HostPipe::install(raw::S_IFIFO | 0o600, raw::O_WRONLY);
         let current = fake::current();
-        let file = open(&current, 1).unwrap();
+        let file = open(&current, File::adopt(1)).unwrap();
         assert_eq!(file.write(&current, &mut Source::kernel(b"hello, world")).unwrap(), 12);
         assert_eq!(&pipe.bytes.lock().unwrap()[..], b"hello, world");
         let mut buffer = [0; 1];
