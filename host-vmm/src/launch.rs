@@ -184,7 +184,7 @@ fn start_sandbox(
     pin::leave_namespaces()?;
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
-    let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags: flags.bits() };
+    let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags };
     let Machine { vm, memory, vcpus, doorbells } = Machine::create(&kvm, &config)?;
 
     let calls = Arc::new(calls);

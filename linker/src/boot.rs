@@ -28,6 +28,8 @@ bitflags! {
         const SELF_TEST = 1 << 0;
         /// Leave an `ExitRecord` behind for the host to show.
         const STATISTICS = 1 << 1;
+        /// The guest's TSC is the host's own, without offset or scale: ring 3 reads the same one even where it runs natively.
+        const HOST_TSC = 1 << 2;
     }
 }
 

@@ -68,7 +68,7 @@ pub extern "C" fn boot(number: usize) -> ! {
     let boot = boot_info();
     let this = nth(number);
     if number == 0 {
-        quirk::init(boot.quirks);
+        quirk::init(boot);
         init_cpu(this, number);
         assert!(boot.magic == MAGIC && boot.version == VERSION, "the boot page is of another version");
         init_shared(boot, first_tsc);

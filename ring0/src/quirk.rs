@@ -5,21 +5,25 @@
 //! - Vector state of ring 3 cannot be saved or loaded by ring 0; the host does it (`PORT_VECTOR_SWAP`).
 //! - Many instructions do not exist in ring 0 (fences, XSAVE, STAC, RDTSCP …), whatever CPUID says: the features that need
 //!   them are left alone (`mask_features`), and nothing else here uses them.
-//! - Ring 3 sees the host's TSC and segment limits, so the vDSO leaves everything to the system call.
+//! - Ring 3 sees the host's TSC and segment limits, so the vDSO tells the time only if the guest's TSC is the host's, and never the CPU.
 
 use crate::asm::syscall::syscall_entry;
 use crate::features::Features;
 use crate::idt::PAGE_FAULT;
 use crate::percpu::attention;
-use core::sync::atomic::{AtomicU32, Ordering};
-use linker::boot::Quirks;
+use crate::sched::SLICE_NS;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use linker::boot::{BootFlags, BootInfo, Quirks};
 use sentry::platform::UserContext;
 
 static QUIRKS: AtomicU32 = AtomicU32::new(0);
 
+static HOST_TSC: AtomicBool = AtomicBool::new(false);
+
 /// Takes over what the host found.
-pub fn init(quirks: u32) {
-    QUIRKS.store(quirks, Ordering::Relaxed);
+pub fn init(boot: &BootInfo) {
+    QUIRKS.store(boot.quirks, Ordering::Relaxed);
+    HOST_TSC.store(BootFlags::from_bits_retain(boot.flags).contains(BootFlags::HOST_TSC), Ordering::Relaxed);
 }
 
 fn has(quirk: Quirks) -> bool {
@@ -45,8 +49,24 @@ pub fn host_switches_vectors() -> bool {
     has(Quirks::HOST_VECTOR_SWITCH)
 }
 
-/// The vDSO can trust RDTSC and LSL.
-pub fn user_sees_our_cpu() -> bool {
+/// A thread that others wait behind may run this long. Where a switch and the calls around it take a millisecond, slices of
+/// the usual length would be spent on switching.
+pub fn slice_ns() -> u64 {
+    if switches_are_dear() { 10 * SLICE_NS } else { SLICE_NS }
+}
+
+/// A thread whose time has come waits for the end of the running one's slice; for the same reason.
+pub fn switches_are_dear() -> bool {
+    has(Quirks::SYSCALL_AS_FAULT)
+}
+
+/// The vDSO can trust RDTSC.
+pub fn user_sees_our_tsc() -> bool {
+    !has(Quirks::SYSCALL_AS_FAULT) || HOST_TSC.load(Ordering::Relaxed)
+}
+
+/// The vDSO can trust LSL.
+pub fn user_sees_our_segments() -> bool {
     !has(Quirks::SYSCALL_AS_FAULT)
 }
 

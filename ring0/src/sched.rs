@@ -25,7 +25,7 @@ use sentry::platform::{NoMemory, ThreadRef};
 static IDLE: AtomicU64 = AtomicU64::new(0);
 static CPUS: AtomicUsize = AtomicUsize::new(1);
 
-/// A thread that others wait behind may run this long.
+/// A thread that others wait behind may run this long where ring 0 is not interpreted.
 pub const SLICE_NS: u64 = 4_000_000;
 /// A woken thread waits this long for its waker's CPU before an idle one is called.
 pub const SPREAD_NS: u64 = 100_000;

@@ -4,6 +4,7 @@
 use crate::lapic;
 use crate::lock::Lock;
 use crate::percpu::{PerCpu, cpu, nth};
+use crate::quirk;
 use crate::sched;
 use crate::thread::KThread;
 use crate::time;
@@ -48,7 +49,7 @@ pub fn stop(timer: Timer) {
 
 /// A thread waits behind the running one: makes sure that the timer ends its slice, or calls an idle CPU sooner.
 pub fn start_slice(this: &PerCpu) {
-    let ns = if sched::any_idle() { sched::SPREAD_NS } else { sched::SLICE_NS };
+    let ns = if sched::any_idle() { sched::SPREAD_NS } else { quirk::slice_ns() };
     program(this, rdtsc() + time::ns_to_ticks(ns));
 }
 
@@ -56,13 +57,14 @@ pub fn start_slice(this: &PerCpu) {
 pub fn expire(this: &PerCpu) {
     this.timer_tsc.set(u64::MAX);
     let now = time::monotonic_ns();
+    let mut woken = false;
     loop {
         let mut timers = this.timers.0.lock();
         let Some(due) = timers.first_entry().filter(|entry| entry.key().0 <= now) else { break };
         let thread = due.remove();
         drop(timers);
         thread.unpark();
-        this.resched.set(true);
+        woken = true;
     }
     program_deadlines(this);
     if this.queue.len() == 0 {
@@ -72,10 +74,11 @@ pub fn expire(this: &PerCpu) {
         sched::call_idle(this);
     }
     let ran = rdtsc().saturating_sub(this.switched_tsc.get());
-    if ran >= time::ns_to_ticks(sched::SLICE_NS) {
+    let due = time::ns_to_ticks(if woken && !quirk::switches_are_dear() { 0 } else { quirk::slice_ns() });
+    if ran >= due {
         this.resched.set(true);
     } else {
-        program(this, this.switched_tsc.get() + time::ns_to_ticks(sched::SLICE_NS));
+        program(this, this.switched_tsc.get() + due);
     }
 }
 

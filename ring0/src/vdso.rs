@@ -57,8 +57,9 @@ pub fn publish() {
     data.monotonic_ns.store(monotonic_ns, Ordering::Relaxed);
     data.realtime_ns.store(realtime_ns, Ordering::Relaxed);
     data.boottime_offset_ns.store(0, Ordering::Relaxed);
-    let mode = if quirk::user_sees_our_cpu() { mode::CLOCKS | mode::CPU_IN_SEGMENT } else { 0 };
-    data.mode.store(mode, Ordering::Relaxed);
+    let clocks = if quirk::user_sees_our_tsc() { mode::CLOCKS } else { 0 };
+    let cpu = if quirk::user_sees_our_segments() { mode::CPU_IN_SEGMENT } else { 0 };
+    data.mode.store(clocks | cpu, Ordering::Relaxed);
     data.sequence.fetch_add(1, Ordering::SeqCst);
 }
 

@@ -5,7 +5,7 @@ use crate::vm::{Config, Error, Memory, kvm};
 use kvm_bindings::{Msrs, kvm_msr_entry};
 use kvm_ioctls::VcpuFd;
 use linker::addr::GuestPa;
-use linker::boot::{BootInfo, MAGIC, PhysRange, VERSION};
+use linker::boot::{BootFlags, BootInfo, MAGIC, PhysRange, VERSION};
 use linker::layout::{BOOT_INFO, PAGE_SIZE};
 use rustix::time::{ClockId, clock_gettime};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
@@ -21,6 +21,7 @@ pub fn write(
     tables_end: u64,
     first: Option<&VcpuFd>,
     config: &Config<'_>,
+    shared: BootFlags,
 ) -> Result<(), Error> {
     memory.write_slice(config.spec, GuestAddress(tables_end))?;
     let spec = PhysRange { start: GuestPa::new(tables_end), len: config.spec.len() as u64 };
@@ -52,7 +53,7 @@ pub fn write(
         tsc_base,
         seed,
         trace_bytes: 0,
-        flags: config.flags,
+        flags: (config.flags | shared).bits(),
         pad: 0,
     };
     memory.write_slice(info.as_bytes(), GuestAddress(BOOT_INFO.raw()))?;

@@ -91,10 +91,10 @@ pub fn fix_cpuid(cpuid: &mut CpuId, cpu: u32, cpus: u32) {
     }
 }
 
-/// Puts a vCPU before the kernel's first instruction.
-pub fn set_up(vcpu: &VcpuFd, cpuid: &CpuId, tables: &Tables, entry: u64, cpu: usize) -> Result<(), Error> {
+/// Puts a vCPU before the kernel's first instruction. Whether its TSC is the host's.
+pub fn set_up(vcpu: &VcpuFd, cpuid: &CpuId, tables: &Tables, entry: u64, cpu: usize) -> Result<bool, Error> {
     vcpu.set_cpuid2(cpuid).map_err(kvm("set CPUID"))?;
-    kvm::share_host_tsc(vcpu);
+    let host_tsc = kvm::share_host_tsc(vcpu);
     set_vector_components(vcpu, cpuid)?;
 
     let mut sregs = vcpu.get_sregs().map_err(kvm("get special registers"))?;
@@ -114,7 +114,8 @@ pub fn set_up(vcpu: &VcpuFd, cpuid: &CpuId, tables: &Tables, entry: u64, cpu: us
     regs.rip = entry;
     regs.rdi = cpu as u64;
     regs.rflags = 1 << 1; // the bit that is always set; interrupts off
-    vcpu.set_regs(&regs).map_err(kvm("set registers"))
+    vcpu.set_regs(&regs).map_err(kvm("set registers"))?;
+    Ok(host_tsc)
 }
 
 /// Sets XCR0, where there is one.

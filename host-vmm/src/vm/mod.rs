@@ -16,7 +16,7 @@ pub mod tables;
 use crate::vm::image::Image;
 use kvm_bindings::{KVM_CAP_SPLIT_IRQCHIP, KVM_MP_STATE_RUNNABLE, kvm_enable_cap, kvm_mp_state, kvm_msi};
 use kvm_ioctls::{Cap, IoEventAddress, Kvm, VcpuFd, VmFd};
-use linker::boot::Quirks;
+use linker::boot::{BootFlags, Quirks};
 use linker::layout::{MAX_CPUS, PORT_DOORBELL_ASYNC, VECTOR_HOST};
 use std::os::fd::OwnedFd;
 use vm_memory::GuestMemoryMmap;
@@ -88,8 +88,8 @@ pub struct Config<'a> {
     pub spec: &'a [u8],
     /// What this host's KVM does differently.
     pub quirks: Quirks,
-    /// `BootInfo::flags`.
-    pub flags: u32,
+    /// `BootInfo::flags`, as far as the caller decides.
+    pub flags: BootFlags,
 }
 
 /// A machine that is ready to run.
@@ -137,15 +137,17 @@ impl Machine {
 
         let mut vcpus = Vec::with_capacity(config.cpus);
         let mut doorbells = Vec::with_capacity(config.cpus);
+        let mut host_tsc = true;
         for index in 0..config.cpus {
             let vcpu = vm.create_vcpu(index as u64).map_err(kvm("create vCPU"))?;
             cpu::fix_cpuid(&mut cpuid, index as u32, config.cpus as u32);
-            cpu::set_up(&vcpu, &cpuid, &tables, image.entry(), index)?;
+            host_tsc &= cpu::set_up(&vcpu, &cpuid, &tables, image.entry(), index)?;
             vcpu.set_mp_state(kvm_mp_state { mp_state: KVM_MP_STATE_RUNNABLE }).map_err(kvm("set vCPU state"))?;
             doorbells.push(connect(&vm, index)?);
             vcpus.push(vcpu);
         }
-        boot::write(&memory, &image, tables.end, vcpus.first(), config)?;
+        let shared = if host_tsc { BootFlags::HOST_TSC } else { BootFlags::empty() };
+        boot::write(&memory, &image, tables.end, vcpus.first(), config, shared)?;
         Ok(Self { vm, memory, vcpus, doorbells })
     }
 }
