@@ -25,6 +25,7 @@ mod open_file;
 pub mod overlay;
 mod path;
 mod permission;
+pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod proc;

@@ -7,6 +7,7 @@ use crate::fs::MountFlags;
 use crate::mm::{ALL, Bounds, MapRequest, Mapping, Move, Object, Place};
 use crate::platform::Prot;
 use crate::task::Current;
+use crate::task::access::may_attach;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -382,7 +383,7 @@ fn transfer(
     let remote = pieces(current, remote.0, remote.1)?;
     let task = crate::task::registry().task(pid).ok_or(Errno::ESRCH)?;
     let other = task.published().mm.ok_or(Errno::ESRCH)?;
-    if !may_access(current, &task) {
+    if !may_attach(current, &task) {
         return Err(Errno::EPERM);
     }
     let mut local = local.into_iter();
@@ -416,17 +417,6 @@ fn transfer(
         }
     }
     Ok(done)
-}
-
-/// ptrace(2)'s access check, as far as there is no tracer: the same ids throughout, or CAP_SYS_PTRACE.
-fn may_access(current: &Current, task: &crate::task::Task) -> bool {
-    let (mine, theirs) = (&current.creds, task.creds());
-    let same = |uid, gid| {
-        [theirs.uid, theirs.euid, theirs.suid] == [uid; 3] && [theirs.gid, theirs.egid, theirs.sgid] == [gid; 3]
-    };
-    Arc::ptr_eq(task.process(), &current.process)
-        || mine.has(crate::task::Cap::SysPtrace)
-        || same(mine.uid, mine.gid) && task.process().dumpable() == 1
 }
 
 /// process_vm_readv(2).

@@ -4,6 +4,7 @@
 //! subsystem and copy out; behaviour lives in the subsystem. The one handler signature is
 //! `fn(&mut Current, typed arguments…) -> Result<impl IntoRet, impl Into<Fail>>`.
 
+mod absent;
 pub mod args;
 mod dir;
 pub mod dispatch;
@@ -23,6 +24,7 @@ mod memory;
 mod mount;
 pub mod outcome;
 mod path;
+mod pidfd;
 mod pipe;
 pub mod policy;
 mod poll;

@@ -61,16 +61,22 @@ pub fn check(number: u64) -> Result<(), Fail> {
     }
 }
 
-/// ENOSYS, with one log line a number when the sandbox is run with `--debug`.
+/// ENOSYS, for a number without a row.
 #[cold]
 pub fn missing(number: u64) -> Fail {
+    unsupported(number, Errno::ENOSYS)
+}
+
+/// The errno of a call that is not served, with one log line a number when the sandbox is run with `--debug`.
+#[cold]
+pub fn unsupported(number: u64, errno: Errno) -> Fail {
     if VERBOSE.load(Ordering::Relaxed)
         && let Some(word) = REPORTED.get(number as usize / 64)
         && word.fetch_or(1 << (number % 64), Ordering::Relaxed) >> (number % 64) & 1 == 0
     {
-        platform().log(&format!("syscall {} is not served: ENOSYS", name(number)));
+        platform().log(&format!("syscall {} is not served: {errno:?}", name(number)));
     }
-    Errno::ENOSYS.into()
+    errno.into()
 }
 
 fn name(number: u64) -> alloc::string::String {

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use linker::addr::UserVa;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// sched_yield(2).
 pub fn sched_yield(_: &mut Current) -> Result<(), Errno> {
@@ -78,6 +79,10 @@ pub fn sched_getscheduler(current: &mut Current, tid: Tid) -> Result<u32, Errno>
 pub fn sched_setscheduler(current: &mut Current, tid: Tid, policy: u32, param: UserPtr<i32>) -> Result<(), Errno> {
     let priority = param.read(current)?;
     let task = target(current, tid)?;
+    set_policy(current, &task, policy, priority)
+}
+
+fn set_policy(current: &Current, task: &Task, policy: u32, priority: i32) -> Result<(), Errno> {
     let policy = policy & !raw::SCHED_RESET_ON_FORK;
     let real_time = matches!(policy, raw::SCHED_FIFO | raw::SCHED_RR);
     let known = matches!(policy, raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE);
@@ -85,7 +90,7 @@ pub fn sched_setscheduler(current: &mut Current, tid: Tid, policy: u32, param: U
     if !fits {
         return Err(Errno::EINVAL);
     }
-    may_change(current, &task)?;
+    may_change(current, task)?;
     if real_time && !current.creds.has(Cap::SysNice) && priority as u64 > current.process.soft_limit(raw::RLIMIT_RTPRIO)
     {
         return Err(Errno::EPERM);
@@ -167,6 +172,144 @@ pub fn setpriority(current: &mut Current, which: u32, who: u32, nice: i32) -> Re
             return Err(Errno::EACCES);
         }
         task.set_nice(nice);
+    }
+    Ok(())
+}
+
+/// struct sched_attr (linux/sched/types.h).
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SchedAttr {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime: u64,
+    deadline: u64,
+    period: u64,
+    util_min: u32,
+    util_max: u32,
+}
+
+/// SCHED_ATTR_SIZE_VER0 and VER1 (linux/sched/types.h).
+const ATTR_SIZE_FIRST: usize = 48;
+const _: () = assert!(size_of::<SchedAttr>() == 56);
+
+/// sched_getattr(2).
+pub fn sched_getattr(
+    current: &mut Current,
+    tid: Tid,
+    attr: UserPtr<SchedAttr>,
+    size: usize,
+    flags: u32,
+) -> Result<(), Errno> {
+    if attr.is_null() || !(ATTR_SIZE_FIRST..=linker::layout::PAGE_SIZE as usize).contains(&size) || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let task = target(current, tid)?;
+    let len = size.min(size_of::<SchedAttr>());
+    let fair = matches!(task.policy(), raw::SCHED_NORMAL | raw::SCHED_BATCH);
+    let found = SchedAttr {
+        size: len as u32,
+        policy: task.policy(),
+        nice: if fair { task.nice() } else { 0 },
+        priority: task.real_time_priority(),
+        util_max: 1024,
+        ..SchedAttr::default()
+    };
+    let found = if size < size_of::<SchedAttr>() { SchedAttr { util_max: 0, ..found } } else { found };
+    current.copy_out(attr.addr(), found.as_bytes().get(..len).unwrap_or_default())
+}
+
+/// sched_setattr(2).
+pub fn sched_setattr(current: &mut Current, tid: Tid, attr: UserPtr<SchedAttr>, flags: u32) -> Result<(), Errno> {
+    if attr.is_null() || (tid.raw() as i32) < 0 || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let size = match attr.cast::<u32>().read(current)? as usize {
+        0 => ATTR_SIZE_FIRST,
+        size if size < ATTR_SIZE_FIRST => return Err(Errno::E2BIG),
+        size => size,
+    };
+    let given: SchedAttr = super::task::read_extensible(current, attr.addr(), size)?;
+    let asked = u32::try_from(given.flags).ok().filter(|flags| flags & !raw::SCHED_FLAG_ALL == 0);
+    let asked = asked.ok_or(Errno::EINVAL)?;
+    let task = target(current, tid)?;
+    let policy = if asked & raw::SCHED_FLAG_KEEP_POLICY != 0 { task.policy() } else { given.policy };
+    if policy == raw::SCHED_DEADLINE {
+        // No deadlines are kept: as a system that admits none.
+        return Err(Errno::EBUSY);
+    }
+    if asked & raw::SCHED_FLAG_KEEP_PARAMS != 0 {
+        return set_policy(current, &task, policy, task.real_time_priority() as i32);
+    }
+    let nice = given.nice.clamp(-20, 19);
+    let lowest = 20 - current.process.soft_limit(raw::RLIMIT_NICE).min(40) as i32;
+    let fair = matches!(policy, raw::SCHED_NORMAL | raw::SCHED_BATCH);
+    if fair && nice < task.nice() && nice < lowest && !current.creds.has(Cap::SysNice) {
+        return Err(Errno::EPERM);
+    }
+    set_policy(current, &task, policy, i32::try_from(given.priority).map_err(|_| Errno::EINVAL)?)?;
+    if fair {
+        task.set_nice(nice);
+    }
+    Ok(())
+}
+
+/// Who is meant, and what is asked for, by ioprio_get and ioprio_set (linux/ioprio.h, which linux-raw-sys does not carry).
+mod ioprio {
+    pub const WHO_PROCESS: u32 = 1;
+    pub const WHO_PGRP: u32 = 2;
+    pub const WHO_USER: u32 = 3;
+    pub const CLASS_SHIFT: u32 = 13;
+    pub const CLASS_NONE: u32 = 0;
+    pub const CLASS_RT: u32 = 1;
+    pub const CLASS_BE: u32 = 2;
+    pub const CLASS_IDLE: u32 = 3;
+    pub const LEVELS: u32 = 8;
+}
+
+fn io_targets(current: &Current, which: u32, who: u32) -> Result<alloc::vec::Vec<Arc<Task>>, Errno> {
+    match which {
+        ioprio::WHO_PROCESS => priority_targets(current, raw::PRIO_PROCESS, who),
+        ioprio::WHO_PGRP => priority_targets(current, raw::PRIO_PGRP, who),
+        ioprio::WHO_USER => priority_targets(current, raw::PRIO_USER, who),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// ioprio_get(2): a thread's own value, or the best of several, where none set means what the nice value says.
+pub fn ioprio_get(current: &mut Current, which: u32, who: u32) -> Result<u32, Errno> {
+    let tasks = io_targets(current, which, who)?;
+    if which == ioprio::WHO_PROCESS {
+        return tasks.first().map(|task| task.io_priority()).ok_or(Errno::ESRCH);
+    }
+    let effective = |task: &Arc<Task>| match task.io_priority() {
+        0 => ioprio::CLASS_BE << ioprio::CLASS_SHIFT | (task.nice() + 20).unsigned_abs() / 5,
+        set => set,
+    };
+    tasks.iter().map(effective).min().ok_or(Errno::ESRCH)
+}
+
+/// ioprio_set(2). The value is remembered; requests to the host are served in their order.
+pub fn ioprio_set(current: &mut Current, which: u32, who: u32, value: u32) -> Result<(), Errno> {
+    let level = value & ((1 << ioprio::CLASS_SHIFT) - 1);
+    match value >> ioprio::CLASS_SHIFT {
+        ioprio::CLASS_RT if !current.creds.has(Cap::SysAdmin) && !current.creds.has(Cap::SysNice) => {
+            return Err(Errno::EPERM);
+        }
+        // Behind the level come hints, which change nothing.
+        ioprio::CLASS_RT | ioprio::CLASS_BE | ioprio::CLASS_IDLE => {}
+        ioprio::CLASS_NONE if level % ioprio::LEVELS == 0 => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    for task in io_targets(current, which, who)? {
+        let other = task.creds();
+        if other.uid != current.creds.euid && other.uid != current.creds.uid && !current.creds.has(Cap::SysNice) {
+            return Err(Errno::EPERM);
+        }
+        task.set_io_priority(value);
     }
     Ok(())
 }
@@ -268,6 +411,10 @@ pub(super) const ROWS: &[Row] = &[
     row!(sched_getaffinity = sched_getaffinity(3), Full, ""),
     row!(sched_getscheduler = sched_getscheduler(1), Full, ""),
     row!(sched_setscheduler = sched_setscheduler(3), Partial, "policies are remembered, all threads take turns alike"),
+    row!(sched_getattr = sched_getattr(4), Full, ""),
+    row!(sched_setattr = sched_setattr(3), Partial, "as sched_setscheduler; no SCHED_DEADLINE"),
+    row!(ioprio_get = ioprio_get(2), Full, ""),
+    row!(ioprio_set = ioprio_set(3), Partial, "remembered; requests to the host are served in their order"),
     row!(sched_setparam = sched_setparam(2), Partial, "as sched_setscheduler"),
     row!(sched_getparam = sched_getparam(2), Full, ""),
     row!(sched_get_priority_max = sched_get_priority_max(1), Full, ""),

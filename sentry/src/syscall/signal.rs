@@ -149,7 +149,7 @@ fn send_to_pid(current: &Current, pid: Tid, signal: Option<Signal>, info: Option
 }
 
 /// Sends to all that the caller may send to; an error only where there is none, or it may send to none.
-fn kill_many(
+pub(super) fn kill_many(
     current: &Current,
     processes: alloc::vec::Vec<Arc<Process>>,
     signal: Option<Signal>,
@@ -229,18 +229,18 @@ pub fn rt_tgsigqueueinfo(
 }
 
 /// Reads a siginfo_t. E2BIG where its unused tail says something.
-fn read_info(current: &Current, at: UserPtr<[u8; ABI_SIZE]>) -> Result<SigInfo, Errno> {
+pub(super) fn read_info(current: &Current, at: UserPtr<[u8; ABI_SIZE]>) -> Result<SigInfo, Errno> {
     SigInfo::from_abi(&at.read(current)?).ok_or(Errno::E2BIG)
 }
 
 /// Nobody but the process itself may claim that the kernel or kill(2) sent the signal.
-fn check_forgery(current: &Current, pid: i32, info: &SigInfo) -> Result<(), Errno> {
+pub(super) fn check_forgery(current: &Current, pid: i32, info: &SigInfo) -> Result<(), Errno> {
     let claims = info.code() >= 0 || info.code() == raw::SI_TKILL;
     if claims && i64::from(pid) != i64::from(current.process.pid().raw()) { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// Signal 0 only checks whether one could be sent.
-fn optional_signal(number: u32) -> Result<Option<Signal>, Errno> {
+pub(super) fn optional_signal(number: u32) -> Result<Option<Signal>, Errno> {
     match number {
         0 => Ok(None),
         _ => Signal::new(number).map(Some).ok_or(Errno::EINVAL),
@@ -248,7 +248,7 @@ fn optional_signal(number: u32) -> Result<Option<Signal>, Errno> {
 }
 
 /// kill(2)'s rule: same real or effective user as the target's real or saved one, CAP_KILL, or SIGCONT within the session.
-fn check_permission(current: &Current, process: &Process, signal: Option<Signal>) -> Result<(), Errno> {
+pub(super) fn check_permission(current: &Current, process: &Process, signal: Option<Signal>) -> Result<(), Errno> {
     if process.pid() == current.process.pid() {
         return Ok(());
     }

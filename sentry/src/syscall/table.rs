@@ -69,12 +69,14 @@ pub(super) fn finish<T: IntoRet, E: Into<super::Fail>>(result: Result<T, E>) -> 
 pub const FAMILIES: &[&[Row]] = &[
     #[cfg(test)]
     super::example::ROWS,
+    super::absent::ROWS,
     super::memory::ROWS,
     super::dir::ROWS,
     super::fd::ROWS,
     super::file::ROWS,
     super::epoll::ROWS,
     super::eventfd::ROWS,
+    super::pidfd::ROWS,
     super::pipe::ROWS,
     super::poll::ROWS,
     super::futex::ROWS,

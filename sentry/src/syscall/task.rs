@@ -3,6 +3,7 @@
 use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, Fd, UserPtr, UserStr};
 use crate::errno::Errno;
+use crate::fs::pidfd::PidFd;
 use crate::fs::{self, LookupFlags, OpenFile};
 use crate::mm::exec::Arguments;
 use crate::signal::{ABI_SIZE, ChildCode, ChildInfo, SigInfo, Signal};
@@ -55,9 +56,14 @@ fn plain(flags: CloneFlags) -> CloneArgs {
 
 /// clone(2): flags (with the exit signal in the low byte), stack, parent_tid, child_tid, tls.
 pub fn clone2(current: &mut Current, flags: u64, stack: u64, parent: u64, child: u64, tls: u64) -> Result<Tid, Fail> {
+    let asked = CloneFlags::from_bits_truncate(flags & 0xffff_ff00);
+    if asked.contains(CloneFlags::PIDFD | CloneFlags::PARENT_SETTID) {
+        // One argument cannot mean both.
+        return Err(Errno::EINVAL.into());
+    }
     let args = CloneArgs {
         // clone(2) ignores bits it does not know.
-        flags: CloneFlags::from_bits_truncate(flags & 0xffff_ff00),
+        flags: asked,
         exit_signal: flags as u32 & raw::CSIGNAL,
         stack,
         tls,
@@ -317,13 +323,23 @@ pub fn waitid(
     if !allowed.contains(options) || !options.intersects(events) {
         return Err(Errno::EINVAL.into());
     }
+    let mut nonblocking = false;
     let which = match kind {
         raw::P_ALL => Which::Any,
         raw::P_PID if id as i32 > 0 => Which::Pid(Tid::new(id)),
+        raw::P_PIDFD if id as i32 >= 0 => {
+            let file = current.file(Fd::new(id as i32))?;
+            nonblocking = file.nonblocking();
+            Which::Pid(PidFd::of(&file)?.process().map_err(|_| Errno::ECHILD)?.pid())
+        }
         raw::P_PGID if id as i32 >= 0 => Which::Group(Tid::new(id)),
         _ => return Err(Errno::EINVAL.into()),
     };
-    let report = wait::wait(current, which, options)?;
+    let asked = if nonblocking { options | WaitOptions::NOHANG } else { options };
+    let report = wait::wait(current, which, asked)?;
+    if report.is_none() && !options.contains(WaitOptions::NOHANG) {
+        return Err(Errno::EAGAIN.into());
+    }
     if let (Some(usage), Some(report)) = (usage.non_null(), &report) {
         usage.write(current, &RusageAbi::new(&report.usage))?;
     }
@@ -384,14 +400,14 @@ pub(super) const ROWS: &[Row] = &[
     row!(getppid = getppid(), Full, ""),
     row!(fork = fork(), Full, ""),
     row!(vfork = vfork(), Full, ""),
-    row!(clone = clone2(5), Partial, "no namespaces of the program's own, no CLONE_PIDFD"),
-    row!(clone3 = clone3(2), Partial, "no namespaces of the program's own, no CLONE_PIDFD, no set_tid, no cgroup"),
+    row!(clone = clone2(5), Partial, "no namespaces of the program's own"),
+    row!(clone3 = clone3(2), Partial, "no namespaces of the program's own, no set_tid, no cgroup"),
     row!(exit = exit_call(1), Full, ""),
     row!(exit_group = exit_group(1), Full, ""),
     row!(execve = execve(3), Full, ""),
     row!(execveat = execveat(5), Full, ""),
     row!(wait4 = wait4(4), Full, ""),
-    row!(waitid = waitid(5), Partial, "no P_PIDFD"),
+    row!(waitid = waitid(5), Full, ""),
     row!(set_tid_address = set_tid_address(1), Full, ""),
     row!(setpgid = setpgid(2), Full, ""),
     row!(getpgid = getpgid(1), Full, ""),

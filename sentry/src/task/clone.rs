@@ -3,6 +3,8 @@
 use super::registry::registry;
 use super::{Current, Process, Published, Task, Tid, run};
 use crate::errno::Errno;
+use crate::fs::OpenFlags;
+use crate::fs::pidfd::PidFd;
 use crate::platform::platform;
 use crate::signal::ThreadSignalState;
 use crate::syscall::Fail;
@@ -107,6 +109,12 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
         .then(|| Arc::new(VforkDone { done: AtomicBool::new(false), queue: WaitQueue::new() }));
     let child = copy_current(current, args, vfork.clone())?;
     let tid = child.task.tid();
+    if flags.contains(CloneFlags::PIDFD)
+        && let Err(errno) = give_pidfd(current, &child, args)
+    {
+        forget(&child.task);
+        return Err(errno.into());
+    }
     if flags.contains(CloneFlags::PARENT_SETTID) {
         // Linux ignores a bad address here, too.
         let _ = current.copy_out(args.parent_tid, &tid.raw().to_ne_bytes());
@@ -116,6 +124,12 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
         wait_for_vfork(current, &done);
     }
     Ok(tid)
+}
+
+/// CLONE_PIDFD: the parent gets a descriptor of the child.
+fn give_pidfd(current: &Current, child: &Current, args: &CloneArgs) -> Result<(), Errno> {
+    let fd = current.add_file(PidFd::open(child.process.clone(), None, OpenFlags::empty()), true)?;
+    current.copy_out(args.pidfd, &fd.raw().to_ne_bytes()).inspect_err(|_| drop(current.files.remove(fd)))
 }
 
 /// What Linux's copy_process refuses.
@@ -131,8 +145,11 @@ fn check(args: &CloneArgs) -> Result<(), Errno> {
     if flags.contains(CloneFlags::FS) && flags.intersects(CloneFlags::NEWNS | CloneFlags::NEWUSER) {
         return Err(Errno::EINVAL);
     }
-    // Namespaces of the program's own, pidfds and cgroups are not there yet (docs/compatibility): Linux's errno without the feature.
-    if flags.intersects(CloneFlags::NAMESPACES.union(CloneFlags::PIDFD).union(CloneFlags::INTO_CGROUP)) {
+    if flags.contains(CloneFlags::PIDFD) && flags.intersects(CloneFlags::THREAD | CloneFlags::DETACHED) {
+        return Err(Errno::EINVAL);
+    }
+    // Namespaces of the program's own and cgroups are not there yet (docs/limits): Linux's errno without the feature.
+    if flags.intersects(CloneFlags::NAMESPACES.union(CloneFlags::INTO_CGROUP)) {
         return Err(Errno::EINVAL);
     }
     Ok(())

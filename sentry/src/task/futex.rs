@@ -152,6 +152,132 @@ fn take_matching(
     }
 }
 
+/// One word of `wait_any`.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    /// Where.
+    pub at: UserVa,
+    /// Only threads of this address space use it.
+    pub private: bool,
+    /// What it has to be for the thread to wait.
+    pub expected: u32,
+}
+
+/// futex_waitv(2): parks while every word is what it should be, until one is woken. Returns which; EAGAIN when a word is
+/// something else.
+pub fn wait_any(current: &Current, words: &[Word], deadline_ns: Option<u64>) -> Result<usize, Fail> {
+    assert_none_held();
+    let mut waiters: Vec<Arc<Waiter>> = Vec::with_capacity(words.len());
+    for word in words {
+        let key = key(current, word.at, word.private)?;
+        waiters.push(Arc::new(Waiter {
+            thread: platform().current_thread(),
+            bitset: raw::FUTEX_BITSET_MATCH_ANY,
+            woken: AtomicBool::new(false),
+            key: Lock::new(Rank::Leaf, key),
+        }));
+    }
+    for waiter in &waiters {
+        let index = index_of(&waiter.key.lock());
+        TABLE[index].waiters.lock().push(waiter.clone());
+    }
+    let unchanged = words.iter().try_for_each(|word| match current.load_u32(word.at) {
+        Ok(value) if value == word.expected => Ok(()),
+        Ok(_) => Err(Fail::Errno(Errno::EAGAIN)),
+        Err(errno) => Err(errno.into()),
+    });
+    let is_woken = || waiters.iter().any(|waiter| waiter.woken.load(Ordering::Acquire));
+    let outcome = unchanged.and_then(|()| {
+        loop {
+            if is_woken() {
+                break Ok(());
+            }
+            if current.interrupted() {
+                break Err(WaitError::Interrupted.into());
+            }
+            if deadline_ns.is_some_and(|deadline| platform().monotonic_ns() >= deadline) {
+                break Err(WaitError::TimedOut.into());
+            }
+            platform().park(deadline_ns);
+        }
+    });
+    let mut woken = None;
+    for (index, waiter) in waiters.iter().enumerate() {
+        if !leave(waiter) {
+            woken = Some(index);
+        }
+    }
+    match (woken, outcome) {
+        (Some(index), _) => Ok(index),
+        (None, Err(fail)) => Err(fail),
+        (None, Ok(())) => Err(Errno::EAGAIN.into()),
+    }
+}
+
+/// FUTEX_LOCK_PI: takes the lock whose word holds its owner's number. All threads take turns alike, so an owner inherits nothing.
+pub fn lock_owned(current: &Current, at: UserVa, private: bool, deadline_ns: Option<u64>) -> Result<(), Fail> {
+    loop {
+        if try_lock_owned(current, at)? {
+            return Ok(());
+        }
+        let word = current.load_u32(at)?;
+        let owner = word & raw::FUTEX_TID_MASK;
+        if owner == 0 {
+            continue;
+        }
+        if owner == current.task.tid().raw() {
+            return Err(Errno::EDEADLK.into());
+        }
+        if super::registry().task(super::Tid::new(owner)).is_none() {
+            return Err(Errno::ESRCH.into());
+        }
+        let waited_for = word | raw::FUTEX_WAITERS;
+        if current.exchange_u32(at, word, waited_for)?.is_err() {
+            continue;
+        }
+        match wait(current, at, private, waited_for, raw::FUTEX_BITSET_MATCH_ANY, deadline_ns) {
+            Ok(()) | Err(Fail::Errno(Errno::EAGAIN)) => {}
+            Err(Fail::Restart) => return Err(Fail::RestartAlways),
+            Err(fail) => return Err(fail),
+        }
+    }
+}
+
+/// FUTEX_TRYLOCK_PI: takes the lock if nobody (alive) has it.
+pub fn try_lock_owned(current: &Current, at: UserVa) -> Result<bool, Errno> {
+    loop {
+        let word = current.load_u32(at)?;
+        if word & raw::FUTEX_TID_MASK != 0 {
+            return Ok(false);
+        }
+        // Whoever waits still waits, and a dead owner is told of.
+        if current.exchange_u32(at, word, word | current.task.tid().raw())?.is_ok() {
+            return Ok(true);
+        }
+    }
+}
+
+/// FUTEX_UNLOCK_PI: gives the lock up and wakes one who waits for it.
+pub fn unlock_owned(current: &Current, at: UserVa, private: bool) -> Result<(), Errno> {
+    let key = key(current, at, private)?;
+    loop {
+        let word = current.load_u32(at)?;
+        if word & raw::FUTEX_TID_MASK != current.task.tid().raw() {
+            return Err(Errno::EPERM);
+        }
+        // The bit stays as long as anyone may wait, so that the next owner comes here, too.
+        let waited_for = {
+            let waiters = TABLE[index_of(&key)].waiters.lock();
+            waiters.iter().filter(|waiter| *waiter.key.lock() == key).count() > 1
+        };
+        let free = if waited_for { raw::FUTEX_WAITERS } else { 0 };
+        if current.exchange_u32(at, word, free)?.is_ok() {
+            wake_key(&key, 1, raw::FUTEX_BITSET_MATCH_ANY);
+            return Ok(());
+        }
+    }
+}
+
 /// FUTEX_REQUEUE and FUTEX_CMP_REQUEUE: wakes `wake` waiters and moves up to `requeue` others to `to`. With `expected`, EAGAIN
 /// when the word is something else. Returns the woken, and the moved.
 pub fn requeue(

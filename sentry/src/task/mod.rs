@@ -5,6 +5,7 @@
 //!
 //! Life: `clone` makes, `run` drives, `exec` changes the program, `exit` ends, `wait` reaps; `registry` knows who exists.
 
+pub mod access;
 pub mod clone;
 mod creds;
 mod current;

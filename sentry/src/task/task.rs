@@ -22,6 +22,7 @@ pub struct Task {
     policy: AtomicU32,
     real_time_priority: AtomicU32,
     nice: AtomicI32,
+    io_priority: AtomicU32,
     /// PR_SET_PDEATHSIG.
     pub parent_death_signal: AtomicU32,
     /// Signals of this thread alone.
@@ -53,6 +54,7 @@ impl Task {
             policy: AtomicU32::new(0),
             real_time_priority: AtomicU32::new(0),
             nice: AtomicI32::new(0),
+            io_priority: AtomicU32::new(0),
             parent_death_signal: AtomicU32::new(0),
             signals,
         }
@@ -140,11 +142,22 @@ impl Task {
         self.nice.store(nice, Ordering::Relaxed);
     }
 
+    /// ioprio_set(2)'s class and level, 0 for none of its own.
+    pub fn io_priority(&self) -> u32 {
+        self.io_priority.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_io_priority(&self, value: u32) {
+        self.io_priority.store(value, Ordering::Relaxed);
+    }
+
     /// What a new thread or process takes over: scheduling and affinity.
     pub fn inherit_scheduling(&self, parent: &Self) {
         self.set_affinity(parent.affinity());
         self.set_policy(parent.policy(), parent.real_time_priority());
         self.set_nice(parent.nice());
+        self.set_io_priority(parent.io_priority());
     }
 
     /// Counts a page fault.

@@ -80,6 +80,11 @@ impl Epoll {
         file.downcast::<Self>()?.this.upgrade()
     }
 
+    /// The address of the `nth` description that was added under `fd` (kcmp(2)).
+    pub fn nth_file(&self, fd: Fd, nth: usize) -> Option<usize> {
+        self.items.lock().keys().filter(|(number, _)| *number == fd).nth(nth).map(|(_, address)| *address)
+    }
+
     /// EPOLL_CTL_ADD.
     pub fn add(self: &Arc<Self>, fd: Fd, file: &Arc<OpenFile>, events: u32, data: u64) -> Result<(), Errno> {
         let _alone = match file.downcast::<Self>() {

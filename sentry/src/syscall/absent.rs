@@ -1,0 +1,157 @@
+//! Calls that are answered with an errno: what Linux says where the feature is not built in, or not allowed. The notes say why.
+
+use super::policy;
+use super::table::{Level, Row};
+use crate::errno::Errno;
+use syscalls::Sysno;
+
+/// A row that says an errno, with one log line a number.
+macro_rules! absent {
+    ($name:ident, $errno:ident, $note:literal) => {
+        Row {
+            number: Sysno::$name as u32,
+            name: stringify!($name),
+            handler: |current| Err(policy::unsupported(current.regs.rax, Errno::$errno)),
+            level: Level::Unsupported,
+            note: concat!($note, ": ", stringify!($errno)),
+        }
+    };
+}
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[Row] = &[
+    // Numbers that 64-bit Linux gave out and does not serve (any more).
+    absent!(uselib, ENOSYS, "removed from Linux"),
+    absent!(_sysctl, ENOSYS, "removed from Linux 5.5"),
+    absent!(create_module, ENOSYS, "removed from Linux 2.6"),
+    absent!(get_kernel_syms, ENOSYS, "removed from Linux 2.6"),
+    absent!(query_module, ENOSYS, "removed from Linux 2.6"),
+    absent!(nfsservctl, ENOSYS, "removed from Linux 3.1"),
+    absent!(getpmsg, ENOSYS, "never served by Linux"),
+    absent!(putpmsg, ENOSYS, "never served by Linux"),
+    absent!(afs_syscall, ENOSYS, "never served by Linux"),
+    absent!(tuxcall, ENOSYS, "never served by Linux"),
+    absent!(security, ENOSYS, "never served by Linux"),
+    absent!(vserver, ENOSYS, "never served by Linux"),
+    absent!(set_thread_area, ENOSYS, "32-bit programs only"),
+    absent!(get_thread_area, ENOSYS, "32-bit programs only"),
+    absent!(epoll_ctl_old, ENOSYS, "never served by Linux"),
+    absent!(epoll_wait_old, ENOSYS, "never served by Linux"),
+    absent!(lookup_dcookie, ENOSYS, "removed from Linux 6.7"),
+    absent!(remap_file_pages, ENOSYS, "emulated by Linux since 4.0, used by nothing"),
+    absent!(sysfs, ENOSYS, "as without CONFIG_SYSFS_SYSCALL"),
+    // The machine's own: a container has none of it.
+    absent!(vhangup, EPERM, "no CAP_SYS_TTY_CONFIG for the container's terminals"),
+    absent!(ustat, EINVAL, "no file system of the container is a block device's"),
+    absent!(modify_ldt, ENOSYS, "as without CONFIG_MODIFY_LDT_SYSCALL"),
+    absent!(iopl, ENOSYS, "no ports; as without CONFIG_X86_IOPL_IOPERM"),
+    absent!(ioperm, ENOSYS, "no ports; as without CONFIG_X86_IOPL_IOPERM"),
+    absent!(acct, ENOSYS, "as without CONFIG_BSD_PROCESS_ACCT"),
+    absent!(swapon, EPERM, "no swap"),
+    absent!(swapoff, EPERM, "no swap"),
+    absent!(reboot, EPERM, "the machine is the host's"),
+    absent!(kexec_load, EPERM, "the kernel is the sandbox's own"),
+    absent!(kexec_file_load, EPERM, "the kernel is the sandbox's own"),
+    absent!(init_module, EPERM, "no kernel modules"),
+    absent!(finit_module, EPERM, "no kernel modules"),
+    absent!(delete_module, EPERM, "no kernel modules"),
+    absent!(quotactl, ENOSYS, "as without CONFIG_QUOTA"),
+    absent!(quotactl_fd, ENOSYS, "as without CONFIG_QUOTA"),
+    absent!(bpf, EPERM, "no BPF; as with kernel.unprivileged_bpf_disabled"),
+    absent!(uretprobe, ENOSYS, "no probes"),
+    absent!(uprobe, ENOSYS, "no probes"),
+    absent!(lsm_list_modules, ENOSYS, "no security modules"),
+    absent!(map_shadow_stack, EOPNOTSUPP, "no shadow stacks"),
+    absent!(memfd_secret, ENOSYS, "as without secretmem.enable"),
+    absent!(lsm_get_self_attr, EOPNOTSUPP, "no security modules"),
+    absent!(lsm_set_self_attr, EOPNOTSUPP, "no security modules"),
+    // One node of memory.
+    absent!(mbind, ENOSYS, "one memory node; as without CONFIG_NUMA"),
+    absent!(set_mempolicy, ENOSYS, "one memory node; as without CONFIG_NUMA"),
+    absent!(get_mempolicy, ENOSYS, "one memory node; as without CONFIG_NUMA"),
+    absent!(migrate_pages, ENOSYS, "one memory node; as without CONFIG_NUMA"),
+    absent!(move_pages, ENOSYS, "one memory node; as without CONFIG_NUMA"),
+    absent!(set_mempolicy_home_node, ENOSYS, "one memory node; as without CONFIG_NUMA"),
+    // Not written yet.
+    absent!(io_setup, ENOSYS, "as without CONFIG_AIO"),
+    absent!(io_destroy, ENOSYS, "as without CONFIG_AIO"),
+    absent!(io_getevents, ENOSYS, "as without CONFIG_AIO"),
+    absent!(io_pgetevents, ENOSYS, "as without CONFIG_AIO"),
+    absent!(io_submit, ENOSYS, "as without CONFIG_AIO"),
+    absent!(io_cancel, ENOSYS, "as without CONFIG_AIO"),
+    absent!(io_uring_setup, ENOSYS, "as without CONFIG_IO_URING"),
+    absent!(io_uring_enter, ENOSYS, "as without CONFIG_IO_URING"),
+    absent!(io_uring_register, ENOSYS, "as without CONFIG_IO_URING"),
+    absent!(add_key, ENOSYS, "as without CONFIG_KEYS"),
+    absent!(request_key, ENOSYS, "as without CONFIG_KEYS"),
+    absent!(keyctl, ENOSYS, "as without CONFIG_KEYS"),
+    absent!(perf_event_open, ENOSYS, "as without CONFIG_PERF_EVENTS"),
+    absent!(fanotify_init, ENOSYS, "as without CONFIG_FANOTIFY"),
+    absent!(fanotify_mark, ENOSYS, "as without CONFIG_FANOTIFY"),
+    absent!(userfaultfd, ENOSYS, "as without CONFIG_USERFAULTFD"),
+    absent!(landlock_create_ruleset, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
+    absent!(landlock_add_rule, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
+    absent!(landlock_restrict_self, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
+    absent!(name_to_handle_at, EOPNOTSUPP, "no file system gives handles"),
+    absent!(open_by_handle_at, EPERM, "no file system gives handles"),
+    absent!(rseq, ENOSYS, "as without CONFIG_RSEQ"),
+    absent!(cachestat, ENOSYS, "as before Linux 6.5"),
+    absent!(mseal, ENOSYS, "as before Linux 6.10"),
+    absent!(setxattrat, ENOSYS, "as before Linux 6.13"),
+    absent!(getxattrat, ENOSYS, "as before Linux 6.13"),
+    absent!(listxattrat, ENOSYS, "as before Linux 6.13"),
+    absent!(removexattrat, ENOSYS, "as before Linux 6.13"),
+    absent!(file_getattr, EOPNOTSUPP, "no file system has such attributes"),
+    absent!(file_setattr, EOPNOTSUPP, "no file system has such attributes"),
+    absent!(open_tree, ENOSYS, "as before Linux 5.2"),
+    absent!(open_tree_attr, ENOSYS, "as before Linux 6.15"),
+    absent!(move_mount, ENOSYS, "as before Linux 5.2"),
+    absent!(fsopen, ENOSYS, "as before Linux 5.2"),
+    absent!(fsconfig, ENOSYS, "as before Linux 5.2"),
+    absent!(fsmount, ENOSYS, "as before Linux 5.2"),
+    absent!(fspick, ENOSYS, "as before Linux 5.2"),
+    absent!(mount_setattr, ENOSYS, "as before Linux 5.12"),
+    absent!(statmount, ENOSYS, "as before Linux 6.8"),
+    absent!(listmount, ENOSYS, "as before Linux 6.8"),
+    absent!(unshare, EINVAL, "no namespaces of the program's own"),
+    absent!(setns, EINVAL, "no namespaces of the program's own"),
+    absent!(ptrace, ENOSYS, "not written yet"),
+    absent!(semget, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(semop, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(semtimedop, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(semctl, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(msgget, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(msgsnd, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(msgrcv, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(msgctl, ENOSYS, "as without CONFIG_SYSVIPC"),
+    absent!(mq_open, ENOSYS, "as without CONFIG_POSIX_MQUEUE"),
+    absent!(mq_unlink, ENOSYS, "as without CONFIG_POSIX_MQUEUE"),
+    absent!(mq_timedsend, ENOSYS, "as without CONFIG_POSIX_MQUEUE"),
+    absent!(mq_timedreceive, ENOSYS, "as without CONFIG_POSIX_MQUEUE"),
+    absent!(mq_notify, ENOSYS, "as without CONFIG_POSIX_MQUEUE"),
+    absent!(mq_getsetattr, ENOSYS, "as without CONFIG_POSIX_MQUEUE"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::table::{Level, rows};
+    use syscalls::Sysno;
+
+    #[test]
+    fn every_call_that_has_a_number_has_a_row() {
+        let missing: alloc::vec::Vec<_> = Sysno::iter()
+            // Programs' own filters come with the seccomp family.
+            .filter(|sysno| *sysno != Sysno::seccomp)
+            .filter(|sysno| !rows().any(|row| row.number as usize == sysno.id() as usize))
+            .map(|sysno| sysno.name())
+            .collect();
+        assert!(missing.is_empty(), "no row for {missing:?}");
+    }
+
+    #[test]
+    fn rows_that_are_not_full_say_why() {
+        for row in rows() {
+            assert!(row.level == Level::Full || !row.note.is_empty(), "{}: {:?}", row.name, row.note);
+        }
+    }
+}
