@@ -7,7 +7,7 @@
 
 use crate::gofer::client::Client;
 use crate::gofer::{self, Export, Root};
-use crate::notice;
+use crate::notice::{self, Notice};
 use crate::parent::{self, Child, RawTerminal};
 use crate::pin;
 use crate::process;
@@ -18,11 +18,13 @@ use crate::serve::{Parts, Server};
 use crate::spec::mountpoints;
 use crate::vm::{self, Config, Machine};
 use linker::boot::BootFlags;
+use linker::control::Report;
 use linker::spec::{MountKind, MountSpec, StartSpec};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Barrier};
 
 /// Bytes of a vCPU thread's or the worker's stack.
@@ -43,6 +45,16 @@ pub struct Launch {
     pub flags: BootFlags,
     /// Packet sockets that `spec.network` names (`net::take_over`).
     pub sockets: Vec<OwnedFd>,
+    /// Set when nobody at a terminal waits for it.
+    pub background: Option<Background>,
+}
+
+/// How the processes of a container behave that lives beside the command that made it: failures to start are reported on the
+/// control socket, and the container's streams are the container's alone.
+#[derive(Clone, Debug)]
+pub struct Background {
+    /// Where they say what they have to say, instead of the container's standard error.
+    pub log: Option<Arc<OwnedFd>>,
 }
 
 /// Why a sandbox did not start.
@@ -81,7 +93,25 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
 
 /// Runs a sandbox to its end and returns the exit code for the caller.
 pub fn run(launch: Launch) -> Result<u8, Error> {
-    let Launch { spec, exports, cpus, memory_bytes, flags, sockets } = launch;
+    let signals =
+        parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
+    let _raw = if launch.spec.terminal { RawTerminal::enter().ok() } else { None };
+    let Launched { sandbox, gofer } = start(launch)?;
+    Ok(parent::mind(signals, &sandbox, Some(&gofer)))
+}
+
+/// A sandbox's processes, children of this one.
+#[derive(Debug)]
+pub struct Launched {
+    /// The sandbox process.
+    pub sandbox: Child,
+    /// The gofer.
+    pub gofer: Child,
+}
+
+/// Starts a sandbox's processes. The caller has one thread.
+pub fn start(launch: Launch) -> Result<Launched, Error> {
+    let Launch { spec, exports, cpus, memory_bytes, flags, sockets, background } = launch;
     let roots = exports.into_iter().map(Export::open).collect::<Result<Vec<_>, _>>()?;
     if matches!(spec.mounts.first(), Some(MountSpec { kind: MountKind::Host { overlay: false, .. }, .. }))
         && let Some(root) = roots.first()
@@ -90,8 +120,6 @@ pub fn run(launch: Launch) -> Result<u8, Error> {
         mountpoints::make(&root.fd, &spec.mounts, is_directory)
             .map_err(|(path, errno)| Error::MountPoint(path.display().to_string(), errno))?;
     }
-    let signals =
-        parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
     let (sandbox_control, sandbox_end) = notice::pair().map_err(call("socketpair"))?;
     let (gofer_control, gofer_end) = notice::pair().map_err(call("socketpair"))?;
     let (calls, gofer_calls) = pair()?;
@@ -99,46 +127,99 @@ pub fn run(launch: Launch) -> Result<u8, Error> {
     let replies: Vec<_> = (0..=cpus).map(|_| pair()).collect::<Result<_, _>>()?;
     let (replies, gofer_replies): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
 
-    let terminal = spec.terminal;
-    let _raw = if terminal { RawTerminal::enter().ok() } else { None };
+    // What the other child gets is closed in each without its owner's knowledge; neither ever comes to drop it.
+    let mut sandbox_side = Some(SandboxSide {
+        control: sandbox_end,
+        calls,
+        replies,
+        spec,
+        sockets,
+        cpus,
+        memory_bytes,
+        flags,
+        background: background.clone(),
+    });
+    let mut gofer_side = Some(GoferSide { control: gofer_end, calls: gofer_calls, replies: gofer_replies, roots });
 
-    let mut sandbox_side = Some((sandbox_end, calls, replies, spec, sockets));
-    let mut gofer_side = Some((gofer_end, gofer_calls, gofer_replies, roots));
-    let mut parent_side = Some((sandbox_control, gofer_control, signals));
-
-    let sandbox = process::fork_child(|| {
-        drop((parent_side.take(), gofer_side.take()));
-        let Some((control, calls, replies, spec, sockets)) = sandbox_side.take() else { return report::FAILURE };
-        let failed = sandbox_main(control, calls, replies, &spec, sockets, cpus, memory_bytes, flags);
-        report::line(&failed.to_string());
-        report::FAILURE
+    let sandbox = process::fork_child(|| match sandbox_side.take() {
+        Some(side) => sandbox_main(side),
+        None => report::FAILURE,
     })
     .map_err(call("fork"))?;
     drop(sandbox_side.take());
 
-    let gofer = process::fork_child(|| {
-        drop(parent_side.take());
-        let Some((control, calls, replies, roots)) = gofer_side.take() else { return report::FAILURE };
-        match gofer_main(control, calls, replies, roots) {
-            Ok(()) => 0,
-            Err(error) => {
-                report::line(&error.to_string());
-                report::FAILURE
-            }
-        }
+    let gofer = process::fork_child(|| match gofer_side.take() {
+        Some(side) => gofer_main(side, background.as_ref()),
+        None => report::FAILURE,
     })
     .map_err(call("fork"))?;
     drop(gofer_side.take());
 
-    let Some((sandbox_control, gofer_control, signals)) = parent_side.take() else { return Ok(report::FAILURE) };
-    let sandbox = Child { pid: sandbox, name: "sandbox process", control: sandbox_control };
-    let gofer = Child { pid: gofer, name: "gofer", control: gofer_control };
-    Ok(parent::mind(signals, &sandbox, Some(&gofer)))
+    Ok(Launched {
+        sandbox: Child { pid: sandbox, name: "sandbox process", control: sandbox_control },
+        gofer: Child { pid: gofer, name: "gofer", control: gofer_control },
+    })
+}
+
+/// What the gofer gets.
+struct GoferSide {
+    control: OwnedFd,
+    calls: OwnedFd,
+    replies: Vec<OwnedFd>,
+    roots: Vec<Root>,
+}
+
+/// What the sandbox process gets.
+struct SandboxSide {
+    control: OwnedFd,
+    calls: OwnedFd,
+    replies: Vec<OwnedFd>,
+    spec: StartSpec,
+    sockets: Vec<OwnedFd>,
+    cpus: usize,
+    memory_bytes: u64,
+    flags: BootFlags,
+    background: Option<Background>,
+}
+
+impl Background {
+    /// Takes the standard streams from a child that has no business with the container's.
+    fn leave_streams(&self) -> Result<(), Errno> {
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::stdio::dup2_stdin(&null)?;
+        rustix::stdio::dup2_stdout(&null)?;
+        match &self.log {
+            Some(log) => rustix::stdio::dup2_stderr(log),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The gofer process.
-fn gofer_main(control: OwnedFd, calls: OwnedFd, replies: Vec<OwnedFd>, roots: Vec<Root>) -> Result<(), Error> {
+fn gofer_main(side: GoferSide, background: Option<&Background>) -> u8 {
+    let kept: Vec<BorrowedFd<'_>> = [&side.control, &side.calls]
+        .into_iter()
+        .chain(&side.replies)
+        .chain(side.roots.iter().map(|root| &root.fd))
+        .chain(background.and_then(|background| background.log.as_deref()))
+        .map(AsFd::as_fd)
+        .collect();
+    process::close_all_but(&kept);
+    match serve_files(side, background) {
+        Ok(()) => 0,
+        Err(error) => {
+            report::line(&error.to_string());
+            report::FAILURE
+        }
+    }
+}
+
+fn serve_files(side: GoferSide, background: Option<&Background>) -> Result<(), Error> {
+    let GoferSide { control, calls, replies, roots } = side;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
+    if let Some(background) = background {
+        background.leave_streams().map_err(call("standard streams"))?;
+    }
     process::use_one_heap();
     let writable = roots.iter().any(|root| root.writable);
     let mut gofer = gofer::Gofer::new(calls, replies, roots)?;
@@ -148,32 +229,35 @@ fn gofer_main(control: OwnedFd, calls: OwnedFd, replies: Vec<OwnedFd>, roots: Ve
 }
 
 /// The sandbox process. Returns only when it fails.
-fn sandbox_main(
-    control: OwnedFd,
-    calls: OwnedFd,
-    replies: Vec<OwnedFd>,
-    spec: &StartSpec,
-    sockets: Vec<OwnedFd>,
-    cpus: usize,
-    memory_bytes: u64,
-    flags: BootFlags,
-) -> Error {
-    match start_sandbox(control, calls, replies, spec, sockets, cpus, memory_bytes, flags) {
+fn sandbox_main(side: SandboxSide) -> u8 {
+    let log = side.background.as_ref().and_then(|background| background.log.as_deref());
+    let kept: Vec<BorrowedFd<'_>> = [&side.control, &side.calls]
+        .into_iter()
+        .chain(&side.replies)
+        .chain(&side.sockets)
+        .chain(log)
+        .map(AsFd::as_fd)
+        .collect();
+    process::close_all_but(&kept);
+    let control = side.control.try_clone();
+    let in_background = side.background.is_some();
+    let error = match start_sandbox(side) {
         Ok(never) => match never {},
         Err(error) => error,
+    };
+    let failed = Report::Failed { code: report::FAILURE, message: error.to_string() };
+    let told = match (in_background, control, failed.encode()) {
+        (true, Ok(control), Ok(bytes)) => Notice::Report(bytes).send(control).is_ok(),
+        _ => false,
+    };
+    if !told {
+        report::line(&error.to_string());
     }
+    report::FAILURE
 }
 
-fn start_sandbox(
-    control: OwnedFd,
-    calls: OwnedFd,
-    replies: Vec<OwnedFd>,
-    spec: &StartSpec,
-    sockets: Vec<OwnedFd>,
-    cpus: usize,
-    memory_bytes: u64,
-    flags: BootFlags,
-) -> Result<std::convert::Infallible, Error> {
+fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
+    let SandboxSide { control, calls, replies, spec, sockets, cpus, memory_bytes, flags, background } = side;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     process::use_one_heap();
     let kvm = vm::open_kvm()?;
@@ -181,6 +265,9 @@ fn start_sandbox(
     let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
         .map(|stream| fcntl_dupfd_cloexec(stream.as_fd(), 3).ok());
     let files = files.into_iter().chain(sockets.into_iter().map(Some)).collect();
+    if let Some(background) = &background {
+        background.leave_streams().map_err(call("standard streams"))?;
+    }
     pin::leave_namespaces()?;
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;

@@ -4,6 +4,7 @@
 //! two; the sandbox process, which runs the machine (`vm`) and serves its requests (`serve`); the gofer, which names files.
 
 mod cli;
+mod container;
 mod gofer;
 mod launch;
 mod net;
@@ -21,6 +22,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     process::close_inherited();
+    if let Some(code) = container::process_table::stand_in() {
+        return code;
+    }
     match cli::run() {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -105,7 +105,7 @@ pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
 }
 
 /// The exit code of a child that has ended.
-fn ended(child: &Child) -> Option<u8> {
+pub fn ended(child: &Child) -> Option<u8> {
     match rustix::process::waitid(WaitId::Pid(child.pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
         Ok(None) | Err(Errno::INTR) => None,
         Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
@@ -120,11 +120,16 @@ fn ended(child: &Child) -> Option<u8> {
 }
 
 /// Names the system call that a child was ended for, if it was.
-fn tell_violation(child: &Child) {
+pub fn tell_violation(child: &Child) {
     while let Ok(Some(notice)) = Notice::receive(&child.control) {
         if let Notice::Violation(number) = notice {
-            let name = syscalls::Sysno::new(number.into()).map_or("unknown", |call| call.name());
-            report::line(&format!("the {} made system call {name} ({number}), which its filter refuses", child.name));
+            say_violation(child, number);
         }
     }
+}
+
+/// Names a system call that a child was ended for.
+pub fn say_violation(child: &Child, number: u16) {
+    let name = syscalls::Sysno::new(number.into()).map_or("unknown", |call| call.name());
+    report::line(&format!("the {} made system call {name} ({number}), which its filter refuses", child.name));
 }

@@ -22,11 +22,35 @@ pub fn fork_child(main: impl FnOnce() -> u8) -> Result<Pid, rustix::io::Errno> {
     }
 }
 
+/// Sets what becomes of a signal: its default, nothing, never a handler.
+pub fn set_signal_action(signal: nix::sys::signal::Signal, action: &nix::sys::signal::SigAction) {
+    if matches!(action.handler(), nix::sys::signal::SigHandler::SigDfl | nix::sys::signal::SigHandler::SigIgn) {
+        // SAFETY: no handler is installed, so none can break anything.
+        let _ = unsafe { nix::sys::signal::sigaction(signal, action) };
+    }
+}
+
 /// Closes what the caller left open beside the standard streams.
 pub fn close_inherited() {
     // SAFETY: called first of all, when this process owns no descriptor above 2 yet. A kernel without close_range(2)
     // leaves them open; they are of no use to the sandbox, which cannot name them.
     unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+}
+
+/// Closes everything but the standard streams and `keep`: what a forked child got and has no use for. Of the structures that own
+/// the others, none may be used or dropped in this process any more, which therefore ends by `exit_now`.
+pub fn close_all_but(keep: &[BorrowedFd<'_>]) {
+    let mut numbers: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(fd.as_raw_fd()).ok()).collect();
+    numbers.sort_unstable();
+    let mut next = 3u32;
+    for number in numbers.into_iter().chain([u32::MAX]) {
+        if number > next {
+            let last = if number == u32::MAX { number } else { number - 1 };
+            // SAFETY: the caller holds no owner of these that it uses again.
+            unsafe { libc::syscall(libc::SYS_close_range, next, last, 0u32) };
+        }
+        next = next.max(number.saturating_add(1));
+    }
 }
 
 /// Makes malloc use the one heap only: brk(2), and neither mmap(2) nor an arena a thread. Called before threads exist.

@@ -46,6 +46,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         memory_bytes,
         flags: if args.stats { BootFlags::STATISTICS } else { BootFlags::empty() },
         sockets: taken.sockets,
+        background: None,
     };
     Ok(launch::run(launch)?)
 }

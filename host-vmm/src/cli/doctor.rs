@@ -38,6 +38,7 @@ pub fn run() -> anyhow::Result<u8> {
             memory_bytes: 2 * memory::MIN_BYTES,
             flags: BootFlags::SELF_TEST,
             sockets: Vec::new(),
+            background: None,
         };
         let code = launch::run(launch)?;
         let spent = begin.elapsed().as_secs_f64() * 1000.0;

@@ -2,7 +2,7 @@
 
 mod do_;
 mod doctor;
-mod run;
+mod oci;
 mod seccomp;
 mod syscalls;
 
@@ -11,16 +11,18 @@ use clap::{Parser, Subcommand, error::ErrorKind};
 #[derive(Parser)]
 #[command(name = "ringwall", version, about = "Runs Linux programs in a KVM virtual machine that has no Linux in it")]
 struct Cli {
+    #[command(flatten)]
+    global: oci::Global,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Subcommand)]
 enum Verb {
+    #[command(flatten)]
+    Oci(Box<oci::Verb>),
     /// Run a program on this system's files, which it sees but cannot change
     Do(do_::Args),
-    /// Run an OCI bundle in the foreground
-    Run(run::Args),
     /// Say whether this machine's KVM is sound, of which kind it is, and what things cost here
     Doctor,
     /// List the system calls that are served inside
@@ -49,8 +51,20 @@ pub fn run() -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Do(args) => do_::run(args),
         Verb::Doctor => doctor::run(),
-        Verb::Run(args) => run::run(args),
+        Verb::Oci(verb) => Ok(run_oci(&cli.global, *verb)),
         Verb::Syscalls(args) => syscalls::run(&args),
         Verb::Seccomp(args) => seccomp::run(&args),
+    }
+}
+
+/// Runs a verb of an OCI runtime, with runc's exit codes, and errors where runc has them.
+fn run_oci(global: &oci::Global, verb: oci::Verb) -> u8 {
+    let failure = if verb.name() == "exec" { 255 } else { 1 };
+    match global.check().and_then(|runtime| verb.run(&runtime)) {
+        Ok(code) => code,
+        Err(error) => {
+            global.say(&format!("{error:#}"));
+            failure
+        }
     }
 }

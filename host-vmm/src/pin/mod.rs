@@ -6,7 +6,7 @@ pub mod gofer_rows;
 pub mod namespaces;
 pub mod sandbox_rows;
 
-pub use namespaces::leave as leave_namespaces;
+pub use namespaces::{leave as leave_namespaces, leave_but_network};
 
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;

@@ -16,16 +16,25 @@ pub fn leave() -> Result<(), Error> {
     leave_keeping(CapabilitySet::empty())
 }
 
+/// As `leave`, but stays in the network namespace: what others know a container's by.
+pub fn leave_but_network() -> Result<(), Error> {
+    leave_these(NAMESPACES.difference(UnshareFlags::NEWNET), CapabilitySet::empty())
+}
+
 /// As `leave`, but keeps those of `keep` that the process has. Open descriptors stay usable.
 pub fn leave_keeping(keep: CapabilitySet) -> Result<(), Error> {
+    leave_these(NAMESPACES, keep)
+}
+
+fn leave_these(namespaces: UnshareFlags, keep: CapabilitySet) -> Result<(), Error> {
     let have = rustix::thread::capabilities(None).map_err(call("capget"))?.effective;
     if have.contains(CapabilitySet::SYS_ADMIN) {
         #[allow(deprecated)]
-        rustix::thread::unshare(NAMESPACES).map_err(call("unshare"))?;
+        rustix::thread::unshare(namespaces).map_err(call("unshare"))?;
         empty_root().map_err(call("empty root"))?;
     } else {
         #[allow(deprecated)]
-        let unshared = rustix::thread::unshare(NAMESPACES | UnshareFlags::NEWUSER);
+        let unshared = rustix::thread::unshare(namespaces | UnshareFlags::NEWUSER);
         if unshared.is_ok() {
             // A half-empty root is no reason to fail: the filter lets no path through.
             let _ = empty_root();

@@ -33,6 +33,18 @@ impl Network {
     }
 }
 
+/// Options of mounts that a bundle may have, for `features`.
+pub fn mount_options() -> Vec<&'static str> {
+    let mut names: Vec<_> = oci_mounts::FLAGS.iter().map(|(name, ..)| *name).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Capabilities that a bundle may have, for `features`.
+pub fn capability_names() -> Vec<String> {
+    rustix::thread::CapabilitySet::all().iter_names().map(|(name, _)| format!("CAP_{name}")).collect()
+}
+
 /// CPUs that this process may use.
 pub fn default_cpus() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(MAX_CPUS)

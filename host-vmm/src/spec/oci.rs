@@ -5,13 +5,14 @@ use crate::gofer::Export;
 use crate::spec::oci_mounts;
 use linker::spec::{Capabilities, MountKind, MountSpec, ProcessSpec, StartSpec};
 use oci_spec::runtime::{
-    Capabilities as Names, LinuxCapabilities, LinuxNamespaceType, PosixRlimit, PosixRlimitType, Process, Spec,
+    Capabilities as Names, LinuxCapabilities, LinuxCpu, LinuxDevice, LinuxNamespaceType, PosixRlimit, PosixRlimitType,
+    Process, Spec,
 };
 use rustix::thread::CapabilitySet;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Why a bundle cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -41,40 +42,46 @@ pub struct Bundle {
     pub exports: Vec<Export>,
     /// Bytes of memory it is limited to.
     pub memory_bytes: Option<u64>,
+    /// CPUs it is limited to.
+    pub cpus: Option<usize>,
+    /// Whose network it has.
+    pub network: NetworkNamespace,
+    /// The root file system, absolute.
+    pub rootfs: PathBuf,
+    /// All of it, for those who want more.
+    pub config: Spec,
 }
 
-/// What is known, is not supported, and would change what the program sees: the JSON pointer, and its name.
+/// The network namespace of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkNamespace {
+    /// One of its own.
+    New,
+    /// The one at this path.
+    At(PathBuf),
+}
+
+/// What is known, is not supported, and would change what the program sees: the JSON pointer.
 const UNSUPPORTED: &[&str] = &[
-    "/hooks",
     "/vm",
     "/windows",
     "/solaris",
     "/zos",
-    "/process/apparmorProfile",
-    "/process/selinuxLabel",
     "/process/ioPriority",
     "/process/scheduler",
     "/process/execCPUAffinity",
     "/linux/uidMappings",
     "/linux/gidMappings",
-    "/linux/sysctl",
-    "/linux/devices",
     "/linux/netDevices",
-    "/linux/seccomp",
-    "/linux/rootfsPropagation",
-    "/linux/mountLabel",
     "/linux/intelRdt",
     "/linux/memoryPolicy",
     "/linux/personality",
     "/linux/timeOffsets",
-    "/linux/resources/cpu",
-    "/linux/resources/pids",
-    "/linux/resources/blockIO",
-    "/linux/resources/hugepageLimits",
-    "/linux/resources/network",
-    "/linux/resources/rdma",
-    "/linux/resources/unified",
 ];
+
+/// Devices that a container has anyway.
+const DEVICES: &[&str] =
+    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"];
 
 /// Reads a bundle.
 pub fn load(bundle: &Path) -> Result<Bundle, Error> {
@@ -90,11 +97,13 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     refuse_unsupported(&value)?;
     let config: Spec = serde_json::from_value(value).map_err(json)?;
     check_version(config.version())?;
-    check_namespaces(&config)?;
+    let network = check_namespaces(&config)?;
+    check_devices(&config)?;
 
     let root = config.root().as_ref().ok_or_else(|| bad("root", "missing"))?;
     let readonly = root.readonly().unwrap_or(false);
-    let mut exports = vec![Export { path: bundle.join(root.path()), writable: !readonly }];
+    let rootfs = bundle.join(root.path());
+    let mut exports = vec![Export { path: rootfs.clone(), writable: !readonly }];
     let mut mounts = vec![MountSpec {
         destination: b"/".to_vec(),
         kind: MountKind::Host { mount: 0, exclusive: true, overlay: false },
@@ -107,16 +116,18 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     }
 
     let process = config.process().as_ref().ok_or_else(|| bad("process", "missing"))?;
-    let memory = config.linux().as_ref().and_then(|linux| linux.resources().as_ref()?.memory().as_ref()?.limit());
-    let memory_bytes = match memory {
-        None | Some(-1) => None,
+    let resources = config.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let memory_bytes = match resources.and_then(|resources| resources.memory().as_ref()?.limit()) {
+        None | Some(0 | -1) => None,
         Some(bytes) => Some(
-            u64::try_from(bytes)
-                .ok()
-                .filter(|bytes| *bytes >= crate::vm::memory::MIN_BYTES)
-                .ok_or_else(|| bad("linux.resources.memory.limit", format!("{bytes} is too little")))?,
+            u64::try_from(bytes).map_err(|_| bad("linux.resources.memory.limit", format!("{bytes} is negative")))?,
         ),
     };
+    let max_tasks = match resources.and_then(|resources| resources.pids().as_ref()).map(|pids| pids.limit()) {
+        None | Some(0 | -1) => 0,
+        Some(limit) => u32::try_from(limit).map_err(|_| bad("linux.resources.pids.limit", format!("{limit}")))?,
+    };
+    let cpus = resources.and_then(|resources| resources.cpu().as_ref()).and_then(cpus);
     let spec = StartSpec {
         hostname: config.hostname().clone().unwrap_or_default(),
         domainname: config.domainname().clone().unwrap_or_default(),
@@ -129,10 +140,10 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         overrides: Vec::new(),
         debug: false,
         wait: false,
-        max_tasks: 0,
+        max_tasks,
         network: Default::default(),
     };
-    Ok(Bundle { spec, exports, memory_bytes })
+    Ok(Bundle { spec, exports, memory_bytes, cpus, network, rootfs, config })
 }
 
 fn refuse_unsupported(config: &Value) -> Result<(), Error> {
@@ -156,34 +167,72 @@ fn check_version(version: &str) -> Result<(), Error> {
     }
 }
 
-/// A VM shares no namespace with the host: the container must want its own.
-fn check_namespaces(config: &Spec) -> Result<(), Error> {
+/// As many CPUs as a quota or a set comes to.
+fn cpus(cpu: &LinuxCpu) -> Option<usize> {
+    /// What the kernel takes where only the quota is given, in µs.
+    const PERIOD: u64 = 100_000;
+    let quota = cpu.quota().and_then(|quota| u64::try_from(quota).ok()).filter(|quota| *quota > 0);
+    let period = cpu.period().filter(|period| *period > 0).unwrap_or(PERIOD);
+    let by_quota = quota.map(|quota| usize::try_from(quota.div_ceil(period)).unwrap_or(usize::MAX));
+    let by_set = cpu.cpus().as_deref().and_then(set_size);
+    by_quota.into_iter().chain(by_set).min()
+}
+
+/// How many there are in a list such as `0-2,7`.
+fn set_size(list: &str) -> Option<usize> {
+    let mut size = 0usize;
+    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        size = size.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
+    }
+    (size > 0).then_some(size)
+}
+
+/// A VM shares no namespace with the host: the container must want its own, or a given one for the network.
+fn check_namespaces(config: &Spec) -> Result<NetworkNamespace, Error> {
     let listed = config.linux().as_ref().and_then(|linux| linux.namespaces().clone()).unwrap_or_default();
-    if let Some(joined) = listed.iter().find(|namespace| namespace.path().is_some()) {
-        return Err(bad("linux.namespaces", format!("{}: another's namespace cannot be joined", joined.typ())));
+    let of = |kind| listed.iter().find(move |namespace| namespace.typ() == kind);
+    for kind in [LinuxNamespaceType::User, LinuxNamespaceType::Time] {
+        if of(kind).is_some() {
+            return Err(bad("linux.namespaces", format!("{kind}: not supported")));
+        }
     }
-    if let Some(user) = listed.iter().find(|namespace| namespace.typ() == LinuxNamespaceType::User) {
-        return Err(bad("linux.namespaces", format!("{}: not supported", user.typ())));
-    }
-    let needed = [
+    let own = [
         ("pid", LinuxNamespaceType::Pid),
-        ("network", LinuxNamespaceType::Network),
         ("ipc", LinuxNamespaceType::Ipc),
         ("uts", LinuxNamespaceType::Uts),
         ("mount", LinuxNamespaceType::Mount),
     ];
-    for (name, kind) in needed {
-        if !listed.iter().any(|namespace| namespace.typ() == kind) {
-            return Err(bad(
-                "linux.namespaces",
-                format!("without {name} the host's would be shared, which a VM cannot"),
-            ));
+    for (name, kind) in own {
+        let namespace = of(kind).ok_or_else(|| {
+            bad("linux.namespaces", format!("without {name} the host's would be shared, which a VM cannot"))
+        })?;
+        if namespace.path().is_some() {
+            return Err(bad("linux.namespaces", format!("{name}: another's namespace cannot be joined")));
         }
     }
-    Ok(())
+    match of(LinuxNamespaceType::Network) {
+        None => Err(bad("linux.namespaces", "without network the host's would be shared, which is not supported yet")),
+        Some(network) => match network.path() {
+            None => Ok(NetworkNamespace::New),
+            Some(path) => Ok(NetworkNamespace::At(path.clone())),
+        },
+    }
 }
 
-fn convert_process(process: &Process) -> Result<ProcessSpec, Error> {
+/// Devices of the host's stay the host's.
+fn check_devices(config: &Spec) -> Result<(), Error> {
+    let devices = config.linux().as_ref().and_then(|linux| linux.devices().as_ref());
+    let unknown = |device: &&LinuxDevice| !DEVICES.iter().any(|known| device.path() == Path::new(known));
+    match devices.into_iter().flatten().find(unknown) {
+        Some(device) => Err(bad("linux.devices", format!("{}: not supported", device.path().display()))),
+        None => Ok(()),
+    }
+}
+
+/// Converts a process: a container's first, or one that `exec` adds.
+pub fn convert_process(process: &Process) -> Result<ProcessSpec, Error> {
     let args = process.args().clone().filter(|args| !args.is_empty()).ok_or_else(|| bad("process.args", "empty"))?;
     let cwd = process.cwd();
     if !cwd.is_absolute() {
@@ -326,13 +375,29 @@ mod tests {
         assert!(refusal(|c| c["mounts"][0]["type"] = json!("ext4")).contains("ext4"));
         assert!(refusal(|c| c["mounts"][2]["options"] = json!(["rbind", "what"])).contains("what"));
         assert!(refusal(|c| c["mounts"][0]["destination"] = json!("proc")).contains("destination"));
-        assert!(refusal(|c| c["linux"]["namespaces"] = json!([{"type": "pid"}])).contains("network"));
-        assert!(refusal(|c| c["linux"]["namespaces"][1]["path"] = json!("/proc/1/ns/net")).contains("joined"));
+        assert!(refusal(|c| c["linux"]["namespaces"] = json!([{"type": "pid"}])).contains("ipc"));
+        assert!(refusal(|c| c["linux"]["namespaces"][1] = json!({"type": "cgroup"})).contains("network"));
+        assert!(refusal(|c| c["linux"]["namespaces"][0]["path"] = json!("/proc/1/ns/pid")).contains("joined"));
+        assert!(refusal(|c| c["linux"]["namespaces"][0]["type"] = json!("user")).contains("user"));
         assert!(
-            refusal(|c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ERRNO"})).contains("linux.seccomp")
+            refusal(|c| c["linux"]["devices"] = json!([{"path": "/dev/sda", "type": "b", "major": 8, "minor": 0}]))
+                .contains("/dev/sda")
         );
         assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));
         assert!(refusal(|c| drop(c.as_object_mut().map(|c| c.remove("root")))).contains("root"));
+    }
+
+    #[test]
+    fn limits_become_the_machines() {
+        let mut config = config();
+        config["linux"]["resources"] = json!({
+            "memory": {"limit": 100_000_000}, "pids": {"limit": 20}, "cpu": {"quota": 150_000, "period": 100_000, "cpus": "0-3,6"},
+        });
+        config["linux"]["namespaces"][1]["path"] = json!("/run/netns/a");
+        let bundle = build_value(&config).expect("sound");
+        assert_eq!((bundle.memory_bytes, bundle.spec.max_tasks, bundle.cpus), (Some(100_000_000), 20, Some(2)));
+        assert_eq!(bundle.network, NetworkNamespace::At("/run/netns/a".into()));
+        assert_eq!([set_size("0-3,6"), set_size("1"), set_size(""), set_size("3-1")], [Some(5), Some(1), None, None]);
     }
 
     #[test]

@@ -6,11 +6,11 @@ use linker::spec::{MountKind, MountSpec};
 use linux_raw_sys::general as raw;
 use oci_spec::runtime::Mount;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
-/// Options that set or clear flags. Propagation cannot be seen inside a VM, except to be shared, which it cannot be.
+/// Options that set or clear flags. Mounts do not propagate into or out of a VM: what asks for it is accepted, and has no effect.
 #[rustfmt::skip]
-const FLAGS: &[(&str, u32, bool)] = &[
+pub(super) const FLAGS: &[(&str, u32, bool)] = &[
     ("ro", raw::MS_RDONLY, true),           ("rw", raw::MS_RDONLY, false),
     ("nosuid", raw::MS_NOSUID, true),       ("suid", raw::MS_NOSUID, false),
     ("nodev", raw::MS_NODEV, true),         ("dev", raw::MS_NODEV, false),
@@ -22,6 +22,8 @@ const FLAGS: &[(&str, u32, bool)] = &[
     ("strictatime", raw::MS_STRICTATIME, true), ("nostrictatime", raw::MS_STRICTATIME, false),
     ("bind", 0, true), ("rbind", 0, true), ("defaults", 0, true),
     ("private", 0, true), ("rprivate", 0, true), ("slave", 0, true), ("rslave", 0, true),
+    ("shared", 0, true), ("rshared", 0, true), ("unbindable", 0, true), ("runbindable", 0, true),
+    ("silent", 0, true), ("loud", 0, true), ("nomand", 0, true), ("noiversion", 0, true), ("nolazytime", 0, true),
 ];
 
 /// File systems of the sentry's, and the options that each keeps.
@@ -82,10 +84,34 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
         }
     };
     Ok(MountSpec {
-        destination: destination.as_os_str().as_bytes().to_vec(),
+        destination: lexical(destination).as_os_str().as_bytes().to_vec(),
         kind,
         flags: u64::from(flags),
         data: data.join(","),
         source: source.to_string_lossy().into_owned(),
     })
+}
+
+/// A path without detours, as runc reads it: what `..` takes away is the name before it, whatever that is.
+fn lexical(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => drop(clean.pop()),
+            _ => {}
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_has_no_detours() {
+        assert_eq!(lexical(Path::new("/a/../../b/./c/..")), Path::new("/b"));
+        assert_eq!(lexical(Path::new("/..")), Path::new("/"));
+    }
 }

@@ -1,0 +1,86 @@
+//! `create`.
+
+use super::Runtime;
+use super::global::FileAccess;
+use crate::container::create::{self, Options};
+use crate::container::state::State;
+use crate::spec::oci::{self, Bundle};
+use anyhow::{Context, ensure};
+use linker::spec::MountKind;
+use std::path::{Path, PathBuf};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The bundle: the directory of config.json
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// Where the pid of the process that stands for the container is written
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Unix socket that gets the master of the container's terminal
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Descriptors beside the standard streams that the program gets (none are supported)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+    /// No effect: there is no root of the host's to pivot from
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// No effect: there is no keyring of the host's to join
+    #[arg(long)]
+    pub no_new_keyring: bool,
+    /// Name of the container
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// Creates the container.
+pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
+    set_up(runtime, args, false, "create").context("ringwall create failed")?;
+    Ok(0)
+}
+
+/// For `create` and `run`. `own_terminal`: a terminal is the caller's, not one that goes to a socket.
+pub fn set_up(runtime: &Runtime, args: &Args, own_terminal: bool, verb: &str) -> anyhow::Result<State> {
+    crate::container::state::check_id(&args.id)?;
+    ensure!(args.preserve_fds == 0, "--preserve-fds: not supported");
+    let directory = absolute(&args.bundle)?;
+    let mut bundle = oci::load(&directory)?;
+    adjust(runtime, &mut bundle);
+    let options = Options {
+        root: &runtime.root,
+        id: &args.id,
+        bundle: &directory,
+        pid_file: args.pid_file.as_deref(),
+        console_socket: args.console_socket.as_deref(),
+        own_terminal,
+        network: runtime.network,
+        vcpus: runtime.vcpus,
+        log: runtime.debug_log(verb)?,
+    };
+    Ok(create::create(&options, bundle)?)
+}
+
+/// The bundle's path as it was named, but absolute and without detours that a link could lead astray.
+fn absolute(bundle: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::canonicalize(bundle).with_context(|| format!("--bundle {}", bundle.display()))
+}
+
+/// What the command line says beside the bundle.
+fn adjust(runtime: &Runtime, bundle: &mut Bundle) {
+    bundle.spec.debug = runtime.debug;
+    let seccomp = bundle.config.linux().as_ref().is_some_and(|linux| linux.seccomp().is_some());
+    if seccomp && runtime.oci_seccomp && runtime.debug {
+        crate::report::line("linux.seccomp is not enforced yet");
+    }
+    bundle.spec.overrides = runtime.overrides.0.clone();
+    if let Some(root) = bundle.spec.mounts.first_mut()
+        && let MountKind::Host { exclusive, overlay, .. } = &mut root.kind
+    {
+        *overlay = runtime.overlay;
+        *exclusive = runtime.file_access == FileAccess::Exclusive;
+    }
+    if let (true, Some(export)) = (runtime.overlay, bundle.exports.first_mut()) {
+        export.writable = false;
+    }
+}

@@ -1,0 +1,43 @@
+//! `start`.
+
+use super::Runtime;
+use crate::container::client::Connection;
+use crate::container::state::{Directory, Stage, State};
+use crate::container::status::{self, Status};
+use crate::container::{hooks, said};
+use anyhow::bail;
+use linker::control::What;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Name of the container
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// Starts the container.
+pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
+    let mut found = runtime.find(&args.id)?;
+    match found.status {
+        Status::Created => {}
+        Status::Stopped | Status::Creating => bail!("cannot start a container that has stopped"),
+        Status::Running | Status::Paused => bail!("cannot start an already running container"),
+    }
+    go(&found.directory, &mut found.state)?;
+    Ok(0)
+}
+
+/// Lets the first process go.
+pub fn go(directory: &Directory, state: &mut State) -> anyhow::Result<()> {
+    if state.hooks.as_ref().and_then(|hooks| hooks.start_container().as_ref()).is_some_and(|hooks| !hooks.is_empty()) {
+        // The specification runs these inside, where nothing runs yet.
+        return Err(said("hooks.startContainer: not supported").into());
+    }
+    Connection::open(directory)?.done(What::Start { container: 0 })?;
+    state.stage = Stage::Running;
+    directory.store(state)?;
+    let document = status::document(state, Status::Running);
+    let poststart = state.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref());
+    hooks::run_all(poststart, &document, |what| crate::report::line(&format!("poststart: {what}")));
+    Ok(())
+}
