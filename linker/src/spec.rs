@@ -30,6 +30,8 @@ pub struct StartSpec {
     pub memory_bytes: u64,
     /// `--syscalls`: single entries changed.
     pub overrides: Vec<SyscallOverride>,
+    /// What the container's own calls are held to.
+    pub seccomp: Option<SeccompSpec>,
     /// Log lines of unsupported calls and the like go to the host.
     pub debug: bool,
     /// Set everything up, check that the program can be executed, report `control::Report::Waiting` and wait for `What::Start`.
@@ -210,6 +212,70 @@ pub enum OverrideAction {
     Kill,
     /// Served, and logged.
     Log,
+}
+
+/// A seccomp profile: for a call, the first rule of its number whose conditions all hold decides, else the default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeccompSpec {
+    /// For what no rule speaks of.
+    pub default: SeccompAction,
+    /// Calls with a higher number than this fail with ENOSYS, so that programs take newer calls for missing, not for forbidden.
+    pub newest: Option<u32>,
+    /// In the order in which they are looked at.
+    pub rules: Vec<SeccompRule>,
+}
+
+/// What a call does under a profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeccompAction {
+    /// It is served.
+    Allow,
+    /// It is served, and logged.
+    Log,
+    /// It is not served and returns this errno (0: success).
+    Errno(u16),
+    /// It is not served; the thread gets SIGSYS.
+    Trap,
+    /// The thread ends; as by SIGSYS where it was the last one.
+    KillThread,
+    /// The process ends by SIGSYS.
+    KillProcess,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeccompRule {
+    /// The call's number.
+    pub number: u32,
+    /// What it does.
+    pub action: SeccompAction,
+    /// What must hold of the arguments, all of it.
+    pub conditions: Vec<SeccompCondition>,
+}
+
+/// What must hold of one argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeccompCondition {
+    /// Which: 0 to 5.
+    pub index: u8,
+    /// How it is compared.
+    pub compare: SeccompCompare,
+    /// With what; unsigned, 64 bits.
+    pub value: u64,
+}
+
+/// How an argument is compared with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum SeccompCompare {
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Equal,
+    GreaterOrEqual,
+    Greater,
+    /// Equal where this mask has bits.
+    MaskedEqual(u64),
 }
 
 impl StartSpec {

@@ -19,6 +19,7 @@ pub mod mm;
 pub mod net;
 pub mod platform;
 pub mod random;
+pub mod seccomp;
 pub mod signal;
 pub mod start;
 pub mod sync;

@@ -31,6 +31,7 @@ pub fn build(command: Vec<OsString>, memory_bytes: u64) -> anyhow::Result<StartS
         terminal: is_tty(rustix::stdio::stdin()) && is_tty(rustix::stdio::stdout()),
         memory_bytes,
         overrides: Vec::new(),
+        seccomp: None,
         debug: false,
         wait: false,
         max_tasks: 0,

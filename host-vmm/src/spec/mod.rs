@@ -4,6 +4,7 @@ pub mod host;
 pub mod mountpoints;
 pub mod oci;
 mod oci_mounts;
+mod seccomp;
 
 use crate::net;
 use linker::layout::MAX_CPUS;

@@ -2,7 +2,7 @@
 //! runtime specification does not know are ignored, as it wants; those it knows and that are not supported here are not.
 
 use crate::gofer::Export;
-use crate::spec::oci_mounts;
+use crate::spec::{oci_mounts, seccomp};
 use linker::spec::{Capabilities, MountKind, MountSpec, ProcessSpec, StartSpec};
 use oci_spec::runtime::{
     Capabilities as Names, LinuxCapabilities, LinuxCpu, LinuxDevice, LinuxNamespaceType, PosixRlimit, PosixRlimitType,
@@ -138,6 +138,12 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         terminal: process.terminal().unwrap_or(false),
         memory_bytes: memory_bytes.unwrap_or_default(),
         overrides: Vec::new(),
+        seccomp: config
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.seccomp().as_ref())
+            .map(seccomp::convert)
+            .transpose()?,
         debug: false,
         wait: false,
         max_tasks,
@@ -382,6 +388,9 @@ mod tests {
         assert!(
             refusal(|c| c["linux"]["devices"] = json!([{"path": "/dev/sda", "type": "b", "major": 8, "minor": 0}]))
                 .contains("/dev/sda")
+        );
+        assert!(
+            refusal(|c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NOTIFY"})).contains("linux.seccomp")
         );
         assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));
         assert!(refusal(|c| drop(c.as_object_mut().map(|c| c.remove("root")))).contains("root"));

@@ -8,8 +8,10 @@ use crate::task::Current;
 #[inline]
 pub fn dispatch(current: &mut Current) -> SysResult {
     let number = current.regs.rax;
-    if policy::is_active() {
-        policy::check(number)?;
+    if !policy::lets_pass(current, number)
+        && let Some(result) = policy::check(current)
+    {
+        return result;
     }
     match HANDLERS.get(number as usize).copied().flatten() {
         Some(handler) => handler(current),

@@ -1,18 +1,22 @@
-//! Single calls changed by `--syscalls`, and what is said of calls that nobody serves.
+//! What is not simply served: calls changed by `--syscalls`, calls that the container's profile or a program's own filter does
+//! not always allow, and what is said of calls that nobody serves.
 
-use super::Fail;
 use super::table::NUMBERS;
+use super::{Fail, SysResult};
 use crate::errno::Errno;
 use crate::platform::platform;
+use crate::seccomp;
 use crate::signal::Signal;
-use crate::task::ExitStatus;
+use crate::task::{Current, ExitStatus, exit};
 use alloc::format;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use linker::spec::{OverrideAction, StartSpec};
 use syscalls::Sysno;
 
-/// Whether any call is changed: the one thing that the common path looks at.
+/// Whether there is anything to look at: without a profile, filters and changes the one thing that the common path reads.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
+/// Calls that are neither changed nor ever refused by the profile, a bit each.
+static FREE: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(u64::MAX) }; NUMBERS / 64];
 /// Log lines of calls that are not served.
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 /// The changed action of each call, in `encode`'s form.
@@ -38,26 +42,52 @@ pub fn init(spec: &StartSpec) {
             action.store(code, Ordering::Relaxed);
         }
     }
-    ACTIVE.store(!spec.overrides.is_empty(), Ordering::Relaxed);
+    if let Some(profile) = &spec.seccomp {
+        seccomp::set_profile(profile);
+    }
+    let profile = seccomp::profile();
+    for (number, action) in (0u32..).zip(&ACTIONS) {
+        let allowed = profile.is_none_or(|profile| profile.always_allows(number));
+        if !allowed || action.load(Ordering::Relaxed) != INTERCEPT {
+            FREE[number as usize / 64].fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
+        }
+    }
+    ACTIVE.store(!spec.overrides.is_empty() || profile.is_some(), Ordering::Relaxed);
 }
 
-/// Whether `check` has anything to say.
+/// A program has a filter of its own: from now on its calls are looked at.
+pub fn activate() {
+    ACTIVE.store(true, Ordering::SeqCst);
+}
+
+/// Whether a call is served without a further look.
 #[inline]
-pub fn is_active() -> bool {
-    ACTIVE.load(Ordering::Relaxed)
+pub fn lets_pass(current: &Current, number: u64) -> bool {
+    if !ACTIVE.load(Ordering::Relaxed) {
+        return true;
+    }
+    let word = FREE.get(number as usize / 64).map_or(0, |word| word.load(Ordering::Relaxed));
+    word >> (number % 64) & 1 != 0 && !current.task.is_filtered()
 }
 
-/// Does what the policy says of a call; `Ok` lets it go on.
+/// Does what the policy says of the call in the registers; `None` lets it go on.
 #[cold]
-pub fn check(number: u64) -> Result<(), Fail> {
+pub fn check(current: &mut Current) -> Option<SysResult> {
+    if let Some(result) = seccomp::check(current) {
+        return Some(result);
+    }
+    let number = current.regs.rax;
     match ACTIONS.get(number as usize).map_or(INTERCEPT, |action| action.load(Ordering::Relaxed)) {
-        INTERCEPT => Ok(()),
-        KILL => Err(Fail::Exit(ExitStatus::Signal { number: Signal::SIGSYS.number() as u8, core: false })),
+        INTERCEPT => None,
+        KILL => {
+            let killed = ExitStatus::Signal { number: Signal::SIGSYS.number() as u8, core: false };
+            Some(Err(Fail::Exit(exit::end_process(&current.process, killed))))
+        }
         LOG => {
             platform().log(&format!("syscall {}", name(number)));
-            Ok(())
+            None
         }
-        errno => Err(Errno::from_raw(i64::from(errno)).into()),
+        errno => Some(Err(Errno::from_raw(i64::from(errno)).into())),
     }
 }
 

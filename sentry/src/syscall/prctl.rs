@@ -67,6 +67,8 @@ pub fn prctl(current: &mut Current, option: u32, a: u64, b: u64, c: u64, d: u64)
             unused(&[a, b, c, d])?;
             Ok(u64::from(current.creds.no_new_privs))
         }
+        pr::PR_SET_SECCOMP => super::seccomp::set_mode(current, a, b),
+        pr::PR_GET_SECCOMP => Ok(super::seccomp::mode(current)),
         pr::PR_SET_KEEPCAPS => set_keep_caps(current, a).map(|()| 0),
         pr::PR_GET_KEEPCAPS => Ok(u64::from(current.creds.securebits & SECBIT_KEEP_CAPS != 0)),
         pr::PR_CAPBSET_READ => {
@@ -217,7 +219,7 @@ pub fn personality(current: &mut Current, persona: u32) -> Result<u32, Errno> {
 }
 
 pub(super) const ROWS: &[Row] = &[
-    row!(prctl = prctl(5), Partial, "no seccomp filters, no PR_SET_MM, no PR_SET_VMA"),
+    row!(prctl = prctl(5), Partial, "no PR_SET_MM, no PR_SET_VMA"),
     row!(arch_prctl = arch_prctl(2), Full, ""),
     row!(personality = personality(1), Partial, "ADDR_NO_RANDOMIZE only; other bits are remembered"),
 ];

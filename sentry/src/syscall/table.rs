@@ -84,6 +84,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::inotify::ROWS,
     super::prctl::ROWS,
     super::sched::ROWS,
+    super::seccomp::ROWS,
     super::mount::ROWS,
     super::path::ROWS,
     super::shm::ROWS,

@@ -226,6 +226,8 @@ fn register(
         if !me.add_thread(&task) {
             return Err(Fail::RestartAlways);
         }
+        // After it is one of the process's threads: who filters them all meanwhile finds it, or has filtered its maker.
+        inherit_filters(&task, &parent.task);
         tables.add_task(&task);
         return Ok((me.clone(), task));
     }
@@ -239,10 +241,17 @@ fn register(
     process.set_executable(me.executable());
     let task = Arc::new(Task::new(tid, process.clone(), parent.task.name(), published, signals));
     task.inherit_scheduling(&parent.task);
+    inherit_filters(&task, &parent.task);
     process.add_thread(&task);
     tables.add_process(&process, Some(parent_pid));
     tables.add_task(&task);
     Ok((process, task))
+}
+
+fn inherit_filters(child: &Task, parent: &Task) {
+    if parent.is_filtered() {
+        child.set_filters(parent.filters());
+    }
 }
 
 /// Starts the child's kernel thread.

@@ -4,6 +4,7 @@ use super::{Credentials, Process, Tid, Usage};
 use crate::fs::{FdTable, FsContext};
 use crate::mm::AddressSpace;
 use crate::platform::ThreadRef;
+use crate::seccomp::Filters;
 use crate::signal::TaskSignals;
 use crate::sync::{Lock, Rank};
 use alloc::sync::Arc;
@@ -17,6 +18,9 @@ pub struct Task {
     thread: spin::Once<ThreadRef>,
     name: Lock<[u8; 16]>,
     published: Lock<Published>,
+    /// Whether there are filters: what the system-call path looks at.
+    filtered: AtomicBool,
+    filters: Lock<Option<Arc<Filters>>>,
     minor_faults: AtomicU64,
     affinity: AtomicU64,
     policy: AtomicU32,
@@ -49,6 +53,8 @@ impl Task {
             thread: spin::Once::new(),
             name: Lock::new(Rank::Leaf, name),
             published: Lock::new(Rank::Task, published),
+            filtered: AtomicBool::new(false),
+            filters: Lock::new(Rank::Leaf, None),
             minor_faults: AtomicU64::new(0),
             affinity: AtomicU64::new(u64::MAX),
             policy: AtomicU32::new(0),
@@ -158,6 +164,25 @@ impl Task {
         self.set_policy(parent.policy(), parent.real_time_priority());
         self.set_nice(parent.nice());
         self.set_io_priority(parent.io_priority());
+    }
+
+    /// Whether it is held to filters of its own.
+    #[inline]
+    pub fn is_filtered(&self) -> bool {
+        self.filtered.load(Ordering::Acquire)
+    }
+
+    /// The filters that it is held to.
+    pub fn filters(&self) -> Option<Arc<Filters>> {
+        self.filters.lock().clone()
+    }
+
+    /// Holds it to other filters.
+    pub fn set_filters(&self, filters: Option<Arc<Filters>>) {
+        let some = filters.is_some();
+        let old = core::mem::replace(&mut *self.filters.lock(), filters);
+        self.filtered.store(some, Ordering::Release);
+        drop(old);
     }
 
     /// Counts a page fault.

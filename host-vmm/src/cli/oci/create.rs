@@ -69,9 +69,8 @@ fn absolute(bundle: &Path) -> anyhow::Result<PathBuf> {
 /// What the command line says beside the bundle.
 fn adjust(runtime: &Runtime, bundle: &mut Bundle) {
     bundle.spec.debug = runtime.debug;
-    let seccomp = bundle.config.linux().as_ref().is_some_and(|linux| linux.seccomp().is_some());
-    if seccomp && runtime.oci_seccomp && runtime.debug {
-        crate::report::line("linux.seccomp is not enforced yet");
+    if !runtime.oci_seccomp {
+        bundle.spec.seccomp = None;
     }
     bundle.spec.overrides = runtime.overrides.0.clone();
     if let Some(root) = bundle.spec.mounts.first_mut()

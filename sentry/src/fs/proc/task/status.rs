@@ -209,11 +209,12 @@ pub fn status(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let known = u64::MAX >> (63 - u64::from(LAST_CAP as u8));
     let affinity = task.map_or(u64::MAX, |task| task.affinity()) & cpu_mask();
     let usage = task.map(|task| task.usage()).unwrap_or_default();
+    let seccomp = crate::seccomp::status(task.and_then(|task| task.filters()).as_deref());
     let _ = write!(
         out,
         "Threads:\t{}\nSigQ:\t{queued}/{most}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\n\
          SigCgt:\t{:016x}\nCapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\n\
-         NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tunknown\n\
+         NoNewPrivs:\t{}\nSeccomp:\t{}\nSeccomp_filters:\t{}\nSpeculation_Store_Bypass:\tunknown\n\
          SpeculationIndirectBranch:\tunknown\nCpus_allowed:\t{affinity:x}\nCpus_allowed_list:\t{}\nMems_allowed:\t1\n\
          Mems_allowed_list:\t0\nvoluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",
         process.thread_count(),
@@ -228,6 +229,8 @@ pub fn status(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
         creds.caps.bounding & known,
         creds.caps.ambient & known,
         u32::from(creds.no_new_privs),
+        seccomp.0,
+        seccomp.1,
         ranges(affinity),
         usage.voluntary_switches,
         usage.involuntary_switches,
