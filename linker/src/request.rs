@@ -49,6 +49,8 @@ impl Request {
     pub const FLAG_SEGMENTS: u16 = 1 << 0;
     /// `Poll` completes at once with what is ready, which may be nothing (0).
     pub const FLAG_NOW: u16 = 1 << 1;
+    /// `Write` goes to the end of the file, wherever that is by then.
+    pub const FLAG_APPEND: u16 = 1 << 2;
 }
 
 /// The answer to the request with the same tag.

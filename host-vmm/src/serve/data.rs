@@ -33,7 +33,11 @@ impl Server {
             }
             Op::Write => {
                 let pieces = self.pieces(request, &request.input)?;
-                write(&*self.files.get(request.handle)?, pieces, request.offset)
+                let file = self.files.get(request.handle)?;
+                if request.flags & Request::FLAG_APPEND != 0 {
+                    return append(&file, &pieces);
+                }
+                write(&file, pieces, request.offset)
             }
             Op::Sync => done(rustix::fs::fsync(&*self.files.get(request.handle)?)),
             Op::Truncate => done(rustix::fs::ftruncate(&*self.files.get(request.handle)?, request.offset)),
@@ -171,6 +175,14 @@ fn write(file: &HostFile, mut pieces: Pieces<'_>, offset: u64) -> Answer {
         pieces.truncate(PIPE_BUF);
     }
     at_end(pieces.write_to(file.as_fd(), OFFSET_STREAM, ReadWriteFlags::empty()))
+}
+
+fn append(file: &HostFile, pieces: &Pieces<'_>) -> Answer {
+    if file.kind != Kind::Plain {
+        return Err(Errno::INVAL);
+    }
+    // With RWF_APPEND the offset says nothing.
+    pieces.write_to(file.as_fd(), 0, ReadWriteFlags::APPEND).map(|bytes| bytes as u64)
 }
 
 /// What is ready now of `events`.

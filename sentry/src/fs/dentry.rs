@@ -5,14 +5,15 @@
 //! by the clock below, which bounds how many entries are kept. Changing a directory (and asking its inode for a name) is done
 //! with its `SleepLock` held; the map itself is only locked for a hash look-up.
 
-use super::inode::{FileKind, Inode};
+use super::inode::{FileKind, Inode, Trust};
 use crate::errno::Errno;
+use crate::platform::platform;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use hashbrown::HashMap;
 
 /// Cached entries at most, beyond those in use.
@@ -27,6 +28,8 @@ pub struct Dentry {
     directory: Option<Box<Directory>>,
     /// Mounts on this dentry, in any mount of its file system.
     mounts: AtomicU32,
+    /// When its file system last said that it is there, where that is believed for a while only.
+    checked_ns: AtomicU64,
     state: AtomicU32,
 }
 
@@ -49,7 +52,8 @@ struct Children {
 #[derive(Clone)]
 enum Child {
     Present(Arc<Dentry>),
-    Missing,
+    /// With the time when that was said, as in `Dentry::checked_ns`.
+    Missing(u64),
 }
 
 /// What the cache knows of a name.
@@ -88,6 +92,7 @@ impl Dentry {
             place: Lock::new(Rank::Dentry, Place { parent, name }),
             directory,
             mounts: AtomicU32::new(0),
+            checked_ns: AtomicU64::new(0),
             state: AtomicU32::new(0),
         })
     }
@@ -165,11 +170,7 @@ impl Dentry {
         match self.inode.lookup(name) {
             Ok(inode) => Ok(Some(self.add(name, inode))),
             Err(Errno::ENOENT) => {
-                if self.inode.cacheable() {
-                    self.set_missing(name);
-                } else {
-                    self.forget(name);
-                }
+                self.is_gone(name);
                 Ok(None)
             }
             Err(errno) => Err(errno),
@@ -181,8 +182,8 @@ impl Dentry {
         let children = directory.children.read();
         match children.map.get(name) {
             Some(Child::Present(dentry)) => {
-                let sure = self.inode.cacheable() && dentry.inode.cacheable() || dentry.is_mount_point();
-                if !sure {
+                let trust = self.inode.trust().min(dentry.inode.trust());
+                if !trust.holds(dentry.checked_ns.load(Ordering::Relaxed)) && !dentry.is_mount_point() {
                     return Cached::Unknown;
                 }
                 if dentry.state.load(Ordering::Relaxed) & USED == 0 {
@@ -190,8 +191,8 @@ impl Dentry {
                 }
                 Cached::Present(dentry.clone())
             }
-            Some(Child::Missing) => Cached::Missing,
-            None => Cached::Unknown,
+            Some(Child::Missing(at_ns)) if self.inode.trust().holds(*at_ns) => Cached::Missing,
+            Some(Child::Missing(_)) | None => Cached::Unknown,
         }
     }
 
@@ -202,25 +203,42 @@ impl Dentry {
         if let Some(Child::Present(old)) = directory.children.read().map.get(name)
             && Arc::ptr_eq(&old.inode, &inode)
         {
+            old.checked_ns.store(self.now(), Ordering::Relaxed);
             return old.clone();
         }
         let name: Arc<[u8]> = name.into();
         let dentry = Self::new(inode, Some(self.clone()), name.clone());
+        dentry.checked_ns.store(self.now(), Ordering::Relaxed);
         let old = directory.children.write().set(name, Child::Present(dentry.clone()));
         drop(old);
         remember(&dentry);
         dentry
     }
 
+    /// The time, where it matters when something was said of an entry.
+    fn now(&self) -> u64 {
+        if matches!(self.inode.trust(), Trust::For(_)) { platform().monotonic_ns() } else { 0 }
+    }
+
+    /// Notes that there is no `name`, as far as that may be remembered.
+    fn is_gone(&self, name: &[u8]) {
+        if self.inode.trust() == Trust::Never {
+            self.forget(name);
+        } else {
+            self.set_missing(name);
+        }
+    }
+
     /// Remembers that `name` is missing.
     pub(super) fn set_missing(&self, name: &[u8]) {
         let Some(directory) = &self.directory else { return };
+        let now = self.now();
         let (old, all) = {
             let mut children = directory.children.write();
-            let old = children.set(name.into(), Child::Missing);
+            let old = children.set(name.into(), Child::Missing(now));
             let mut all = Vec::new();
             if children.missing > MISSING_PER_DIRECTORY {
-                all.extend(children.map.extract_if(|_, child| matches!(child, Child::Missing)));
+                all.extend(children.map.extract_if(|_, child| matches!(child, Child::Missing(_))));
                 children.missing = 0;
             }
             (old, all)
@@ -238,11 +256,7 @@ impl Dentry {
     /// Notes that the name `name` of `child` was removed (both locked by the caller).
     pub(super) fn removed(&self, name: &[u8], child: &Arc<Dentry>) {
         child.state.fetch_or(DELETED, Ordering::Relaxed);
-        if self.inode.cacheable() {
-            self.set_missing(name);
-        } else {
-            self.forget(name);
-        }
+        self.is_gone(name);
     }
 
     /// Moves `child`, entry `name` of `self`, to `new_name` in `new_parent`; what was there is marked deleted.
@@ -254,7 +268,7 @@ impl Dentry {
         }
         self.forget(name);
         child.put_under(new_parent, new_name);
-        if self.inode.cacheable() {
+        if self.inode.trust() != Trust::Never {
             self.set_missing(name);
         }
     }
@@ -272,6 +286,7 @@ impl Dentry {
     }
 
     fn put_under(self: &Arc<Self>, parent: &Arc<Dentry>, name: &[u8]) {
+        self.checked_ns.store(parent.now(), Ordering::Relaxed);
         let name: Arc<[u8]> = name.into();
         let new = Place { parent: Some(parent.clone()), name: name.clone() };
         let old = core::mem::replace(&mut *self.place.lock(), new);
@@ -300,7 +315,7 @@ impl Dentry {
             let children = core::mem::take(&mut *directory.children.write());
             pending.extend(children.map.into_values().filter_map(|child| match child {
                 Child::Present(dentry) => Some(dentry),
-                Child::Missing => None,
+                Child::Missing(_) => None,
             }));
         }
     }
@@ -322,15 +337,15 @@ impl Dentry {
 
 impl Children {
     fn set(&mut self, name: Arc<[u8]>, child: Child) -> Option<Child> {
-        self.missing += usize::from(matches!(child, Child::Missing));
+        self.missing += usize::from(matches!(child, Child::Missing(_)));
         let old = self.map.insert(name, child);
-        self.missing -= usize::from(matches!(old, Some(Child::Missing)));
+        self.missing -= usize::from(matches!(old, Some(Child::Missing(_))));
         old
     }
 
     fn remove(&mut self, name: &[u8]) -> Option<Child> {
         let old = self.map.remove(name);
-        self.missing -= usize::from(matches!(old, Some(Child::Missing)));
+        self.missing -= usize::from(matches!(old, Some(Child::Missing(_))));
         old
     }
 }

@@ -3,6 +3,7 @@
 use super::open_file::{FileOps, OpenFlags};
 use crate::errno::Errno;
 use crate::mm::Mapping;
+use crate::platform::platform;
 use crate::syscall::Fail;
 use crate::task::Current;
 use alloc::sync::Arc;
@@ -38,6 +39,29 @@ impl FileKind {
             raw::S_IFIFO => Self::Fifo,
             raw::S_IFSOCK => Self::Socket,
             _ => Self::Anonymous,
+        }
+    }
+}
+
+/// How long something that was learnt is believed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Trust {
+    /// It is asked for each time.
+    Never,
+    /// For so many nanoseconds.
+    For(u64),
+    /// Nobody else changes it.
+    Always,
+}
+
+impl Trust {
+    /// Whether what was learnt at `at_ns` is still believed.
+    #[inline]
+    pub fn holds(self, at_ns: u64) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::For(ns) => platform().monotonic_ns().saturating_sub(at_ns) < ns,
         }
     }
 }
@@ -79,11 +103,11 @@ pub trait Inode: IntoAny + Send + Sync {
     fn list(&self, _emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
-    /// Whether a looked-up entry may be kept in the dentry cache without asking again (false: /proc/PID, shared host mounts).
-    /// An entry is asked for again where its directory or the entry itself says false. Answer such a question with the same
-    /// `Arc` while the file is the same: the entry keeps its dentry (working directories, mounts) only then.
-    fn cacheable(&self) -> bool {
-        true
+    /// How long a looked-up entry may be kept in the dentry cache without asking again (never: /proc/PID, shared host mounts).
+    /// An entry is believed as long as both its directory and the entry itself say. Answer a question that is asked again
+    /// with the same `Arc` while the file is the same: the entry keeps its dentry (working directories, mounts) only then.
+    fn trust(&self) -> Trust {
+        Trust::Always
     }
     /// Makes a file of any type (regular, directory, FIFO, device, socket; the type is in `mode`). EEXIST if the name is there.
     fn make(&self, _name: &[u8], _args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {

@@ -46,7 +46,7 @@ pub use context::FsContext;
 pub use create::{link, make, make_mount_point, rename, symlink, unlink};
 pub use dentry::Dentry;
 pub use fd_table::FdTable;
-pub use inode::{FileKind, Inode, IntoAny};
+pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
 pub use mount::{FsInfo, Mount, MountFlags, Namespace, bind_at, mount_at, move_mount, next_device, unmount};
 pub use open::{open, open_at, open_exec, open_exec_at, open_how};

@@ -2,6 +2,7 @@
 
 use super::StartError;
 use crate::errno::Errno;
+use crate::fs::host::Sharing;
 use crate::fs::{self, FileKind, FsInfo, Inode, MountFlags, Namespace};
 use crate::platform::platform;
 use crate::task::Current;
@@ -43,7 +44,13 @@ pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
 fn make(mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
     match &mount.kind {
         MountKind::Host { mount: index, exclusive, overlay } => {
-            let lower = fs::host::mount(*index, *exclusive)?;
+            // A root is the container's own, but `docker cp` and the like may put something there.
+            let sharing = match (exclusive, mount.destination.as_slice()) {
+                (true, _) => Sharing::Exclusive,
+                (false, b"/") => Sharing::Quiet,
+                (false, _) => Sharing::Shared,
+            };
+            let lower = fs::host::mount(*index, sharing)?;
             if *overlay && lower.kind() == FileKind::Directory { fs::overlay::new(lower) } else { Ok(lower) }
         }
         MountKind::Sentry(name) => fs::new_file_system(name, &mount.data),

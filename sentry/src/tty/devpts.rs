@@ -5,7 +5,7 @@ use super::master::PtyMaster;
 use super::session;
 use super::terminal::{FarSide, Terminal};
 use crate::errno::Errno;
-use crate::fs::{DirSink, FileKind, FileOps, Inode, OpenFile, OpenFlags, next_device};
+use crate::fs::{DirSink, FileKind, FileOps, Inode, OpenFile, OpenFlags, Trust, next_device};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
@@ -222,8 +222,8 @@ impl Inode for Root {
     }
 
     /// Names come and go with their terminals.
-    fn cacheable(&self) -> bool {
-        false
+    fn trust(&self) -> Trust {
+        Trust::Never
     }
 
     fn stat_fs(&self) -> Result<StatFs, Errno> {

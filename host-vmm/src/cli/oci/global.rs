@@ -46,8 +46,8 @@ pub struct Global {
     /// Where writes to the root file system go: none (to it), or root:memory
     #[arg(long, value_name = "WHERE", default_value = "none")]
     overlay2: String,
-    /// Whether others change a container's root file system while it runs
-    #[arg(long, value_name = "HOW", default_value = "exclusive")]
+    /// Whether others (docker cp) may change a container's root file system while it runs
+    #[arg(long, value_name = "HOW", default_value = "shared")]
     file_access: FileAccess,
     /// Whether linux.seccomp is enforced
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,

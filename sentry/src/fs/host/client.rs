@@ -276,6 +276,12 @@ impl File {
         call(Request { offset, ..request(Op::Write, self.0) }, from, &mut []).map(|done| count(done, from.len()))
     }
 
+    /// Writes at the end of the file, wherever that is by then.
+    pub fn append(&self, from: &[u8]) -> Result<usize, Errno> {
+        let request = Request { flags: Request::FLAG_APPEND, ..request(Op::Write, self.0) };
+        call(request, from, &mut []).map(|done| count(done, from.len()))
+    }
+
     /// Reads into frames.
     pub fn read_frames(&self, offset: u64, frames: &[&Frame]) -> Result<usize, Errno> {
         platform().host_read(self.0, offset, frames)

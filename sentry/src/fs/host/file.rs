@@ -11,6 +11,9 @@ use core::any::Any;
 use linker::layout::PAGE_SIZE;
 use linux_raw_sys::general as raw;
 
+/// Bytes that one append moves: what is shorter is one piece in the file, whoever else appends.
+const APPEND_BYTES: usize = 1 << 20;
+
 /// The description's view of a regular file.
 pub struct HostFile {
     inode: Arc<HostInode>,
@@ -19,7 +22,7 @@ pub struct HostFile {
 impl Drop for HostFile {
     fn drop(&mut self) {
         if let Some((data, _)) = self.inode.data() {
-            data.leave(self.inode.exclusive());
+            data.leave(!self.inode.shared());
         }
     }
 }
@@ -36,6 +39,35 @@ impl HostFile {
         }
         data.enter();
         Ok(Self { inode })
+    }
+
+    /// Writes at the end of a file that others may make longer meanwhile: the host knows where that is. Returns the bytes, and
+    /// the position behind them.
+    fn append(&self, source: &mut Source<'_>, max: u64) -> Result<(usize, u64), Fail> {
+        let (data, mapping) = self.inode.data().ok_or(Errno::EIO)?;
+        mapping.write_back(0, u64::MAX)?;
+        let file = data.writer()?;
+        let mut total = 0;
+        while source.left() > 0 {
+            self.inode.revalidate()?;
+            let room = usize::try_from(max.saturating_sub(mapping.size())).unwrap_or(usize::MAX);
+            if room == 0 {
+                if total > 0 { break } else { return Err(Errno::EFBIG.into()) }
+            }
+            let chunk = match source.take_vec(APPEND_BYTES.min(room)) {
+                Ok(chunk) => chunk,
+                Err(_) if total > 0 => break,
+                Err(errno) => return Err(errno.into()),
+            };
+            let written = file.append(&chunk);
+            self.inode.expire();
+            total += written?;
+            if chunk.len() < APPEND_BYTES.min(room) {
+                break;
+            }
+        }
+        self.inode.revalidate()?;
+        Ok((total, mapping.size()))
     }
 
     /// Reads a file that has no size but may have content (what file systems like the host's /proc do).
@@ -70,10 +102,13 @@ impl FileOps for HostFile {
         let (_, mapping) = self.inode.data().ok_or(Errno::EIO)?;
         let flags = file.flags();
         let append = flags.contains(OpenFlags::APPEND);
+        let max = current.process.soft_limit(raw::RLIMIT_FSIZE).min(i64::MAX as u64);
+        if append && self.inode.shared() {
+            return self.append(source, max);
+        }
         if append && !self.inode.exclusive() {
             self.inode.revalidate()?;
         }
-        let max = current.process.soft_limit(raw::RLIMIT_FSIZE).min(i64::MAX as u64);
         let (written, behind) = mapping.write(source, (!append).then_some(offset), max)?;
         if written > 0 {
             self.inode.expire();

@@ -6,7 +6,7 @@ use super::directory::{HostDirectory, Listing};
 use super::file::HostFile;
 use crate::errno::Errno;
 use crate::fs::device::open_device;
-use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot};
+use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot, Trust};
 use crate::mm::Mapping;
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
@@ -22,14 +22,27 @@ use linux_raw_sys::general as raw;
 
 /// How long attributes of a shared file are believed.
 const FRESH_NS: u64 = 1_000_000;
+/// How long everything is believed of a tree that others change seldom and by hand: a container's root.
+const QUIET_NS: u64 = 100_000_000;
 /// Names that were missing in an exclusive directory before its whole listing is fetched, which answers for all others.
 const MISSES: u32 = 3;
 /// Entries of a directory that is listed for that purpose.
 const LISTED: usize = 16 << 10;
 
+/// Who else changes a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sharing {
+    /// Nobody: what was learnt once stays true but for our own changes.
+    Exclusive,
+    /// Somebody, now and then: a change is seen within a tenth of a second.
+    Quiet,
+    /// Anybody: names are asked for each time.
+    Shared,
+}
+
 /// One attached tree.
 pub struct HostFs {
-    exclusive: bool,
+    sharing: Sharing,
     inodes: Lock<Inodes>,
     /// Counts changes that may touch attributes of files we cannot name: those cached before are asked for again.
     changes: AtomicU64,
@@ -45,12 +58,30 @@ struct Inodes {
 
 impl HostFs {
     /// A tree without files yet.
-    pub fn new(exclusive: bool) -> Arc<Self> {
+    pub fn new(sharing: Sharing) -> Arc<Self> {
         Arc::new(Self {
-            exclusive,
+            sharing,
             inodes: Lock::new(Rank::FileSystem, Inodes { map: HashMap::new(), sweep_at: 1024 }),
             changes: AtomicU64::new(0),
         })
+    }
+
+    /// How long names and entries are believed.
+    fn trust(&self) -> Trust {
+        match self.sharing {
+            Sharing::Exclusive => Trust::Always,
+            Sharing::Quiet => Trust::For(QUIET_NS),
+            Sharing::Shared => Trust::Never,
+        }
+    }
+
+    /// How long attributes are believed.
+    fn trust_attributes(&self) -> Trust {
+        if self.sharing == Sharing::Shared { Trust::For(FRESH_NS) } else { self.trust() }
+    }
+
+    fn is_exclusive(&self) -> bool {
+        self.sharing == Sharing::Exclusive
     }
 
     /// The inode of `node`, whose attributes the host has just told.
@@ -116,7 +147,8 @@ struct State {
     changes: u64,
     /// Counts `expire`: an answer that was asked for before says nothing about what happened since.
     expired: u64,
-    listing: Option<Arc<Listing>>,
+    /// The entries, and when the host told them.
+    listing: Option<(Arc<Listing>, u64)>,
     /// Names that were not there since the last listing.
     misses: u32,
     target: Option<Arc<[u8]>>,
@@ -148,7 +180,12 @@ impl HostInode {
 
     /// Whether nobody else changes the file.
     pub(super) fn exclusive(&self) -> bool {
-        self.fs.exclusive
+        self.fs.is_exclusive()
+    }
+
+    /// Whether others may change the file at any time.
+    pub(super) fn shared(&self) -> bool {
+        self.fs.sharing == Sharing::Shared
     }
 
     pub(super) fn node(&self) -> &Node {
@@ -175,20 +212,23 @@ impl HostInode {
 
     /// Takes what the host says now. Another's change to a shared file's data makes the cached pages void.
     fn learn(&self, attr: Attr) {
+        let exclusive = self.fs.is_exclusive();
         let mut state = self.state.lock();
         let old = state.attr;
-        if self.fs.exclusive && state.valid && state.changes == self.fs.changes.load(Ordering::Relaxed) {
+        if exclusive && state.valid && state.changes == self.fs.changes.load(Ordering::Relaxed) {
             return;
         }
+        // In a quiet tree a change that follows one of our own is taken for ours: what we wrote is in the cache.
+        let ours = self.fs.sharing == Sharing::Quiet && !state.valid;
         state.attr = attr;
         state.valid = true;
         state.at_ns = platform().monotonic_ns();
         state.changes = self.fs.changes.load(Ordering::Relaxed);
-        let target = if self.fs.exclusive { None } else { state.target.take() };
+        let target = if exclusive || old.ctime == attr.ctime { None } else { state.target.take() };
         drop(state);
         drop(target);
-        if let Some((_, mapping)) = self.data.as_ref().filter(|_| !self.fs.exclusive)
-            && ((old.mtime, old.size) != (attr.mtime, attr.size) || mapping.size() != attr.size)
+        if let Some((_, mapping)) = self.data.as_ref().filter(|_| !exclusive)
+            && ((old.mtime, old.size) != (attr.mtime, attr.size) && !ours || mapping.size() != attr.size)
         {
             mapping.note_size(attr.size);
             mapping.invalidate(false);
@@ -199,8 +239,7 @@ impl HostInode {
     fn cached_attr(&self) -> Option<Attr> {
         let state = self.state.lock();
         let sure = state.valid && state.changes == self.fs.changes.load(Ordering::Relaxed);
-        let fresh = self.fs.exclusive || platform().monotonic_ns().saturating_sub(state.at_ns) < FRESH_NS;
-        (sure && fresh).then_some(state.attr)
+        (sure && self.fs.trust_attributes().holds(state.at_ns)).then_some(state.attr)
     }
 
     /// Brings a shared file up to date (open, reading at the end).
@@ -215,32 +254,33 @@ impl HostInode {
 
     /// The entries of a directory, from the cache where that may answer.
     pub(super) fn listing(&self) -> Result<Arc<Listing>, Errno> {
-        if self.fs.exclusive
-            && let Some(listing) = self.state.lock().listing.clone()
-        {
+        if let Some(listing) = self.cached_listing() {
             return Ok(listing);
         }
-        let before = self.state.lock().expired;
+        let (before, now) = (self.state.lock().expired, platform().monotonic_ns());
         let entries: Vec<Entry> = self.node.read_dir()?;
         let listing = Arc::new(Listing::new(entries));
-        if self.fs.exclusive && listing.len() <= LISTED {
+        if self.fs.sharing != Sharing::Shared && listing.len() <= LISTED {
             let mut state = self.state.lock();
-            if state.expired == before {
-                state.listing = Some(listing.clone());
-            }
+            let old = if state.expired == before { state.listing.replace((listing.clone(), now)) } else { None };
+            drop(state);
+            drop(old);
         }
         Ok(listing)
     }
 
+    fn cached_listing(&self) -> Option<Arc<Listing>> {
+        let state = self.state.lock();
+        let (listing, at_ns) = state.listing.as_ref()?;
+        self.fs.trust().holds(*at_ns).then(|| listing.clone())
+    }
+
     /// Whether the cached listing knows that `name` is missing. After a few misses the listing is fetched for this.
     fn surely_missing(&self, name: &[u8]) -> bool {
-        if !self.fs.exclusive {
+        if self.fs.sharing == Sharing::Shared {
             return false;
         }
-        let (listing, misses) = {
-            let state = self.state.lock();
-            (state.listing.clone(), state.misses)
-        };
+        let (listing, misses) = (self.cached_listing(), self.state.lock().misses);
         let listing = match listing {
             Some(listing) => Some(listing),
             None if misses == MISSES => {
@@ -263,7 +303,7 @@ impl HostInode {
         }
         let before = self.state.lock().expired;
         let names: Arc<[u8]> = self.node.list_xattr()?.into();
-        if self.fs.exclusive {
+        if self.fs.is_exclusive() {
             let mut state = self.state.lock();
             if state.expired == before {
                 state.xattrs = Some(names.clone());
@@ -302,7 +342,7 @@ impl Inode for HostInode {
                 attr
             }
         };
-        if let Some((_, mapping)) = self.data.as_ref().filter(|_| self.fs.exclusive) {
+        if let Some((_, mapping)) = self.data.as_ref().filter(|_| self.fs.is_exclusive()) {
             attr.size = mapping.size();
         }
         Ok(attr)
@@ -363,8 +403,8 @@ impl Inode for HostInode {
         Ok(())
     }
 
-    fn cacheable(&self) -> bool {
-        self.fs.exclusive
+    fn trust(&self) -> Trust {
+        self.fs.trust()
     }
 
     fn make(&self, name: &[u8], args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
@@ -448,7 +488,7 @@ impl Inode for HostInode {
             return Ok(target.to_vec());
         }
         let target = self.node.read_link()?;
-        if self.fs.exclusive {
+        if self.fs.sharing != Sharing::Shared {
             self.state.lock().target = Some(target.as_slice().into());
         }
         Ok(target)
@@ -459,7 +499,7 @@ impl Inode for HostInode {
     }
 
     fn get_xattr(&self, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        if self.fs.exclusive && !self.xattrs()?.split(|byte| *byte == 0).any(|known| known == name) {
+        if self.fs.is_exclusive() && !self.xattrs()?.split(|byte| *byte == 0).any(|known| known == name) {
             return Err(Errno::ENODATA);
         }
         self.node.get_xattr(name)

@@ -2,8 +2,9 @@
 //!
 //! `mount` attaches a tree and gives its root inode. `client` speaks the request ABI; `HostInode` caches what the gofer said;
 //! `data` is the source of a file's pages (`mm::Mapping` is the cache); `file` and `directory` are what opening gives.
-//! An `exclusive` tree is nobody else's: what was learnt once stays true but for our own changes. A `shared` one is asked
-//! again on every look-up and open, and attributes are good for a millisecond.
+//! An exclusive tree is nobody else's: what was learnt once stays true but for our own changes. A shared one is asked again
+//! on every look-up and open, and attributes are good for a millisecond. A quiet one is shared with somebody who changes it by
+//! hand (a container's root, and `docker cp`): all that is known of it is good for a tenth of a second.
 //!
 //! Locks: `HostFs::inodes` (Rank::FileSystem) and `HostInode::state` (Rank::Inode) never nest; no request is made under either.
 
@@ -19,13 +20,13 @@ mod tests;
 use super::Inode;
 use crate::errno::Errno;
 use alloc::sync::Arc;
-pub use inode::{HostFs, HostInode};
+pub use inode::{HostFs, HostInode, Sharing};
 
 /// Attaches mount `index` of the start specification; its root.
-pub fn mount(index: u32, exclusive: bool) -> Result<Arc<dyn Inode>, Errno> {
+pub fn mount(index: u32, sharing: Sharing) -> Result<Arc<dyn Inode>, Errno> {
     deferred::start();
     let (node, attr) = client::Node::attach(index)?;
-    let root = HostFs::new(exclusive).inode(node, attr);
+    let root = HostFs::new(sharing).inode(node, attr);
     Ok(root)
 }
 

@@ -1,7 +1,7 @@
 //! Host files against a gofer that serves a real directory.
 
 use super::client::Node;
-use super::inode::HostFs;
+use super::inode::{HostFs, Sharing};
 use crate::errno::Errno;
 use crate::fake::{self, machine};
 use crate::fs::{FileKind, Inode, OpenFile, OpenFlags, Sink, Source};
@@ -192,7 +192,9 @@ impl Gofer {
             }
             Op::Write => {
                 let file = &state.files[request.handle as usize];
-                file.write_at(input, request.offset).map(|done| done as u64).map_err(errno)
+                let append = request.flags & Request::FLAG_APPEND != 0;
+                let at = if append { file.metadata().map_err(errno)?.len() } else { request.offset };
+                file.write_at(input, at).map(|done| done as u64).map_err(errno)
             }
             Op::Sync => state.files[request.handle as usize].sync_all().map(|()| 0).map_err(errno),
             _ => Err(Errno::ENOSYS),
@@ -200,9 +202,9 @@ impl Gofer {
     }
 }
 
-fn attach(exclusive: bool) -> Arc<dyn Inode> {
+fn attach(sharing: Sharing) -> Arc<dyn Inode> {
     let (node, attr) = Node::attach(0).unwrap();
-    HostFs::new(exclusive).inode(node, attr)
+    HostFs::new(sharing).inode(node, attr)
 }
 
 fn open(current: &Current, inode: &Arc<dyn Inode>, flags: OpenFlags) -> Arc<OpenFile> {
@@ -227,7 +229,7 @@ fn an_exclusive_file_is_read_once_and_then_from_the_cache() {
     let content: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
     fs::write(gofer.root.join("big"), &content).unwrap();
     let current = fake::current();
-    let inode = attach(true).lookup(b"big").unwrap();
+    let inode = attach(Sharing::Exclusive).lookup(b"big").unwrap();
     assert_eq!(inode.kind(), FileKind::Regular);
     let file = open(&current, &inode, OpenFlags::empty());
     assert_eq!(gofer.count(Op::Open), 0, "opening alone needs no data");
@@ -243,7 +245,7 @@ fn an_exclusive_file_is_read_once_and_then_from_the_cache() {
 fn what_is_written_is_on_the_host_and_in_the_attributes() {
     let gofer = Gofer::install("write");
     let current = fake::current();
-    let root = attach(true);
+    let root = attach(Sharing::Exclusive);
     let inode = root.make(b"new", &regular(0o640)).unwrap();
     let file = open(&current, &inode, OpenFlags::RDWR);
     assert_eq!(gofer.count(Op::Open), 0, "making it has opened it");
@@ -264,7 +266,7 @@ fn appends_go_to_the_end_whatever_the_position() {
     let gofer = Gofer::install("append");
     fs::write(gofer.root.join("log"), b"one\n").unwrap();
     let current = fake::current();
-    let inode = attach(true).lookup(b"log").unwrap();
+    let inode = attach(Sharing::Exclusive).lookup(b"log").unwrap();
     let file = open(&current, &inode, OpenFlags::WRONLY | OpenFlags::APPEND);
     file.write(&current, &mut Source::kernel(b"two\n")).unwrap();
     file.write_at(&current, &mut Source::kernel(b"three\n"), 0).unwrap();
@@ -276,8 +278,8 @@ fn another_change_to_a_shared_file_is_seen_when_it_is_opened_again() {
     let gofer = Gofer::install("shared");
     fs::write(gofer.root.join("conf"), b"before").unwrap();
     let current = fake::current();
-    let root = attach(false);
-    assert!(!root.cacheable());
+    let root = attach(Sharing::Shared);
+    assert_eq!(root.trust(), crate::fs::Trust::Never);
     let inode = root.lookup(b"conf").unwrap();
     let file = open(&current, &inode, OpenFlags::empty());
     assert_eq!(read(&current, &file, 0, 100), b"before");
@@ -295,7 +297,7 @@ fn two_names_of_a_file_are_one_inode_and_share_pages() {
     let gofer = Gofer::install("links");
     fs::write(gofer.root.join("a"), b"shared").unwrap();
     let current = fake::current();
-    let root = attach(true);
+    let root = attach(Sharing::Exclusive);
     let inode = root.lookup(b"a").unwrap();
     root.link(b"b", &inode).unwrap();
     assert_eq!(inode.attr().unwrap().nlink, 2);
@@ -313,7 +315,7 @@ fn two_names_of_a_file_are_one_inode_and_share_pages() {
 fn after_some_misses_an_exclusive_directory_answers_for_missing_names_itself() {
     let gofer = Gofer::install("missing");
     fs::write(gofer.root.join("there"), b"").unwrap();
-    let root = attach(true);
+    let root = attach(Sharing::Exclusive);
     for round in 0..20 {
         let name = format!("lib{round}.so");
         assert_eq!(root.lookup(name.as_bytes()).err(), Some(Errno::ENOENT));
@@ -327,7 +329,7 @@ fn after_some_misses_an_exclusive_directory_answers_for_missing_names_itself() {
 #[test]
 fn names_move_and_their_files_with_them() {
     let gofer = Gofer::install("rename");
-    let root = attach(true);
+    let root = attach(Sharing::Exclusive);
     let args = MakeArgs { mode: raw::S_IFDIR | 0o755, ..MakeArgs::default() };
     let dir = root.make(b"dir", &args).unwrap();
     let file = root.make(b"file", &regular(0o600)).unwrap();
@@ -347,7 +349,7 @@ fn links_are_read_once_and_attributes_that_are_not_there_are_asked_for_once() {
     let gofer = Gofer::install("symlink");
     std::os::unix::fs::symlink("usr/bin", gofer.root.join("bin")).unwrap();
     let current = fake::current();
-    let link = attach(true).lookup(b"bin").unwrap();
+    let link = attach(Sharing::Exclusive).lookup(b"bin").unwrap();
     for _ in 0..3 {
         assert_eq!(link.read_link(&current).unwrap(), b"usr/bin");
         assert_eq!(link.get_xattr(b"security.capability"), Err(Errno::ENODATA));
@@ -362,7 +364,7 @@ fn a_directory_lists_its_dots_and_entries_and_goes_on_where_it_stopped() {
         fs::write(gofer.root.join(entry), b"").unwrap();
     }
     let current = fake::current();
-    let root = attach(true);
+    let root = attach(Sharing::Exclusive);
     let file = open(&current, &root, OpenFlags::DIRECTORY);
     let mut names = Vec::new();
     let mut position = 0;
@@ -385,4 +387,57 @@ fn a_directory_lists_its_dots_and_entries_and_goes_on_where_it_stopped() {
     }
     assert_eq!(names, [&b"."[..], b"..", b"a", b"b", b"c"]);
     assert_eq!(gofer.count(Op::ReadDir), 2, "one for the entries, one that says they are all");
+}
+
+#[test]
+fn in_a_quiet_tree_what_others_do_is_seen_after_a_while_and_not_asked_for_before() {
+    let gofer = Gofer::install("quiet");
+    machine().set_monotonic_ns(1_000_000_000);
+    let current = fake::current();
+    let root = crate::fs::dentry::Dentry::root(attach(Sharing::Quiet), b"");
+    fs::write(gofer.root.join("f"), b"old").unwrap();
+    let child = |name: &[u8]| root.child(name).unwrap();
+    assert!(child(b"new").is_none());
+    let file = child(b"f").expect("a file");
+    assert_eq!(read(&current, &open(&current, file.inode(), OpenFlags::empty()), 0, 9), b"old");
+    let asked = gofer.count(Op::Lookup);
+    fs::write(gofer.root.join("new"), b"").unwrap();
+    fs::write(gofer.root.join("f"), b"changed").unwrap();
+    assert!(child(b"new").is_none());
+    assert!(Arc::ptr_eq(&child(b"f").expect("a file"), &file));
+    assert_eq!(gofer.count(Op::Lookup), asked);
+    machine().advance_ns(200_000_000);
+    assert!(child(b"new").is_some());
+    let again = child(b"f").expect("a file");
+    assert!(Arc::ptr_eq(&again, &file), "the same file keeps its dentry");
+    assert_eq!(read(&current, &open(&current, again.inode(), OpenFlags::empty()), 0, 9), b"changed");
+    fs::remove_file(gofer.root.join("f")).unwrap();
+    assert!(child(b"f").is_some(), "for a while");
+    machine().advance_ns(200_000_000);
+    assert!(child(b"f").is_none());
+}
+
+#[test]
+fn what_we_write_in_a_quiet_tree_is_not_read_again() {
+    let gofer = Gofer::install("quiet-write");
+    let current = fake::current();
+    let root = attach(Sharing::Quiet);
+    let file = open(&current, &root.make(b"f", &regular(0o644)).unwrap(), OpenFlags::RDWR);
+    file.write(&current, &mut Source::kernel(b"hello")).unwrap();
+    machine().set_monotonic_ns(u64::MAX / 2);
+    assert_eq!(read(&current, &file, 0, 9), b"hello");
+    assert_eq!(gofer.count(Op::Read), 0);
+}
+
+#[test]
+fn an_append_to_a_shared_file_goes_behind_what_others_appended() {
+    let gofer = Gofer::install("shared-append");
+    let current = fake::current();
+    fs::write(gofer.root.join("log"), b"a").unwrap();
+    let inode = attach(Sharing::Shared).lookup(b"log").unwrap();
+    let file = open(&current, &inode, OpenFlags::WRONLY | OpenFlags::APPEND);
+    let host = fs::OpenOptions::new().append(true).open(gofer.root.join("log")).unwrap();
+    std::io::Write::write_all(&mut &host, b"b").unwrap();
+    file.write(&current, &mut Source::kernel(b"c")).unwrap();
+    assert_eq!(fs::read(gofer.root.join("log")).unwrap(), b"abc");
 }

@@ -5,7 +5,7 @@ use super::file::OverlayFile;
 use super::{Key, Overlay};
 use crate::errno::Errno;
 use crate::fs::tmpfs::TmpInode;
-use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot, device};
+use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot, Trust, device};
 use crate::mm::Mapping;
 use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::Fail;
@@ -174,8 +174,8 @@ impl Inode for OverlayInode {
         Ok(self.entry(name)?)
     }
 
-    fn cacheable(&self) -> bool {
-        self.lower.as_ref().is_none_or(|lower| lower.cacheable())
+    fn trust(&self) -> Trust {
+        self.lower.as_ref().map_or(Trust::Always, |lower| lower.trust())
     }
 
     fn make(&self, name: &[u8], args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {

@@ -6,7 +6,7 @@
 
 mod file;
 
-use super::{FileKind, FileOps, Inode, OpenFlags, Path, mount::next_device};
+use super::{FileKind, FileOps, Inode, OpenFlags, Path, Trust, mount::next_device};
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
@@ -306,9 +306,9 @@ impl<C: Context> Inode for Node<C> {
         }
     }
 
-    fn cacheable(&self) -> bool {
+    fn trust(&self) -> Trust {
         // What hangs on a task goes with it; what comes and goes is asked for again.
-        !matches!(self.item.what, What::Dynamic(..)) && C::PERMANENT
+        if !matches!(self.item.what, What::Dynamic(..)) && C::PERMANENT { Trust::Always } else { Trust::Never }
     }
 
     fn read_link(&self, current: &Current) -> Result<Vec<u8>, Errno> {
