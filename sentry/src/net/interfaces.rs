@@ -1,13 +1,16 @@
-//! Network interfaces: the loopback device, as ioctl(2) and netlink show it.
+//! Network interfaces: loopback, and those that were taken over from the host; as ioctl(2) shows them.
 
+use super::stack::Link;
 use crate::errno::Errno;
 use crate::syscall::{Fail, UserPtr};
 use crate::task::Current;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use linker::addr::UserVa;
+use linker::spec::NetworkSpec;
 use linux_raw_sys::ioctl as op;
 use linux_raw_sys::net as raw;
+use linux_raw_sys::netlink::rt_scope_t;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Interface number of `lo`.
@@ -15,39 +18,160 @@ pub const LOOPBACK_INDEX: u32 = 1;
 /// Its MTU.
 pub const LOOPBACK_MTU: u32 = 65536;
 /// ARPHRD_LOOPBACK (netdevice(7)).
-pub const LOOPBACK_HARDWARE: u16 = 772;
-/// Transmit queue length.
+pub const LOOPBACK_HARDWARE: u16 = linux_raw_sys::if_arp::ARPHRD_LOOPBACK as u16;
+/// ARPHRD_ETHER.
+const ETHERNET_HARDWARE: u16 = linux_raw_sys::if_arp::ARPHRD_ETHER as u16;
+/// Transmit queue length of `lo`.
 pub const QUEUE_LENGTH: u32 = 1000;
 
-/// One interface.
+/// An address of an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Own {
+    /// Address.
+    pub ip: IpAddr,
+    /// Bits of its network.
+    pub prefix: u8,
+    /// RT_SCOPE_*.
+    pub scope: u8,
+}
+
+/// One interface. They live as long as the sandbox.
 pub struct Interface {
     /// Name.
-    pub name: &'static [u8],
+    pub name: Vec<u8>,
     /// Number.
     pub index: u32,
     /// IFF_*.
     pub flags: u32,
     /// MTU.
     pub mtu: u32,
-    /// Addresses with their prefix lengths.
-    pub addresses: &'static [(IpAddr, u8)],
+    /// Transmit queue length.
+    pub queue_length: u32,
+    /// Addresses.
+    pub addresses: Vec<Own>,
+    /// The wire; loopback has none.
+    pub link: Option<Link>,
 }
 
-/// All interfaces. Another network adds its own here.
-pub const INTERFACES: &[Interface] = &[Interface {
-    name: b"lo",
-    index: LOOPBACK_INDEX,
-    flags: raw::net_device_flags::IFF_UP as u32
-        | raw::net_device_flags::IFF_LOOPBACK as u32
-        | raw::net_device_flags::IFF_RUNNING as u32
-        | raw::net_device_flags::IFF_LOWER_UP as u32,
-    mtu: LOOPBACK_MTU,
-    addresses: &[(IpAddr::V4(Ipv4Addr::LOCALHOST), 8), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)],
-}];
+static INTERFACES: spin::Once<Vec<Interface>> = spin::Once::new();
+
+fn loopback() -> Interface {
+    let host = rt_scope_t::RT_SCOPE_HOST as u8;
+    Interface {
+        name: b"lo".to_vec(),
+        index: LOOPBACK_INDEX,
+        flags: raw::net_device_flags::IFF_UP as u32
+            | raw::net_device_flags::IFF_LOOPBACK as u32
+            | raw::net_device_flags::IFF_RUNNING as u32
+            | raw::net_device_flags::IFF_LOWER_UP as u32,
+        mtu: LOOPBACK_MTU,
+        queue_length: QUEUE_LENGTH,
+        addresses: [
+            Own { ip: Ipv4Addr::LOCALHOST.into(), prefix: 8, scope: host },
+            Own { ip: Ipv6Addr::LOCALHOST.into(), prefix: 128, scope: host },
+        ]
+        .into(),
+        link: None,
+    }
+}
+
+/// Says what interfaces there are beside loopback. Counts only once, before anybody has looked.
+pub fn set_up(spec: &NetworkSpec) {
+    INTERFACES.call_once(|| {
+        let others = spec.interfaces.iter().map(|spec| Interface {
+            name: spec.name.clone(),
+            index: spec.index,
+            flags: spec.flags,
+            mtu: spec.mtu,
+            queue_length: spec.queue_length,
+            addresses: spec
+                .addresses
+                .iter()
+                .map(|own| Own { ip: own.ip, prefix: own.prefix, scope: own.scope })
+                .collect(),
+            link: Some(Link::new(spec.socket, spec.mac)),
+        });
+        core::iter::once(loopback()).chain(others).collect()
+    });
+}
+
+/// All interfaces.
+#[cfg(not(test))]
+pub fn interfaces() -> &'static [Interface] {
+    INTERFACES.call_once(|| [loopback()].into())
+}
+
+/// All interfaces: tests have one that leads into a list.
+#[cfg(test)]
+pub fn interfaces() -> &'static [Interface] {
+    INTERFACES.call_once(|| [loopback(), super::stack::tests::interface()].into())
+}
+
+/// The interface with this number.
+pub fn by_index(index: u32) -> Option<&'static Interface> {
+    interfaces().iter().find(|interface| interface.index == index)
+}
+
+/// The interface with this name.
+pub fn by_name(name: &[u8]) -> Option<&'static Interface> {
+    interfaces().iter().find(|interface| interface.name == name)
+}
+
+/// Whether `ip` is in the network of `prefix` bits that `network` is in.
+pub fn is_in(ip: IpAddr, network: IpAddr, prefix: u8) -> bool {
+    match (ip, network) {
+        (IpAddr::V4(ip), IpAddr::V4(network)) => {
+            let rest = 32_u32.saturating_sub(u32::from(prefix));
+            (ip.to_bits() ^ network.to_bits()).checked_shr(rest).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(ip), IpAddr::V6(network)) => {
+            let rest = 128_u32.saturating_sub(u32::from(prefix));
+            (ip.to_bits() ^ network.to_bits()).checked_shr(rest).unwrap_or(0) == 0
+        }
+        _ => false,
+    }
+}
+
+impl Interface {
+    /// ARPHRD_*.
+    pub fn hardware_type(&self) -> u16 {
+        if self.link.is_some() { ETHERNET_HARDWARE } else { LOOPBACK_HARDWARE }
+    }
+
+    /// The address for everybody in the network of an IPv4 address.
+    pub fn broadcast(own: &Own) -> Option<Ipv4Addr> {
+        match own.ip {
+            IpAddr::V4(ip) if own.prefix < 31 => {
+                Some(Ipv4Addr::from_bits(ip.to_bits() | u32::MAX.checked_shr(u32::from(own.prefix)).unwrap_or(0)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `ip` is the address for everybody in one of its networks.
+    pub fn is_broadcast(&self, ip: IpAddr) -> bool {
+        self.link.is_some() && self.addresses.iter().any(|own| Self::broadcast(own).is_some_and(|all| ip == all))
+    }
+
+    /// The source address for packets to `to`: one of its network, else one as widely valid.
+    pub fn source_for(&self, to: IpAddr) -> Option<IpAddr> {
+        let same_family = || self.addresses.iter().filter(|own| own.ip.is_ipv4() == to.is_ipv4());
+        let near = matches!(to, IpAddr::V6(ip) if is_link_local(ip));
+        let as_wide = |own: &&Own| matches!(own.ip, IpAddr::V6(ip) if is_link_local(ip)) == near;
+        let close = same_family().filter(as_wide).find(|own| is_in(to, own.ip, own.prefix));
+        close.or_else(|| same_family().find(as_wide)).or_else(|| same_family().next()).map(|own| own.ip)
+    }
+}
+
+/// fe80::/10, and groups of the link.
+pub fn is_link_local(ip: Ipv6Addr) -> bool {
+    let [first, ..] = ip.segments();
+    first & 0xffc0 == 0xfe80 || first == 0xff02
+}
 
 /// Whether `ip` is an address of one of the interfaces.
 pub fn is_own(ip: IpAddr) -> bool {
-    INTERFACES.iter().any(|interface| interface.addresses.iter().any(|(own, _)| *own == ip))
+    interfaces().iter().any(|interface| interface.addresses.iter().any(|own| own.ip == ip))
 }
 
 const NAME: usize = raw::IFNAMSIZ as usize;
@@ -99,6 +223,17 @@ fn number(number: u32) -> [u8; 24] {
     value
 }
 
+/// `struct sockaddr` with the device's type and address.
+fn hardware(interface: &Interface) -> [u8; 24] {
+    let mut value = number(u32::from(interface.hardware_type()));
+    if let Some(link) = &interface.link {
+        for (to, from) in value.iter_mut().skip(2).zip(link.mac) {
+            *to = from;
+        }
+    }
+    value
+}
+
 /// SIOCGIF*: what the interfaces are. Changing them: EPERM.
 pub fn ioctl(current: &Current, command: u32, arg: u64) -> Result<u64, Fail> {
     let at = UserVa::new(arg);
@@ -122,29 +257,34 @@ pub fn ioctl(current: &Current, command: u32, arg: u64) -> Result<u64, Fail> {
     let mut request = pointer.read(current)?;
     if command == op::SIOCGIFNAME {
         let index = request.value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-        let found = INTERFACES.iter().find(|interface| interface.index == index).ok_or(Errno::ENODEV)?;
-        request.name = padded(found.name);
+        let found = by_index(index).ok_or(Errno::ENODEV)?;
+        request.name = padded(&found.name);
         pointer.write(current, &request)?;
         return Ok(0);
     }
     let name = request.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
-    let found = INTERFACES.iter().find(|interface| interface.name == name).ok_or(Errno::ENODEV)?;
-    let first = found.addresses.iter().find_map(|(ip, prefix)| match ip {
-        IpAddr::V4(ip) => Some((*ip, *prefix)),
+    let found = by_name(name).ok_or(Errno::ENODEV)?;
+    let first = found.addresses.iter().find_map(|own| match own.ip {
+        IpAddr::V4(ip) => Some((ip, own)),
         IpAddr::V6(_) => None,
     });
     request.value = match command {
         op::SIOCGIFFLAGS => number(found.flags & 0xffff),
         op::SIOCGIFADDR | op::SIOCGIFDSTADDR => v4(first.ok_or(Errno::EADDRNOTAVAIL)?.0),
-        op::SIOCGIFBRDADDR => v4(Ipv4Addr::UNSPECIFIED),
+        op::SIOCGIFBRDADDR => {
+            let (_, own) = first.ok_or(Errno::EADDRNOTAVAIL)?;
+            let broadcast = if found.link.is_some() { Interface::broadcast(own) } else { None };
+            v4(broadcast.unwrap_or(Ipv4Addr::UNSPECIFIED))
+        }
         op::SIOCGIFNETMASK => {
-            let (_, prefix) = first.ok_or(Errno::EADDRNOTAVAIL)?;
-            v4(Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)))
+            let (_, own) = first.ok_or(Errno::EADDRNOTAVAIL)?;
+            let rest = 32_u32.saturating_sub(u32::from(own.prefix));
+            v4(Ipv4Addr::from_bits(u32::MAX.checked_shl(rest).unwrap_or(0)))
         }
         op::SIOCGIFMTU => number(found.mtu),
         op::SIOCGIFINDEX => number(found.index),
-        op::SIOCGIFTXQLEN => number(QUEUE_LENGTH),
-        op::SIOCGIFHWADDR => number(u32::from(LOOPBACK_HARDWARE)),
+        op::SIOCGIFTXQLEN => number(found.queue_length),
+        op::SIOCGIFHWADDR => hardware(found),
         _ => number(0),
     };
     pointer.write(current, &request)?;
@@ -153,9 +293,9 @@ pub fn ioctl(current: &Current, command: u32, arg: u64) -> Result<u64, Fail> {
 
 fn configuration(current: &Current, pointer: UserPtr<IfConf>) -> Result<u64, Fail> {
     let mut conf = pointer.read(current)?;
-    let all: Vec<IfReq> = INTERFACES
+    let all: Vec<IfReq> = interfaces()
         .iter()
-        .flat_map(|interface| interface.addresses.iter().map(|(ip, _)| (interface.name, *ip)))
+        .flat_map(|interface| interface.addresses.iter().map(|own| (&interface.name, own.ip)))
         .filter_map(|(name, ip)| match ip {
             IpAddr::V4(ip) => Some(IfReq { name: padded(name), value: v4(ip) }),
             IpAddr::V6(_) => None,

@@ -2,7 +2,7 @@
 //!
 //! `Socket` is the file; `Protocol` is the seam behind it, which `unix`, `inet` and `netlink` implement. `stream` carries bytes
 //! between two connected sockets, for unix streams and loopback TCP alike; `control` is what travels with them; `interfaces` and
-//! `inet::routes` say what network there is. Locks: `Rank::Socket` (a socket's or a connection side's state) before
+//! `inet::routes` say what network there is, `stack` speaks with what lies beyond loopback. Locks: `Rank::Socket` (a socket's or a connection side's state) before
 //! `Rank::SocketTable` (names and ports).
 
 pub mod address;
@@ -12,6 +12,7 @@ pub mod interfaces;
 mod netlink;
 pub mod options;
 pub mod socket;
+pub mod stack;
 pub mod stream;
 #[cfg(test)]
 mod tests;

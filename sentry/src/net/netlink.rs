@@ -1,7 +1,7 @@
 //! NETLINK_ROUTE, as far as asking goes: links, addresses and routes (getifaddrs(3), `ip addr`). Changes get EPERM.
 
 use super::address::Address;
-use super::interfaces::{INTERFACES, Interface, LOOPBACK_HARDWARE, QUEUE_LENGTH};
+use super::interfaces::{Interface, interfaces};
 use super::options::{Options, int};
 use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::errno::Errno;
@@ -201,7 +201,7 @@ impl Reply {
             message.get(4..8).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_ne_bytes(*bytes));
         let named = message.get(size_of::<nl::ifinfomsg>()..).and_then(name_attribute);
         let mut found = false;
-        for interface in INTERFACES {
+        for interface in interfaces() {
             let named = named.is_none_or(|name| name == interface.name);
             if dump || index == interface.index || index == 0 && named {
                 found = true;
@@ -213,20 +213,19 @@ impl Reply {
     }
 
     fn addresses(&mut self, family: u8) {
-        for interface in INTERFACES {
-            for (ip, prefix) in interface.addresses {
-                let (own_family, octets) = octets(*ip);
+        for interface in interfaces() {
+            for own in &interface.addresses {
+                let (own_family, octets) = octets(own.ip);
                 if family != 0 && family != own_family {
                     continue;
                 }
                 // `struct ifaddrmsg`: family, prefix length, flags, scope, index.
-                let scope = nl::rt_scope_t::RT_SCOPE_HOST as u8;
-                let mut body = [own_family, *prefix, nl::IFA_F_PERMANENT as u8, scope].to_vec();
+                let mut body = [own_family, own.prefix, nl::IFA_F_PERMANENT as u8, own.scope].to_vec();
                 body.extend_from_slice(&interface.index.to_ne_bytes());
                 attribute(&mut body, nl::IFA_ADDRESS as u32, &octets);
                 if own_family == AF_INET {
                     attribute(&mut body, nl::IFA_LOCAL as u32, &octets);
-                    attribute(&mut body, nl::IFA_LABEL as u32, &with_nul(interface.name));
+                    attribute(&mut body, nl::IFA_LABEL as u32, &with_nul(&interface.name));
                 }
                 attribute(&mut body, nl::IFA_FLAGS as u32, &nl::IFA_F_PERMANENT.to_ne_bytes());
                 // `struct ifa_cacheinfo`: both lifetimes without end.
@@ -241,9 +240,9 @@ impl Reply {
     }
 
     fn routes(&mut self, family: u8) {
-        for interface in INTERFACES {
-            for (ip, prefix) in interface.addresses {
-                let (own_family, octets) = octets(*ip);
+        for interface in interfaces() {
+            for own in &interface.addresses {
+                let (own_family, octets) = octets(own.ip);
                 if family != 0 && family != own_family {
                     continue;
                 }
@@ -251,7 +250,10 @@ impl Reply {
                 let table = nl::rt_class_t::RT_TABLE_LOCAL as u8;
                 let scope = nl::rt_scope_t::RT_SCOPE_HOST as u8;
                 let kind = nl::RTN_LOCAL as u8;
-                let mut body = [own_family, *prefix, 0, 0, table, nl::RTPROT_KERNEL as u8, scope, kind].to_vec();
+                // lo's network is local as a whole.
+                let whole = if own_family == AF_INET { 32 } else { 128 };
+                let prefix = if interface.link.is_none() { own.prefix } else { whole };
+                let mut body = [own_family, prefix, 0, 0, table, nl::RTPROT_KERNEL as u8, scope, kind].to_vec();
                 body.extend_from_slice(&0_u32.to_ne_bytes());
                 attribute(&mut body, nl::rtattr_type_t::RTA_TABLE as u32, &u32::from(table).to_ne_bytes());
                 attribute(&mut body, nl::rtattr_type_t::RTA_DST as u32, &octets);
@@ -279,19 +281,20 @@ fn name_attribute(attributes: &[u8]) -> Option<&[u8]> {
 fn link(interface: &Interface) -> Vec<u8> {
     // `struct ifinfomsg`: family, padding, device type, index, flags, changes.
     let mut body = [0, 0].to_vec();
-    body.extend_from_slice(&LOOPBACK_HARDWARE.to_ne_bytes());
+    body.extend_from_slice(&interface.hardware_type().to_ne_bytes());
     body.extend_from_slice(&interface.index.to_ne_bytes());
     body.extend_from_slice(&interface.flags.to_ne_bytes());
     body.extend_from_slice(&0_u32.to_ne_bytes());
-    attribute(&mut body, nl::IFLA_IFNAME as u32, &with_nul(interface.name));
-    attribute(&mut body, nl::IFLA_TXQLEN as u32, &QUEUE_LENGTH.to_ne_bytes());
-    // IF_OPER_UNKNOWN, as Linux says of lo.
-    attribute(&mut body, nl::IFLA_OPERSTATE as u32, &[0]);
+    attribute(&mut body, nl::IFLA_IFNAME as u32, &with_nul(&interface.name));
+    attribute(&mut body, nl::IFLA_TXQLEN as u32, &interface.queue_length.to_ne_bytes());
+    // IF_OPER_UNKNOWN, as Linux says of lo, or IF_OPER_UP.
+    attribute(&mut body, nl::IFLA_OPERSTATE as u32, &[if interface.link.is_some() { 6 } else { 0 }]);
     attribute(&mut body, nl::IFLA_LINKMODE as u32, &[0]);
     attribute(&mut body, nl::IFLA_MTU as u32, &interface.mtu.to_ne_bytes());
     attribute(&mut body, nl::IFLA_QDISC as u32, b"noqueue\0");
-    attribute(&mut body, nl::IFLA_ADDRESS as u32, &[0; 6]);
-    attribute(&mut body, nl::IFLA_BROADCAST as u32, &[0; 6]);
+    let (own, everybody) = interface.link.as_ref().map_or(([0; 6], [0; 6]), |link| (link.mac, [0xff; 6]));
+    attribute(&mut body, nl::IFLA_ADDRESS as u32, &own);
+    attribute(&mut body, nl::IFLA_BROADCAST as u32, &everybody);
     attribute(&mut body, nl::IFLA_STATS64 as u32, &[0; size_of::<nl::rtnl_link_stats64>()]);
     body
 }

@@ -1,5 +1,6 @@
 //! What every socket can be told: SOL_SOCKET's options.
 
+use super::interfaces;
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::task::{Cap, Current};
@@ -51,6 +52,8 @@ pub struct Options {
     error: AtomicU32,
     /// How deep sockets lie in sockets in this one's queue.
     nesting: AtomicU32,
+    /// SO_BINDTODEVICE: the interface's number, or 0.
+    device: AtomicU32,
 }
 
 impl Default for Options {
@@ -67,6 +70,7 @@ impl Default for Options {
             mark: AtomicU32::new(0),
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
+            device: AtomicU32::new(0),
         }
     }
 }
@@ -92,6 +96,7 @@ impl Options {
             mark: copy(&self.mark),
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
+            device: copy(&self.device),
         }
     }
 
@@ -139,6 +144,14 @@ impl Options {
     /// When a send or connect that starts now gives up.
     pub fn send_deadline(&self) -> Option<u64> {
         deadline(&self.send_timeout_ns)
+    }
+
+    /// The interface that the socket is bound to.
+    pub fn device(&self) -> Option<u32> {
+        match self.device.load(Ordering::Relaxed) {
+            0 => None,
+            index => Some(index),
+        }
     }
 
     /// How deep sockets lie in sockets in this one's queue.
@@ -232,8 +245,8 @@ impl Options {
             raw::SO_TYPE | raw::SO_PROTOCOL | raw::SO_DOMAIN | raw::SO_ERROR | raw::SO_ACCEPTCONN => {
                 return Err(Errno::ENOPROTOOPT);
             }
+            raw::SO_BINDTODEVICE => self.device.store(device(current, value)?, Ordering::Relaxed),
             // Hints that change nothing here.
-            raw::SO_BINDTODEVICE => return bind_to_device(current, value),
             raw::SO_BUSY_POLL | raw::SO_INCOMING_CPU | raw::SO_MAX_PACING_RATE => {}
             _ => return Err(Errno::ENOPROTOOPT),
         }
@@ -263,7 +276,10 @@ impl Options {
             raw::SO_SNDLOWAT => 1_i32.to_ne_bytes().to_vec(),
             raw::SO_PRIORITY => self.priority.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
             raw::SO_MARK => self.mark.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
-            raw::SO_BINDTODEVICE => Vec::new(),
+            raw::SO_BINDTODEVICE => match self.device().and_then(interfaces::by_index) {
+                Some(interface) => [&interface.name[..], &[0]].concat(),
+                None => Vec::new(),
+            },
             raw::SO_BUSY_POLL => 0_i32.to_ne_bytes().to_vec(),
             raw::SO_INCOMING_CPU => (-1_i32).to_ne_bytes().to_vec(),
             raw::SO_MAX_PACING_RATE => u32::MAX.to_ne_bytes().to_vec(),
@@ -332,12 +348,14 @@ fn timeval(ns: &AtomicU64) -> Vec<u8> {
     [ns / 1_000_000_000, ns % 1_000_000_000 / 1000].map(u64::to_ne_bytes).concat()
 }
 
-fn bind_to_device(current: &Current, value: &[u8]) -> Result<(), Errno> {
+/// The number of the interface that SO_BINDTODEVICE names; 0 for none.
+fn device(current: &Current, value: &[u8]) -> Result<u32, Errno> {
     let name = value.split(|byte| *byte == 0).next().unwrap_or(&[]);
-    match name {
-        b"" => Ok(()),
-        _ if !current.creds.has(Cap::NetRaw) => Err(Errno::EPERM),
-        b"lo" => Ok(()),
-        _ => Err(Errno::ENODEV),
+    if name.is_empty() {
+        return Ok(0);
     }
+    if !current.creds.has(Cap::NetRaw) {
+        return Err(Errno::EPERM);
+    }
+    interfaces::by_name(name).map(|interface| interface.index).ok_or(Errno::ENODEV)
 }

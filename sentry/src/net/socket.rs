@@ -190,6 +190,8 @@ pub trait Protocol: Send + Sync {
     fn set_option(&self, _call: &Call<'_>, _level: u32, _name: u32, _value: &[u8]) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// An option of SOL_SOCKET was set.
+    fn general_option_set(&self) {}
     /// What is ready.
     fn poll(&self, options: &Options) -> Events;
     /// Woken when that may have changed.
@@ -311,6 +313,7 @@ impl Socket {
             return self.ops.set_option(call, level, name, value);
         }
         self.options.set(call.current, name, value)?;
+        self.ops.general_option_set();
         // A larger buffer may be what a sender waits for.
         self.ops.queue().wake(Events::WRITABLE);
         Ok(())

@@ -17,6 +17,7 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     crate::syscall::policy::init(spec);
     registry().lock().limit_tasks(spec.max_tasks);
     let namespace = mounts::root(spec)?;
+    crate::net::stack::start(&spec.network).map_err(|errno| StartError::new("network", errno))?;
     control::init(spec, &namespace);
     let mut current = program::new_task(&spec.process, namespace)?;
     debug_assert_eq!(current.process.pid(), INIT);

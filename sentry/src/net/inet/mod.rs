@@ -1,14 +1,17 @@
-//! AF_INET and AF_INET6, as far as the sandbox itself: TCP and UDP between its own sockets.
+//! AF_INET and AF_INET6: TCP and UDP, between sockets of this sandbox and with others.
 //!
 //! Addresses are kept in one form: a v4-mapped address is its IPv4 address, and a socket's domain says how to show it.
 //! `routes` decides what an address leads to, `ports` who is bound where, `options` serves the protocol levels' options.
 
+mod connection;
+mod end;
 mod options;
 mod ports;
 mod routes;
 mod tcp;
 mod udp;
 
+pub use connection::Connection;
 pub use tcp::Tcp;
 pub use udp::Udp;
 

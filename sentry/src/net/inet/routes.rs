@@ -1,11 +1,12 @@
-//! Where an address leads. For now to the sandbox itself or nowhere: this is the one place that another network is added to.
+//! Where an address leads: to the sandbox itself, or out.
 
 use crate::errno::Errno;
-use crate::net::interfaces;
+use crate::net::interfaces::{self, interfaces};
+use crate::net::stack::{self, Hop};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where a destination is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy)]
 pub enum Route {
     /// In this sandbox: the address to look for, and the one that senders without an address of their own have.
     Local {
@@ -14,29 +15,61 @@ pub enum Route {
         /// Source.
         from: IpAddr,
     },
-    /// To the members of a multicast group, in this sandbox.
+    /// To the members of a multicast group, in this sandbox and out there.
     Group {
         /// Source.
         from: IpAddr,
+        /// The way out, if there is one.
+        hop: Option<Hop>,
     },
     /// To everyone.
-    Broadcast,
+    Broadcast {
+        /// Source.
+        from: IpAddr,
+        /// The way out, if there is one.
+        hop: Option<Hop>,
+    },
+    /// Somewhere else.
+    Remote {
+        /// The way there.
+        hop: Hop,
+        /// Source.
+        from: IpAddr,
+    },
 }
 
-/// The route to `to`; ENETUNREACH where there is none.
-pub fn route(to: IpAddr) -> Result<Route, Errno> {
+/// The route to `to`, only through `device` where one is given; ENETUNREACH where there is none.
+pub fn route(to: IpAddr, device: Option<u32>) -> Result<Route, Errno> {
+    let out = || stack::lookup(to, device);
+    let is_broadcast = |ip: Ipv4Addr| {
+        ip.is_broadcast()
+            || ip.octets() == [127, 255, 255, 255]
+            || interfaces().iter().any(|interface| interface.is_broadcast(ip.into()))
+    };
     match to {
         IpAddr::V4(ip) if ip.is_unspecified() => local(Ipv4Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V4(ip) if ip.is_broadcast() || ip.octets() == [127, 255, 255, 255] => Ok(Route::Broadcast),
+        IpAddr::V4(ip) if is_broadcast(ip) => {
+            let out = out().filter(|_| !ip.is_loopback());
+            Ok(Route::Broadcast {
+                from: out.map_or(Ipv4Addr::LOCALHOST.into(), |(_, from)| from),
+                hop: out.map(|(hop, _)| Hop { next: to, ..hop }),
+            })
+        }
         // Every address of the loopback network is here, and answers as itself.
         IpAddr::V4(ip) if ip.is_loopback() => {
             local(to, if ip == Ipv4Addr::LOCALHOST { to } else { Ipv4Addr::LOCALHOST.into() })
         }
-        IpAddr::V4(ip) if ip.is_multicast() => Ok(Route::Group { from: Ipv4Addr::LOCALHOST.into() }),
         IpAddr::V6(ip) if ip.is_unspecified() => local(Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_multicast() => Ok(Route::Group { from: Ipv6Addr::LOCALHOST.into() }),
+        _ if to.is_multicast() => {
+            let lo = if to.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
+            let out = out();
+            Ok(Route::Group {
+                from: out.map_or(lo, |(_, from)| from),
+                hop: out.map(|(hop, _)| Hop { next: to, ..hop }),
+            })
+        }
         _ if interfaces::is_own(to) => local(to, to),
-        _ => Err(Errno::ENETUNREACH),
+        _ => out().map(|(hop, from)| Route::Remote { hop, from }).ok_or(Errno::ENETUNREACH),
     }
 }
 
@@ -46,5 +79,7 @@ fn local(to: IpAddr, from: IpAddr) -> Result<Route, Errno> {
 
 /// Whether a socket may be bound to `ip`.
 pub fn bindable(ip: IpAddr) -> bool {
-    ip.is_unspecified() || ip.is_multicast() || matches!(route(ip), Ok(Route::Local { .. } | Route::Broadcast))
+    ip.is_unspecified()
+        || ip.is_multicast()
+        || matches!(route(ip, None), Ok(Route::Local { .. } | Route::Broadcast { .. }))
 }

@@ -1,4 +1,4 @@
-//! UDP between sockets of this sandbox.
+//! UDP, between sockets of this sandbox and with others.
 
 use super::Family;
 use super::options::{Levels, has_level};
@@ -9,9 +9,10 @@ use crate::errno::Errno;
 use crate::fs::{Sink, Source};
 use crate::net::address::Address;
 use crate::net::control::Control;
-use crate::net::interfaces::LOOPBACK_INDEX;
+use crate::net::interfaces::{self, Interface, LOOPBACK_INDEX, interfaces};
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
+use crate::net::stack::{self, DEFAULT_TTL, Header, Hop, Parsed, Unreachable};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
@@ -29,6 +30,9 @@ const UDP: u32 = raw::IPPROTO_UDP as u32;
 const IP: u32 = raw::IPPROTO_IP as u32;
 const IPV6: u32 = raw::IPPROTO_IPV6 as u32;
 
+/// Bytes of UDP's header, and where the checksum stands in it.
+const HEADER: usize = 8;
+const CHECKSUM: u16 = 6;
 /// Bytes of a datagram at most: 64 KiB less the headers.
 const MAX_PAYLOAD: usize = 65507;
 /// What a datagram takes of the receive buffer beyond its bytes (Linux counts its bookkeeping).
@@ -36,11 +40,16 @@ const OVERHEAD: usize = 768;
 
 static PORTS: Ports<Udp> = Ports::new();
 
+#[derive(Clone)]
 struct Datagram {
     data: Arc<Vec<u8>>,
     from: SocketAddr,
     to: IpAddr,
     time_ns: u64,
+    /// How it came.
+    interface: u32,
+    ttl: u8,
+    tos: u8,
 }
 
 /// A UDP socket.
@@ -138,31 +147,123 @@ impl Udp {
         self.queue.wake(Events::READABLE);
     }
 
-    fn send_to(&self, to: SocketAddr, from: SocketAddr, data: Vec<u8>, connected: bool) -> Result<(), Errno> {
-        let data = Arc::new(data);
-        let time_ns = platform().realtime_ns();
-        let targets = PORTS.find(to);
-        if to.ip().is_multicast() {
-            for target in targets.iter().filter(|target| target.state.lock().groups.contains(&to.ip())) {
-                target.deliver(Datagram { data: data.clone(), from, to: to.ip(), time_ns });
+    /// To the sockets of this sandbox.
+    fn send_inside(&self, datagram: Datagram, to: SocketAddr, connected: bool) {
+        // The answer would be an ICMP error, which only a connected socket hears of.
+        if !Self::hand_out(datagram, to) && connected && !to.ip().is_multicast() {
+            self.options.set_error(Errno::ECONNREFUSED);
+            self.queue.wake(Events::all());
+        }
+    }
+
+    /// To somebody outside.
+    fn send_outside(&self, hop: &Hop, header: Header, ports: (u16, u16), data: &[u8]) -> Result<(), Errno> {
+        let mut payload = Vec::with_capacity(HEADER + data.len());
+        payload.extend_from_slice(&ports.0.to_be_bytes());
+        payload.extend_from_slice(&ports.1.to_be_bytes());
+        payload.extend_from_slice(&((HEADER + data.len()) as u16).to_be_bytes());
+        payload.extend_from_slice(&[0, 0]);
+        payload.extend_from_slice(data);
+        if header.whole && header.len() + payload.len() > hop.mtu() {
+            return Err(Errno::EMSGSIZE);
+        }
+        for packet in header.packets(&payload, Some(CHECKSUM), hop.mtu(), stack::next_id()) {
+            hop.send(packet);
+        }
+        hop.flush();
+        hop.wait_for_room();
+        Ok(())
+    }
+
+    /// The header of a datagram out.
+    fn header(&self, from: IpAddr, to: IpAddr) -> Header {
+        let number = |level, name| self.levels.number(level, name);
+        let group = to.is_multicast();
+        let (ttl, tos, discover) = match to {
+            IpAddr::V4(_) => {
+                let ttl = number(IP, if group { raw::IP_MULTICAST_TTL } else { raw::IP_TTL });
+                (ttl, number(IP, raw::IP_TOS), number(IP, raw::IP_MTU_DISCOVER))
             }
-            return Ok(());
+            IpAddr::V6(_) => {
+                let hops = number(IPV6, if group { raw::IPV6_MULTICAST_HOPS } else { raw::IPV6_UNICAST_HOPS });
+                (hops, number(IPV6, raw::IPV6_TCLASS), number(IPV6, raw::IPV6_MTU_DISCOVER))
+            }
+        };
+        Header {
+            ttl: u8::try_from(ttl).unwrap_or(DEFAULT_TTL),
+            tos: u8::try_from(tos).unwrap_or(0),
+            whole: discover == raw::IP_PMTUDISC_DO as i32 || discover == raw::IP_PMTUDISC_PROBE as i32,
+            ..Header::new(from, to, stack::UDP)
+        }
+    }
+
+    /// Gives a datagram to the socket it is for, or to all members of its group; false where there is none.
+    fn hand_out(datagram: Datagram, to: SocketAddr) -> bool {
+        let targets = PORTS.find(to);
+        let here = |target: &&Arc<Self>| target.options.device().is_none_or(|device| device == datagram.interface);
+        let everybody = matches!(to.ip(), IpAddr::V4(ip) if ip.is_broadcast())
+            || interfaces().iter().any(|interface| interface.is_broadcast(to.ip()));
+        if to.ip().is_multicast() || everybody {
+            let member = |target: &&Arc<Self>| everybody || target.state.lock().groups.contains(&to.ip());
+            let members: Vec<&Arc<Self>> = targets.iter().filter(here).filter(member).collect();
+            for target in &members {
+                target.deliver(datagram.clone());
+            }
+            return !members.is_empty();
         }
         // Connected sockets go first; among several that share a port one is chosen.
-        let hearing: Vec<&Arc<Self>> = targets.iter().filter(|target| target.hears(from)).collect();
+        let hearing: Vec<&Arc<Self>> =
+            targets.iter().filter(here).filter(|target| target.hears(datagram.from)).collect();
         let connected_to = hearing.iter().find(|target| target.state.lock().peer.is_some());
         let shared = hearing.iter().take_while(|target| target.shares()).count();
-        let target = connected_to.or_else(|| hearing.get(choice(shared)));
-        match target {
-            Some(target) => target.deliver(Datagram { data, from, to: to.ip(), time_ns }),
-            // The answer would be an ICMP error, which only a connected socket hears of.
-            None if connected => {
-                self.options.set_error(Errno::ECONNREFUSED);
-                self.queue.wake(Events::all());
-            }
-            None => {}
+        match connected_to.or_else(|| hearing.get(choice(shared))) {
+            Some(target) => target.deliver(datagram),
+            None => return false,
         }
-        Ok(())
+        true
+    }
+
+    /// A datagram came from outside.
+    pub fn receive_packet(interface: &'static Interface, parsed: &Parsed<'_>) {
+        let payload = parsed.payload;
+        let length = usize::from(stack::get_u16(payload, 4));
+        let Some(data) = payload.get(HEADER..length) else { return };
+        let from = SocketAddr::new(parsed.from, stack::get_u16(payload, 0));
+        let to = SocketAddr::new(parsed.to, stack::get_u16(payload, 2));
+        let datagram = Datagram {
+            data: Arc::new(data.to_vec()),
+            from,
+            to: to.ip(),
+            time_ns: platform().realtime_ns(),
+            interface: interface.index,
+            ttl: parsed.ttl,
+            tos: parsed.tos,
+        };
+        if !Self::hand_out(datagram, to) && !to.ip().is_multicast() && !interface.is_broadcast(to.ip()) {
+            stack::report(interface, parsed, Unreachable::Port);
+        }
+    }
+
+    /// An ICMP error about a datagram from `local` to `peer` came, or nobody answers for its next hop.
+    pub fn undelivered(local: SocketAddr, peer: SocketAddr, why: Unreachable) {
+        for socket in PORTS.find(local) {
+            let recverr = socket.levels.is(IP, raw::IP_RECVERR) || socket.levels.is(IPV6, raw::IPV6_RECVERR);
+            let connected = socket.state.lock().peer == Some(peer);
+            // What may pass is for those alone who ask for everything.
+            let hard = !matches!(why, Unreachable::TimeExceeded | Unreachable::TooBig(_) | Unreachable::Network);
+            if connected && (hard || recverr) || recverr && socket.hears(peer) {
+                socket.options.set_error(why.errno());
+                socket.queue.wake(Events::all());
+            }
+        }
+    }
+
+    /// Whether its datagrams to a group come to members in this sandbox too.
+    fn loops_back(&self) -> bool {
+        match self.family {
+            Family::V4 => self.levels.is(IP, raw::IP_MULTICAST_LOOP),
+            Family::V6 => self.levels.is(IPV6, raw::IPV6_MULTICAST_LOOP),
+        }
     }
 
     fn shares(&self) -> bool {
@@ -182,16 +283,23 @@ impl Udp {
         }
         if let IpAddr::V4(to) = datagram.to {
             if self.levels.is(IP, raw::IP_PKTINFO) {
-                let mut info = LOOPBACK_INDEX.to_ne_bytes().to_vec();
-                info.extend_from_slice(&to.octets());
+                let mut info = datagram.interface.to_ne_bytes().to_vec();
+                // The address of ours that it came to, and the one in its header.
+                let own = interfaces::by_index(datagram.interface).and_then(|interface| {
+                    match interface.source_for(datagram.from.ip()) {
+                        Some(IpAddr::V4(own)) if to.is_multicast() || to.is_broadcast() => Some(own),
+                        _ => None,
+                    }
+                });
+                info.extend_from_slice(&own.unwrap_or(to).octets());
                 info.extend_from_slice(&to.octets());
                 notes.push((IP, raw::IP_PKTINFO, info));
             }
             if self.levels.is(IP, raw::IP_RECVTTL) {
-                notes.push((IP, raw::IP_TTL, 64_i32.to_ne_bytes().to_vec()));
+                notes.push((IP, raw::IP_TTL, i32::from(datagram.ttl).to_ne_bytes().to_vec()));
             }
             if self.levels.is(IP, raw::IP_RECVTOS) {
-                notes.push((IP, raw::IP_TOS, [0].to_vec()));
+                notes.push((IP, raw::IP_TOS, [datagram.tos].to_vec()));
             }
         }
         if self.levels.is(IPV6, raw::IPV6_RECVPKTINFO) {
@@ -200,7 +308,7 @@ impl Udp {
                 IpAddr::V6(to) => to,
             };
             let mut info = to.octets().to_vec();
-            info.extend_from_slice(&LOOPBACK_INDEX.to_ne_bytes());
+            info.extend_from_slice(&datagram.interface.to_ne_bytes());
             notes.push((IPV6, raw::IPV6_PKTINFO, info));
         }
         (!notes.is_empty()).then(|| Box::new(Control { notes, ..Control::default() }))
@@ -262,11 +370,11 @@ impl Protocol for Udp {
             return Ok(());
         }
         let peer = self.family.take(address, self.v6_only())?;
-        let (to, from) = match route(peer.ip())? {
+        let (to, from) = match route(peer.ip(), call.options.device())? {
             Route::Local { to, from } => (to, from),
-            Route::Group { from } => (peer.ip(), from),
-            Route::Broadcast if call.options.is(Switch::Broadcast) => return Err(Errno::ENETUNREACH.into()),
-            Route::Broadcast => return Err(Errno::EACCES.into()),
+            Route::Group { from, .. } | Route::Remote { from, .. } => (peer.ip(), from),
+            Route::Broadcast { .. } if !call.options.is(Switch::Broadcast) => return Err(Errno::EACCES.into()),
+            Route::Broadcast { from, .. } => (peer.ip(), from),
         };
         let chosen = self.state.lock().binding.is_none();
         self.bind_anywhere(call)?;
@@ -308,11 +416,13 @@ impl Protocol for Udp {
         if to.port() == 0 {
             return Err(Errno::EINVAL.into());
         }
-        let (ip, from) = match route(to.ip())? {
-            Route::Local { to, from } => (to, from),
-            Route::Group { from } => (to.ip(), from),
-            Route::Broadcast if call.options.is(Switch::Broadcast) => return Err(Errno::ENETUNREACH.into()),
-            Route::Broadcast => return Err(Errno::EACCES.into()),
+        let (ip, from, inside, hop) = match route(to.ip(), call.options.device())? {
+            Route::Local { to, from } => (to, from, true, None),
+            Route::Group { from, hop } => (to.ip(), from, self.loops_back(), hop),
+            Route::Remote { hop, from } => (to.ip(), from, false, Some(hop)),
+            Route::Broadcast { .. } if !call.options.is(Switch::Broadcast) => return Err(Errno::EACCES.into()),
+            Route::Broadcast { hop: None, .. } => return Err(Errno::ENETUNREACH.into()),
+            Route::Broadcast { hop, from } => (to.ip(), from, true, hop),
         };
         let data = source.take_vec(len)?;
         if data.len() < len {
@@ -321,8 +431,26 @@ impl Protocol for Udp {
         self.bind_anywhere(call)?;
         let local = self.state.lock().binding.as_ref().map(|binding| binding.local).ok_or(Errno::EINVAL)?;
         let from = if local.ip().is_unspecified() { SocketAddr::new(from, local.port()) } else { local };
-        let connected = message.to.is_none() && peer.is_some();
-        self.send_to(SocketAddr::new(ip, to.port()), from, data, connected)?;
+        if let Some(hop) = hop {
+            if from.ip().is_loopback() {
+                return Err(Errno::EINVAL.into());
+            }
+            self.send_outside(&hop, self.header(from.ip(), ip), (from.port(), to.port()), &data)?;
+        }
+        if inside {
+            let header = self.header(from.ip(), ip);
+            let datagram = Datagram {
+                data: Arc::new(data),
+                from,
+                to: ip,
+                time_ns: platform().realtime_ns(),
+                interface: hop.map_or(LOOPBACK_INDEX, |hop| hop.interface.index),
+                ttl: header.ttl,
+                tos: header.tos,
+            };
+            let connected = message.to.is_none() && peer.is_some();
+            self.send_inside(datagram, SocketAddr::new(ip, to.port()), connected);
+        }
         Ok(len)
     }
 
@@ -337,8 +465,7 @@ impl Protocol for Udp {
             }
             let mut state = self.state.lock();
             if peek && let Some(front) = state.incoming.front() {
-                let Datagram { from, to, time_ns, .. } = *front;
-                return Some(Ok(Some(Datagram { data: front.data.clone(), from, to, time_ns })));
+                return Some(Ok(Some(front.clone())));
             }
             match state.incoming.pop_front() {
                 Some(datagram) => {
@@ -386,10 +513,14 @@ impl Protocol for Udp {
             return Err(Errno::EOPNOTSUPP);
         }
         match (level, name) {
-            (IP, raw::IP_MTU) => match self.state.lock().peer {
-                Some(_) => Ok(65535_i32.to_ne_bytes().to_vec()),
-                None => Err(Errno::ENOTCONN),
-            },
+            (IP, raw::IP_MTU) | (IPV6, raw::IPV6_MTU) => {
+                let peer = self.state.lock().peer.ok_or(Errno::ENOTCONN)?;
+                let mtu = match route(peer.ip(), self.options.device()) {
+                    Ok(Route::Remote { hop, .. }) => hop.mtu() as u32,
+                    _ => 65535,
+                };
+                Ok(mtu.to_ne_bytes().to_vec())
+            }
             (IP, raw::IP_MULTICAST_IF) => Ok([0; 4].to_vec()),
             _ => self.levels.get(level, name),
         }

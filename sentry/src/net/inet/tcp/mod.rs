@@ -1,6 +1,11 @@
-//! TCP between sockets of this sandbox: what is written is in the other's queue at once, without segments or acknowledgements.
+//! TCP's sockets. Between two of this sandbox what is written is in the other's queue at once, without segments or
+//! acknowledgements; with somebody outside there is a `Connection`.
+
+mod info;
+mod outside;
 
 use super::Family;
+use super::end::End;
 use super::options::{Levels, has_level};
 use super::ports::{Binding, Ports, Scope, Sharing, choice};
 use super::routes::{Route, bindable, route};
@@ -20,18 +25,16 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::mem::offset_of;
 use core::net::SocketAddr;
 use linux_raw_sys::net as raw;
 
 const TCP: u32 = raw::IPPROTO_TCP as u32;
+const IP: u32 = raw::IPPROTO_IP as u32;
 const IPV6: u32 = raw::IPPROTO_IPV6 as u32;
 
 /// Buffer sizes as getsockopt shows them: the defaults of net.ipv4.tcp_{w,r}mem.
 const SEND_BUFFER: u32 = 16384;
 const RECEIVE_BUFFER: u32 = 131_072;
-/// Segment size that a connection over the loopback device has.
-const LOOPBACK_SEGMENT: i32 = 65483;
 /// Ports below this are for the privileged.
 pub(super) const FIRST_UNPRIVILEGED: u16 = 1024;
 /// Bytes that MSG_TRUNC throws away at a time.
@@ -65,7 +68,7 @@ enum Role {
         backlog: usize,
     },
     Connected {
-        end: Arc<Endpoint>,
+        end: End,
         peer: SocketAddr,
         /// connect(2) has reported it.
         reported: bool,
@@ -89,7 +92,7 @@ impl Tcp {
         self.levels.is(IPV6, raw::IPV6_V6ONLY)
     }
 
-    fn endpoint(&self) -> Option<Arc<Endpoint>> {
+    fn end(&self) -> Option<End> {
         match &self.state.lock().role {
             Role::Connected { end, .. } => Some(end.clone()),
             _ => None,
@@ -142,7 +145,7 @@ impl Tcp {
         {
             let mut server_state = server.state.lock_second();
             server_state.binding = Some(PORTS.share(binding, &server.this, to));
-            server_state.role = Role::Connected { end: Arc::new(far), peer: from, reported: true };
+            server_state.role = Role::Connected { end: End::Local(Arc::new(far)), peer: from, reported: true };
         }
         pending.push_back(server);
         Ok(near)
@@ -154,14 +157,18 @@ impl Tcp {
             (core::mem::replace(&mut state.role, Role::Idle), state.binding.take())
         };
         if let (Role::Connected { end, .. }, _) = &old {
-            end.abort();
+            end.close(true);
         }
         drop(old);
         self.queue.wake(Events::all());
     }
 
     fn connect_to(&self, call: &Call<'_>, peer: SocketAddr) -> Result<(), Errno> {
-        let Route::Local { to, from } = route(peer.ip())? else { return Err(Errno::ENETUNREACH) };
+        let (to, from, hop) = match route(peer.ip(), call.options.device())? {
+            Route::Local { to, from } => (to, from, None),
+            Route::Remote { hop, from } => (peer.ip(), from, Some(hop)),
+            Route::Group { .. } | Route::Broadcast { .. } => return Err(Errno::ENETUNREACH),
+        };
         let to = SocketAddr::new(to, peer.port());
         self.bind_anywhere(call)?;
         let local = {
@@ -172,45 +179,24 @@ impl Tcp {
             }
             binding.local
         };
-        let listeners = PORTS.listeners(to);
-        let listener = listeners.get(choice(listeners.len())).ok_or(Errno::ECONNREFUSED)?;
-        let end = listener.enqueue(self, local, to)?;
+        let end = match hop {
+            None => self.connect_inside(local, to)?,
+            Some(hop) => self.connect_outside(local, to, hop)?,
+        };
         let reported = !call.nonblocking;
-        let role = Role::Connected { end: Arc::new(end), peer: to, reported };
         // What two racing connects leave behind is closed without the lock.
-        let old = core::mem::replace(&mut self.state.lock().role, role);
+        let old = core::mem::replace(&mut self.state.lock().role, Role::Connected { end, peer: to, reported });
         drop(old);
-        listener.queue.wake_one(Events::READABLE);
         self.queue.wake(Events::all());
         Ok(())
     }
 
-    fn info(&self) -> Vec<u8> {
-        // TCP_ESTABLISHED, TCP_CLOSE, TCP_CLOSE_WAIT and TCP_LISTEN, as the kernel numbers its states.
-        const ESTABLISHED: u8 = 1;
-        const CLOSE: u8 = 7;
-        const LISTEN: u8 = 10;
-        let state = match self.endpoint() {
-            Some(end) if !end.is_over() => ESTABLISHED,
-            _ if self.listening() => LISTEN,
-            _ => CLOSE,
-        };
-        let mut info = vec![0; size_of::<raw::tcp_info>()];
-        let mut put = |offset: usize, value: u32| {
-            if let Some(field) = info.get_mut(offset..offset + 4) {
-                field.copy_from_slice(&value.to_ne_bytes());
-            }
-        };
-        put(offset_of!(raw::tcp_info, tcpi_rto), 201_000);
-        put(offset_of!(raw::tcp_info, tcpi_snd_mss), LOOPBACK_SEGMENT as u32);
-        put(offset_of!(raw::tcp_info, tcpi_rcv_mss), LOOPBACK_SEGMENT as u32);
-        put(offset_of!(raw::tcp_info, tcpi_pmtu), 65535);
-        put(offset_of!(raw::tcp_info, tcpi_rtt), 20);
-        put(offset_of!(raw::tcp_info, tcpi_snd_cwnd), 10);
-        if let Some(first) = info.get_mut(offset_of!(raw::tcp_info, tcpi_state)) {
-            *first = state;
-        }
-        info
+    fn connect_inside(&self, local: SocketAddr, to: SocketAddr) -> Result<End, Errno> {
+        let listeners = PORTS.listeners(to);
+        let listener = listeners.get(choice(listeners.len())).ok_or(Errno::ECONNREFUSED)?;
+        let end = listener.enqueue(self, local, to)?;
+        listener.queue.wake_one(Events::READABLE);
+        Ok(End::Local(Arc::new(end)))
     }
 }
 
@@ -234,6 +220,12 @@ impl Protocol for Tcp {
             return Ok(());
         }
         let peer = self.family.take(address, self.v6_only())?;
+        if let Some(End::Remote(connection)) = self.unreported() {
+            return match connection.is_opening() {
+                true if call.nonblocking => Err(Errno::EALREADY.into()),
+                _ => self.wait_for_peer(call, &connection),
+            };
+        }
         {
             let mut state = self.state.lock();
             match &mut state.role {
@@ -250,7 +242,14 @@ impl Protocol for Tcp {
                 Role::Connected { .. } | Role::Listening { .. } => return Err(Errno::EISCONN.into()),
             }
         }
-        match self.connect_to(call, peer) {
+        let result = self.connect_to(call, peer);
+        if let (Ok(()), false, Some(End::Remote(connection))) = (&result, call.nonblocking, self.end()) {
+            if let Role::Connected { reported, .. } = &mut self.state.lock().role {
+                *reported = false;
+            }
+            return self.wait_for_peer(call, &connection);
+        }
+        match result {
             Ok(()) if call.nonblocking => Err(Errno::EINPROGRESS.into()),
             Err(Errno::ECONNREFUSED) if call.nonblocking => {
                 self.state.lock().role = Role::Refused;
@@ -297,8 +296,8 @@ impl Protocol for Tcp {
         if message.flags.contains(MessageFlags::OOB) {
             return Err(Errno::EOPNOTSUPP.into());
         }
-        match self.endpoint() {
-            Some(end) => end.send(call, source, super::super::control::Control::default()),
+        match self.end() {
+            Some(end) => end.send(call, source, message.flags),
             None => Err(call.options.take_error().unwrap_or(Errno::EPIPE).into()),
         }
     }
@@ -310,7 +309,7 @@ impl Protocol for Tcp {
         if flags.contains(MessageFlags::ERRQUEUE) {
             return Err(Errno::EAGAIN.into());
         }
-        let Some(end) = self.endpoint() else {
+        let Some(end) = self.end() else {
             return Err(call.options.take_error().unwrap_or(Errno::ENOTCONN).into());
         };
         if flags.contains(MessageFlags::TRUNC) && !flags.contains(MessageFlags::PEEK) {
@@ -321,8 +320,8 @@ impl Protocol for Tcp {
     }
 
     fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {
-        if let Some(end) = self.endpoint() {
-            if end.is_over() {
+        if let Some(end) = self.end() {
+            if end.is_over() || end.is_opening() {
                 return Err(Errno::ENOTCONN);
             }
             end.shutdown(how);
@@ -356,8 +355,8 @@ impl Protocol for Tcp {
         };
         match role {
             Role::Listening { pending, .. } => refuse(pending),
-            Role::Connected { end, .. } if self.options.linger() == Some(0) => end.abort(),
-            _ => {}
+            Role::Connected { end, .. } => end.close(self.options.linger() == Some(0)),
+            Role::Idle | Role::Refused => {}
         }
         drop(binding);
         self.queue.wake(Events::all());
@@ -373,7 +372,7 @@ impl Protocol for Tcp {
             Role::Connected { end, peer, .. } => (end.clone(), *peer),
             _ => return Err(Errno::ENOTCONN),
         };
-        if end.is_over() { Err(Errno::ENOTCONN) } else { Ok(self.family.show(peer)) }
+        if end.is_over() || end.is_opening() { Err(Errno::ENOTCONN) } else { Ok(self.family.show(peer)) }
     }
 
     fn listening(&self) -> bool {
@@ -387,9 +386,10 @@ impl Protocol for Tcp {
         match (level, name) {
             (TCP, raw::TCP_INFO) => Ok(self.info()),
             (TCP, raw::TCP_CONGESTION) => Ok(CONGESTION.to_vec()),
-            (TCP, raw::TCP_MAXSEG) if self.endpoint().is_some() => Ok(LOOPBACK_SEGMENT.to_ne_bytes().to_vec()),
-            (0, raw::IP_MTU) => match self.endpoint() {
-                Some(_) => Ok(65535_i32.to_ne_bytes().to_vec()),
+            (TCP, raw::TCP_MAXSEG) if self.end().is_some() => Ok(self.segment().to_ne_bytes().to_vec()),
+            (IP, raw::IP_MTU) | (IPV6, raw::IPV6_MTU) => match self.end() {
+                Some(End::Local(_)) => Ok(65535_i32.to_ne_bytes().to_vec()),
+                Some(End::Remote(connection)) => Ok((connection.mtu() as u32).to_ne_bytes().to_vec()),
                 None => Err(Errno::ENOTCONN),
             },
             _ => self.levels.get(level, name),
@@ -407,8 +407,16 @@ impl Protocol for Tcp {
             }
             (TCP, raw::TCP_ULP) => Err(Errno::ENOENT),
             (IPV6, raw::IPV6_V6ONLY) if self.state.lock().binding.is_some() => Err(Errno::EINVAL),
-            _ => self.levels.set(level, name, value),
+            _ => {
+                self.levels.set(level, name, value)?;
+                self.reconfigure();
+                Ok(())
+            }
         }
+    }
+
+    fn general_option_set(&self) {
+        self.reconfigure();
     }
 
     fn poll(&self, options: &Options) -> Events {
@@ -439,12 +447,11 @@ impl Protocol for Tcp {
         if self.listening() {
             return Err(Errno::EINVAL);
         }
-        Ok(self.endpoint().map_or(0, |end| end.readable_bytes()))
+        Ok(self.end().map_or(0, |end| end.readable_bytes()))
     }
 
     fn unread_bytes(&self) -> usize {
-        // What the peer's queue holds is acknowledged.
-        0
+        self.end().map_or(0, |end| end.unacknowledged_bytes())
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -455,8 +462,8 @@ impl Protocol for Tcp {
 /// Connections that nobody will accept: a reset for each.
 fn refuse(pending: VecDeque<Arc<Tcp>>) {
     for refused in pending {
-        if let Some(end) = refused.endpoint() {
-            end.abort();
+        if let Some(end) = refused.end() {
+            end.close(true);
         }
     }
 }
