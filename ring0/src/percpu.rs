@@ -63,6 +63,12 @@ pub struct PerCpu {
     pub timers: Timers,
     /// TSC value that the timer is set to; `u64::MAX`: off.
     pub timer_tsc: Cell<u64>,
+    /// TSC value of the next tick of CPU time accounting; `u64::MAX`: none is due.
+    pub tick_tsc: Cell<u64>,
+    /// TSC value of the last sample of CPU time accounting.
+    pub sampled_tsc: Cell<u64>,
+    /// Where user mode faulted last.
+    pub fault_rip: Cell<u64>,
 
     /// The running thread; a counted reference.
     pub current: Cell<*const KThread>,
@@ -131,6 +137,9 @@ impl PerCpu {
             queue: RunQueue::new(),
             timers: Timers::new(),
             timer_tsc: Cell::new(u64::MAX),
+            tick_tsc: Cell::new(u64::MAX),
+            sampled_tsc: Cell::new(0),
+            fault_rip: Cell::new(0),
             current: Cell::new(core::ptr::null()),
             previous: Cell::new(core::ptr::null()),
             idle: Cell::new(core::ptr::null()),

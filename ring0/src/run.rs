@@ -150,11 +150,17 @@ pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
             cpu().syscalls.fetch_add(1, Ordering::Relaxed);
             Trap::Syscall
         } else {
+            cpu().fault_rip.set(context.rip);
             page_fault(address, context.error)
         }
     } else if vector < FIRST_INTERRUPT {
         Trap::Exception { vector }
     } else {
+        if vector == VECTOR_TIMER {
+            let this = cpu();
+            // SYSRET leaves RIP in RCX; a fault goes back to where it was.
+            timer::sample(this, context.rip == context.rcx || context.rip == this.fault_rip.get());
+        }
         interrupt(vector);
         Trap::Interrupt
     };

@@ -188,6 +188,11 @@ fn schedule() {
     switch_to(next);
 }
 
+/// Whether the CPU's idle thread runs.
+pub fn is_idle(cpu: &PerCpu) -> bool {
+    core::ptr::eq(cpu.current.get(), cpu.idle.get())
+}
+
 fn idle_thread(cpu: &PerCpu) -> Arc<KThread> {
     let idle = cpu.idle.get();
     // SAFETY: `idle` holds a reference for as long as the kernel runs.
@@ -223,6 +228,7 @@ fn switch_to(next: Arc<KThread>) {
         if this.queue.len() != 0 {
             this.attention.fetch_or(attention::RUNNABLE, Ordering::Relaxed);
         }
+        timer::start_ticks(this);
     }
     let rsp = next.rsp.get();
     let save = previous.rsp.as_ptr();

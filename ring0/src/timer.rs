@@ -11,9 +11,15 @@ use crate::time;
 use crate::x86::rdtsc;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 use sentry::platform::Thread;
 
 type Key = (u64, usize);
+
+/// While threads run, a look at whether it is the program or the kernel that uses the CPU comes this often.
+const TICK_NS: u64 = 10_000_000;
+/// As often as that where an interrupt is dear.
+const DEAR_TICK_NS: u64 = 100_000_000;
 
 /// Sleeping threads by deadline and address.
 pub struct Timers(Lock<BTreeMap<Key, Arc<KThread>>>);
@@ -53,6 +59,31 @@ pub fn start_slice(this: &PerCpu) {
     program(this, rdtsc() + time::ns_to_ticks(ns));
 }
 
+/// A thread is given the CPU: sees to it that ticks come. They end when the CPU is idle.
+#[inline]
+pub fn start_ticks(this: &PerCpu) {
+    if this.tick_tsc.get() == u64::MAX {
+        next_tick(this, rdtsc());
+    }
+}
+
+fn next_tick(this: &PerCpu, now: u64) {
+    let ns = if quirk::switches_are_dear() { DEAR_TICK_NS } else { TICK_NS };
+    let tick = now + time::ns_to_ticks(ns);
+    this.tick_tsc.set(tick);
+    program(this, tick);
+}
+
+/// The timer ended user mode. What the thread ran since the last look is the kernel's if the interrupt had to wait until the
+/// kernel returned: then user mode got no further than its first instruction.
+pub fn sample(this: &PerCpu, had_to_wait: bool) {
+    let now = rdtsc();
+    let since = this.sampled_tsc.replace(now).max(this.switched_tsc.get());
+    if had_to_wait {
+        sched::current().kernel_ticks.fetch_add(now.saturating_sub(since), Ordering::Relaxed);
+    }
+}
+
 /// The timer went off: unparks who is due, and sees to the slice.
 pub fn expire(this: &PerCpu) {
     this.timer_tsc.set(u64::MAX);
@@ -67,6 +98,12 @@ pub fn expire(this: &PerCpu) {
         woken = true;
     }
     program_deadlines(this);
+    if sched::is_idle(this) {
+        this.tick_tsc.set(u64::MAX);
+    } else {
+        let (now, tick) = (rdtsc(), this.tick_tsc.get());
+        if now < tick && tick != u64::MAX { program(this, tick) } else { next_tick(this, now) }
+    }
     if this.queue.len() == 0 {
         return;
     }

@@ -426,7 +426,6 @@ static void descriptors(void) {
   F(fcntl(10, F_GETFL) & ~0100000);
   F(fcntl(fd, F_SETFL, O_TRUNC | O_CREAT | O_WRONLY));
   F(fcntl(fd, F_GETFL) & ~0100000);
-  F(fcntl(fd, F_SETFL, O_DIRECT));
   F(fcntl(99, F_GETFD));
   F(fcntl(fd, 9999));
   F(fcntl(open("f", O_PATH), F_GETFL) & O_PATH);

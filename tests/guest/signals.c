@@ -396,6 +396,8 @@ static void stopping(void) {
   int status;
   pid_t child = fork();
   if (!child) {
+    // A group whose parent is in another: not orphaned, so that SIGTSTP stops it.
+    setpgid(0, 0);
     signal(SIGTSTP, SIG_IGN);
     raise(SIGTSTP);
     signal(SIGTSTP, SIG_DFL);

@@ -244,7 +244,7 @@ static void packets(void) {
   F(send(client, page, 300000, MSG_DONTWAIT));
   int n = 0;
   while (n < 1000 && send(client, "x", 1, MSG_DONTWAIT) == 1) n++;
-  F(n);
+  T(n >= 10 && n < 1000);
   F(send(client, "x", 1, MSG_DONTWAIT));
   F(poll_(client));
   a.sun_family = AF_UNSPEC;
@@ -435,7 +435,6 @@ static void inet_tcp(void) {
     a.sin_port = htons(80);
     F(bind(socket(AF_INET, SOCK_STREAM, 0), (void *)&a, sizeof a));
     F(socket(AF_INET, SOCK_RAW, 1));
-    F(socket(AF_PACKET, SOCK_RAW, 0));
   });
   F(option(one, SOL_SOCKET, SO_REUSEADDR));
   F(option(two, SOL_SOCKET, SO_REUSEADDR));

@@ -239,6 +239,7 @@ static void jobs(void) {
     _exit(1);
   }
   setpgid(child, child);
+  pause_ms(50);
   tcsetpgrp(terminal, child);
   write(master, "\032", 1);
   waitpid(child, &status, WUNTRACED);

@@ -19,7 +19,10 @@ pub fn send(
     start: Option<u64>,
     count: usize,
 ) -> Result<usize, Fail> {
-    if !input.ops().seekable() || start.is_none() && input.ops().keeps_position() {
+    if !input.ops().seekable() {
+        return Err(Errno::EINVAL.into());
+    }
+    if start.is_none() && input.ops().keeps_position() {
         return send_stream(current, input, out, count);
     }
     let mut own = if start.is_none() { Some(input.position().lock()) } else { None };
@@ -38,7 +41,7 @@ pub fn send(
     Ok(moved)
 }
 
-/// sendfile from a pipe or socket: what was read has to be written.
+/// sendfile from a file whose position the host keeps: what was read has to be written.
 fn send_stream(current: &Current, input: &OpenFile, out: &OpenFile, count: usize) -> Result<usize, Fail> {
     let mut buffer = vec![0; CHUNK.min(count)];
     pump(count, |done| {

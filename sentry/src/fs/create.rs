@@ -7,12 +7,12 @@ use super::dentry::Dentry;
 use super::inode::{FileKind, Inode};
 use super::inotify;
 use super::path::Path;
-use super::permission::{May, may_remove, permission};
+use super::permission::{May, may_remove, owner_or_capable, permission};
 use super::walk::{LastKind, LookupFlags, Parent, lookup_parent};
 use crate::errno::Errno;
 use crate::sync::SleepLock;
 use crate::syscall::Fd;
-use crate::task::{Cap, Current};
+use crate::task::{Cap, Credentials, Current};
 use alloc::sync::Arc;
 use linker::request::MakeArgs;
 use linux_raw_sys::general as raw;
@@ -89,8 +89,11 @@ pub fn make(current: &Current, dirfd: Fd, path: &[u8], mode: u32, rdev: u64) -> 
     let device = matches!(FileKind::of_mode(mode), FileKind::CharDevice | FileKind::BlockDevice);
     // Overlay file systems use 0/0 as a whiteout, which anyone may make.
     if device && rdev != 0 && !current.creds.has(Cap::Mknod) {
-        let there = parent.dir.dentry().child(&parent.name)?.is_some();
-        return Err(if there { Errno::EEXIST } else { Errno::EPERM });
+        if parent.dir.dentry().child(&parent.name)?.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        may_create(current, &parent.dir)?;
+        return Err(Errno::EPERM);
     }
     let mode = mode & !(current.fs.umask() & 0o777);
     let dentry = create_in(current, &parent.dir, &parent.name, mode, rdev)?.ok_or(Errno::EEXIST)?;
@@ -127,15 +130,34 @@ pub fn link(current: &Current, old: &Path, dirfd: Fd, path: &[u8]) -> Result<(),
     if !Arc::ptr_eq(old.mount(), dir.mount()) {
         return Err(Errno::EXDEV);
     }
-    may_create(current, dir)?;
     let inode = old.inode();
+    may_link(&current.creds, &**inode)?;
+    may_create(current, dir)?;
     if inode.kind() == FileKind::Directory {
         return Err(Errno::EPERM);
     }
+    if old.dentry().is_deleted() && inode.attr()?.nlink == 0 {
+        return Err(Errno::ENOENT);
+    }
     dir.inode().link(&parent.name, inode)?;
     dir.dentry().add(&parent.name, inode.clone());
-    inotify::event(old.dentry(), raw::IN_ATTRIB);
+    inotify::links_changed(inode);
     inotify::child_event(dir.dentry(), &parent.name, raw::IN_CREATE, 0, false);
+    Ok(())
+}
+
+/// The rule of `fs.protected_hardlinks`: EPERM for another's file that the caller could not read and write, or that gives
+/// its rights to who runs it.
+fn may_link(creds: &Credentials, inode: &dyn Inode) -> Result<(), Errno> {
+    let attr = inode.attr()?;
+    if owner_or_capable(creds, &attr) {
+        return Ok(());
+    }
+    let runs_as_group = raw::S_ISGID | raw::S_IXGRP;
+    let gives_rights = attr.mode & raw::S_ISUID != 0 || attr.mode & runs_as_group == runs_as_group;
+    if inode.kind() != FileKind::Regular || gives_rights || permission(creds, inode, May::READ | May::WRITE).is_err() {
+        return Err(Errno::EPERM);
+    }
     Ok(())
 }
 

@@ -63,7 +63,14 @@ impl<'a> Sink<'a> {
     pub fn put(&mut self, bytes: &[u8]) -> Result<usize, Errno> {
         self.transfer(
             bytes.len(),
-            |current, at, done, len| current.copy_out(at, &bytes[done..done + len]),
+            |current, at, done, len, more| {
+                current.retry(Access::Write, |platform| {
+                    let at = UserVa::new(at.raw().wrapping_add(*more as u64));
+                    platform.copy_to_user(at, &bytes[done + *more..done + len]).inspect_err(|fault| {
+                        *more += fault.done;
+                    })
+                })
+            },
             |buffer, done| {
                 buffer.copy_from_slice(&bytes[done..done + buffer.len()]);
             },
@@ -74,12 +81,11 @@ impl<'a> Sink<'a> {
     pub fn put_zeros(&mut self, len: usize) -> Result<usize, Errno> {
         self.transfer(
             len,
-            |current, at, _, len| {
-                let mut done = 0;
+            |current, at, _, len, more| {
                 current.retry(Access::Write, |platform| {
-                    let at = UserVa::new(at.raw().wrapping_add(done as u64));
-                    platform.zero_user(at, len - done).inspect_err(|fault| {
-                        done += fault.done;
+                    let at = UserVa::new(at.raw().wrapping_add(*more as u64));
+                    platform.zero_user(at, len - *more).inspect_err(|fault| {
+                        *more += fault.done;
                     })
                 })
             },
@@ -95,12 +101,11 @@ impl<'a> Sink<'a> {
     pub fn put_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<usize, Errno> {
         self.transfer(
             len,
-            |current, at, done, len| {
-                let mut more = 0;
+            |current, at, done, len, more| {
                 current.retry(Access::Write, |platform| {
-                    let at = UserVa::new(at.raw().wrapping_add(more as u64));
-                    platform.frame_to_user(frame, offset + done + more, at, len - more).inspect_err(|fault| {
-                        more += fault.done;
+                    let at = UserVa::new(at.raw().wrapping_add(*more as u64));
+                    platform.frame_to_user(frame, offset + done + *more, at, len - *more).inspect_err(|fault| {
+                        *more += fault.done;
                     })
                 })
             },
@@ -111,7 +116,8 @@ impl<'a> Sink<'a> {
     fn transfer(
         &mut self,
         len: usize,
-        mut to_user: impl FnMut(&Current, UserVa, usize, usize) -> Result<(), Errno>,
+        // Where to, bytes moved before, bytes to move; it counts those that it moved before it failed.
+        mut to_user: impl FnMut(&Current, UserVa, usize, usize, &mut usize) -> Result<(), Errno>,
         mut to_kernel: impl FnMut(&mut [u8], usize),
     ) -> Result<usize, Errno> {
         let len = len.min(self.left);
@@ -120,13 +126,14 @@ impl<'a> Sink<'a> {
             Target::User { current, pieces, offset } => {
                 while moved < len {
                     let Some((at, step)) = next_piece(pieces, offset, len - moved) else { break };
-                    match to_user(current, at, moved, step) {
-                        Ok(()) => {}
-                        Err(errno) if moved == 0 => return Err(errno),
-                        Err(_) => {
-                            self.left = 0;
-                            break;
+                    let mut part = 0;
+                    if let Err(errno) = to_user(current, at, moved, step, &mut part) {
+                        if moved + part == 0 {
+                            return Err(errno);
                         }
+                        moved += part;
+                        self.left = 0;
+                        break;
                     }
                     *offset += step;
                     moved += step;
@@ -200,8 +207,13 @@ impl<'a> Source<'a> {
     /// Takes up to `to.len()` bytes; returns how many. EFAULT only if none could be taken. Call without locks.
     pub fn take(&mut self, to: &mut [u8]) -> Result<usize, Errno> {
         let len = to.len().min(self.left);
-        self.transfer(len, |origin, moved, step| match origin {
-            Piece::User(current, at) => current.copy_in(at, &mut to[moved..moved + step]),
+        self.transfer(len, |origin, moved, step, more| match origin {
+            Piece::User(current, at) => current.retry(Access::Read, |platform| {
+                let at = UserVa::new(at.raw().wrapping_add(*more as u64));
+                platform.copy_from_user(at, &mut to[moved + *more..moved + step]).inspect_err(|fault| {
+                    *more += fault.done;
+                })
+            }),
             Piece::Kernel(bytes) => {
                 to[moved..moved + step].copy_from_slice(bytes);
                 Ok(())
@@ -220,16 +232,13 @@ impl<'a> Source<'a> {
     /// Takes up to `len` bytes into `frame` at `offset`.
     pub fn take_frame(&mut self, frame: &Frame, offset: usize, len: usize) -> Result<usize, Errno> {
         let len = len.min(self.left);
-        self.transfer(len, |origin, moved, step| match origin {
-            Piece::User(current, at) => {
-                let mut more = 0;
-                current.retry(Access::Read, |platform| {
-                    let at = UserVa::new(at.raw().wrapping_add(more as u64));
-                    platform.frame_from_user(frame, offset + moved + more, at, step - more).inspect_err(|fault| {
-                        more += fault.done;
-                    })
+        self.transfer(len, |origin, moved, step, more| match origin {
+            Piece::User(current, at) => current.retry(Access::Read, |platform| {
+                let at = UserVa::new(at.raw().wrapping_add(*more as u64));
+                platform.frame_from_user(frame, offset + moved + *more, at, step - *more).inspect_err(|fault| {
+                    *more += fault.done;
                 })
-            }
+            }),
             Piece::Kernel(bytes) => {
                 crate::platform::platform().frame_write(frame, offset + moved, bytes);
                 Ok(())
@@ -240,27 +249,29 @@ impl<'a> Source<'a> {
     fn transfer(
         &mut self,
         len: usize,
-        mut copy: impl FnMut(Piece<'_>, usize, usize) -> Result<(), Errno>,
+        // Where from, bytes moved before, bytes to move; it counts those that it moved before it failed.
+        mut copy: impl FnMut(Piece<'_>, usize, usize, &mut usize) -> Result<(), Errno>,
     ) -> Result<usize, Errno> {
         let mut moved = 0;
         match &mut self.origin {
             Origin::User { current, pieces, offset } => {
                 while moved < len {
                     let Some((at, step)) = next_piece(pieces, offset, len - moved) else { break };
-                    match copy(Piece::User(current, at), moved, step) {
-                        Ok(()) => {}
-                        Err(errno) if moved == 0 => return Err(errno),
-                        Err(_) => {
-                            self.left = 0;
-                            break;
+                    let mut part = 0;
+                    if let Err(errno) = copy(Piece::User(current, at), moved, step, &mut part) {
+                        if moved + part == 0 {
+                            return Err(errno);
                         }
+                        moved += part;
+                        self.left = 0;
+                        break;
                     }
                     *offset += step;
                     moved += step;
                 }
             }
             Origin::Kernel(bytes) => {
-                copy(Piece::Kernel(&bytes[..len]), 0, len)?;
+                copy(Piece::Kernel(&bytes[..len]), 0, len, &mut 0)?;
                 *bytes = &bytes[len..];
                 moved = len;
             }

@@ -130,7 +130,7 @@ fn open_or_create(current: &Current, mut walk: Walk<'_>, flags: OpenFlags, mode:
             FileKind::Symlink if flags.contains(OpenFlags::NOFOLLOW) => return Err(Errno::ELOOP.into()),
             FileKind::Symlink => {
                 walk.behind(&last);
-                walk.follow(&child)?;
+                walk.follow_last(&child)?;
             }
             _ => return open_at(current, &child, flags),
         }
@@ -164,7 +164,9 @@ fn create(
     let Some(dentry) = create_in(current, dir, walk.name(last), mode, 0)? else { return Ok(None) };
     // Who makes a file may open it, whatever its mode says.
     let place = walk.way.entered(dentry)?;
-    open_allowed(current, &place, flags).map(Some)
+    let file = open_allowed(current, &place, flags)?;
+    file.notify(raw::IN_OPEN);
+    Ok(Some(file))
 }
 
 fn open_unnamed(current: &Current, dir: &Path, flags: OpenFlags, mode: u32) -> Result<Arc<OpenFile>, Fail> {
@@ -197,8 +199,8 @@ fn may_open(current: &Current, place: &Path, flags: OpenFlags) -> Result<(), Err
         _ => {}
     }
     let mut wanted = May::empty();
-    wanted.set(May::READ, flags.readable());
-    wanted.set(May::WRITE, writes);
+    wanted.set(May::READ, flags.readable() || flags.is_for_control());
+    wanted.set(May::WRITE, writes || flags.is_for_control());
     permission(&current.creds, &**inode, wanted)?;
     if flags.contains(OpenFlags::NOATIME) && !owner_or_capable(&current.creds, &inode.attr()?) {
         return Err(Errno::EPERM);

@@ -46,12 +46,17 @@ bitflags! {
 impl OpenFlags {
     /// Whether reading is allowed.
     pub fn readable(self) -> bool {
-        !self.contains(Self::PATH) && self.bits() & raw::O_ACCMODE != raw::O_WRONLY
+        !self.contains(Self::PATH) && matches!(self.bits() & raw::O_ACCMODE, raw::O_RDONLY | raw::O_RDWR)
+    }
+
+    /// Access mode 3: neither reading nor writing, but who opens it must be allowed both (device drivers' ioctl).
+    pub fn is_for_control(self) -> bool {
+        self.bits() & raw::O_ACCMODE == raw::O_ACCMODE
     }
 
     /// Whether writing is allowed.
     pub fn writable(self) -> bool {
-        !self.contains(Self::PATH) && self.bits() & raw::O_ACCMODE != raw::O_RDONLY
+        !self.contains(Self::PATH) && matches!(self.bits() & raw::O_ACCMODE, raw::O_WRONLY | raw::O_RDWR)
     }
 }
 
@@ -252,6 +257,7 @@ impl OpenFile {
             return self.ops.read(current, self, sink, OFFSET_STREAM);
         }
         let mut position = self.position.lock();
+        check_range(*position, sink.left())?;
         let bytes = self.ops.read(current, self, sink, *position)?;
         *position += bytes as u64;
         self.notify(raw::IN_ACCESS);
@@ -270,6 +276,7 @@ impl OpenFile {
             return self.ops.write(current, self, source, OFFSET_STREAM).map(|(bytes, _)| bytes);
         }
         let mut position = self.position.lock();
+        check_range(*position, source.left())?;
         let (bytes, behind) = self.ops.write(current, self, source, *position)?;
         *position = behind;
         self.notify(raw::IN_MODIFY);
@@ -284,6 +291,7 @@ impl OpenFile {
         if !self.ops.seekable() {
             return Err(Errno::ESPIPE.into());
         }
+        check_range(offset, sink.left())?;
         let bytes = self.ops.read(current, self, sink, offset)?;
         self.notify(raw::IN_ACCESS);
         Ok(bytes)
@@ -297,6 +305,7 @@ impl OpenFile {
         if !self.ops.seekable() {
             return Err(Errno::ESPIPE.into());
         }
+        check_range(offset, source.left())?;
         let (bytes, _) = self.ops.write(current, self, source, offset)?;
         self.notify(raw::IN_MODIFY);
         Ok(bytes)
@@ -308,5 +317,14 @@ impl OpenFile {
         if let Some(path) = &self.path {
             inotify::event(path.dentry(), mask);
         }
+    }
+}
+
+/// EINVAL for bytes beyond the largest offset there is.
+#[inline]
+fn check_range(offset: u64, len: usize) -> Result<(), Errno> {
+    match offset.checked_add(len as u64) {
+        Some(end) if i64::try_from(end).is_ok() => Ok(()),
+        _ => Err(Errno::EINVAL),
     }
 }

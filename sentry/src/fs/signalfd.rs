@@ -137,6 +137,11 @@ impl FileOps for SignalFd {
         Some(self.process.signals.queue())
     }
 
+    fn seek(&self, _file: &OpenFile, _offset: i64, _whence: u32) -> Result<u64, Errno> {
+        // Linux's noop_llseek.
+        Ok(0)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

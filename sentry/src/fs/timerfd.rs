@@ -141,6 +141,11 @@ impl FileOps for TimerFd {
         Some(&self.queue)
     }
 
+    fn seek(&self, _file: &OpenFile, _offset: i64, _whence: u32) -> Result<u64, Errno> {
+        // Linux's noop_llseek.
+        Ok(0)
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

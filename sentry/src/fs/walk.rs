@@ -201,6 +201,20 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// `follow` for a path's last component, where the rule of `fs.protected_symlinks` counts: in a directory that anyone may
+    /// write to and whose sticky bit is set, only one's own links and the directory owner's are followed.
+    pub fn follow_last(&mut self, link: &Path) -> Result<(), Errno> {
+        let dir = self.way.at.inode().attr()?;
+        let shared = raw::S_ISVTX | raw::S_IWOTH;
+        if dir.mode & shared == shared {
+            let owner = link.inode().attr()?.uid;
+            if owner != self.way.creds.fsuid && owner != dir.uid {
+                return Err(Errno::EACCES);
+            }
+        }
+        self.follow(link)
+    }
+
     /// Goes on with the symbolic link `link`, whose component ends at `position`.
     pub fn follow(&mut self, link: &Path) -> Result<(), Errno> {
         match self.way.follow(link)? {
@@ -235,7 +249,7 @@ impl<'a> Walk<'a> {
                     let follow = last.trailing_slash || self.way.flags.contains(LookupFlags::FOLLOW);
                     if follow && child.inode().kind() == FileKind::Symlink {
                         self.behind(&last);
-                        self.follow(&child)?;
+                        self.follow_last(&child)?;
                         continue;
                     }
                     self.way.at = child;

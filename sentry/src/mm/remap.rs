@@ -34,8 +34,11 @@ impl AddressSpace {
     ) -> Result<UserVa, Errno> {
         let round = |len: u64| len.checked_next_multiple_of(PAGE_SIZE).filter(|len| *len <= USER_END);
         let (Some(old_len), Some(new_len)) = (round(old_len), round(new_len)) else { return Err(Errno::EINVAL) };
-        if !old.is_multiple_of(PAGE_SIZE) || new_len == 0 || old > USER_END || old_len > USER_END - old {
+        if !old.is_multiple_of(PAGE_SIZE) || new_len == 0 {
             return Err(Errno::EINVAL);
+        }
+        if old > USER_END || old_len > USER_END - old {
+            return Err(Errno::EFAULT);
         }
         if let Move::To(to) = how {
             let inside = to % PAGE_SIZE == 0 && to <= USER_END - new_len && to >= super::areas::MIN_ADDRESS;

@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use crate::fs::OpenFile;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fd;
-use crate::task::{Cap, Credentials, Current};
+use crate::task::{Cap, Credentials, Current, Tid, registry};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -176,6 +176,9 @@ impl Control {
                         let creds = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
                         if !creds.allowed(current) {
                             return Err(Errno::EPERM);
+                        }
+                        if registry().process(Tid::new(creds.pid)).is_none() {
+                            return Err(Errno::ESRCH);
                         }
                         control.creds = Some(creds);
                     }

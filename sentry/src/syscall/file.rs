@@ -15,27 +15,27 @@ use syscalls::Sysno;
 /// read(2).
 pub fn read(current: &mut Current, fd: Fd, to: u64, len: usize) -> Result<usize, Fail> {
     let file = current.file(fd)?;
-    file.read(current, &mut Sink::user(current, &buffer(UserVa::new(to), len)))
+    file.read(current, &mut Sink::user(current, &buffer(UserVa::new(to), len)?))
 }
 
 /// write(2).
 pub fn write(current: &mut Current, fd: Fd, from: u64, len: usize) -> Result<usize, Fail> {
     let file = current.file(fd)?;
-    file.write(current, &mut Source::user(current, &buffer(UserVa::new(from), len)))
+    file.write(current, &mut Source::user(current, &buffer(UserVa::new(from), len)?))
 }
 
 /// pread64(2).
 pub fn pread64(current: &mut Current, fd: Fd, to: u64, len: usize, offset: i64) -> Result<usize, Fail> {
     let offset = position(offset)?;
     let file = current.file(fd)?;
-    file.read_at(current, &mut Sink::user(current, &buffer(UserVa::new(to), len)), offset)
+    file.read_at(current, &mut Sink::user(current, &buffer(UserVa::new(to), len)?), offset)
 }
 
 /// pwrite64(2).
 pub fn pwrite64(current: &mut Current, fd: Fd, from: u64, len: usize, offset: i64) -> Result<usize, Fail> {
     let offset = position(offset)?;
     let file = current.file(fd)?;
-    file.write_at(current, &mut Source::user(current, &buffer(UserVa::new(from), len)), offset)
+    file.write_at(current, &mut Source::user(current, &buffer(UserVa::new(from), len)?), offset)
 }
 
 /// readv(2).
@@ -146,16 +146,13 @@ pub fn lseek(current: &mut Current, fd: Fd, offset: i64, whence: u32) -> Result<
     if whence > raw::SEEK_HOLE {
         return Err(Errno::EINVAL);
     }
-    if !file.ops().seekable() {
-        return Err(Errno::ESPIPE);
-    }
-    if file.ops().keeps_position() {
+    if !file.ops().seekable() || file.ops().keeps_position() {
         return file.ops().seek(&file, offset, whence);
     }
     let mut at = file.position().lock();
     let to = match whence {
         raw::SEEK_SET => offset,
-        raw::SEEK_CUR => i64::try_from(*at).ok().and_then(|at| at.checked_add(offset)).ok_or(Errno::EOVERFLOW)?,
+        raw::SEEK_CUR => i64::try_from(*at).ok().and_then(|at| at.checked_add(offset)).ok_or(Errno::EINVAL)?,
         _ => {
             *at = file.ops().seek(&file, offset, whence)?;
             return Ok(*at);
@@ -320,7 +317,14 @@ pub fn copy_file_range(
 ) -> Result<usize, Fail> {
     let (input, out) = (current.file(in_fd)?, current.file(out_fd)?);
     let start_of = |pointer: UserPtr<i64>, file: &Arc<OpenFile>| match pointer.non_null() {
-        Some(pointer) => position(pointer.read(current)?),
+        Some(pointer) => {
+            let start = pointer.read(current)?;
+            // As Linux, which adds before it looks at the sign.
+            if (start as u64).checked_add(len as u64).is_none() {
+                return Err(Errno::EOVERFLOW);
+            }
+            position(start)
+        }
         None => Ok(*file.position().lock()),
     };
     let (in_start, out_start) = (start_of(in_offset, &input)?, start_of(out_offset, &out)?);

@@ -33,6 +33,7 @@ pub fn futex(
     // For these the fourth argument is a count, not a timeout.
     let count2 = count(timeout as u32);
     match command {
+        raw::FUTEX_WAIT if realtime => Err(Errno::ENOSYS.into()),
         raw::FUTEX_WAIT | raw::FUTEX_WAIT_BITSET => {
             let absolute = command == raw::FUTEX_WAIT_BITSET;
             let bitset = if absolute { value3 } else { raw::FUTEX_BITSET_MATCH_ANY };

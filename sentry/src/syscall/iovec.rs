@@ -6,6 +6,7 @@ use crate::task::Current;
 use alloc::vec::Vec;
 use core::mem::{offset_of, size_of};
 use linker::addr::UserVa;
+use linker::layout::USER_END;
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -27,9 +28,20 @@ const _: () = {
     assert!(offset_of!(IoVec, len) == offset_of!(raw::iovec, iov_len));
 };
 
-/// A single buffer, its length capped.
-pub fn buffer(addr: UserVa, len: usize) -> [UserBuf; 1] {
-    [UserBuf { addr, len: len.min(MAX_TRANSFER) }]
+/// A single buffer, its length capped; EFAULT where it leaves the user's half, whether it is touched or not.
+#[inline]
+pub fn buffer(addr: UserVa, len: usize) -> Result<[UserBuf; 1], Errno> {
+    check_half(addr, len)?;
+    Ok([UserBuf { addr, len: len.min(MAX_TRANSFER) }])
+}
+
+/// Linux's access_ok.
+#[inline]
+fn check_half(addr: UserVa, len: usize) -> Result<(), Errno> {
+    match addr.raw().checked_add(len as u64) {
+        Some(end) if end <= USER_END => Ok(()),
+        _ => Err(Errno::EFAULT),
+    }
 }
 
 /// Copies a vector in: EINVAL for too many pieces or a negative length; the total is capped.
@@ -41,9 +53,11 @@ pub fn read_iovec(current: &Current, vector: UserPtr<IoVec>, count: usize) -> Re
     let mut pieces = Vec::with_capacity(count);
     for piece in vector.read_vec(current, count)? {
         let len = usize::try_from(piece.len).ok().filter(|len| isize::try_from(*len).is_ok()).ok_or(Errno::EINVAL)?;
+        let addr = UserVa::new(piece.base);
+        check_half(addr, len)?;
         let len = len.min(left);
         left -= len;
-        pieces.push(UserBuf { addr: UserVa::new(piece.base), len });
+        pieces.push(UserBuf { addr, len });
     }
     Ok(pieces)
 }

@@ -363,6 +363,9 @@ pub fn utimensat(
         return Ok(());
     }
     let target = if path.is_null() {
+        if dirfd == Fd::CWD {
+            return Err(Errno::EFAULT);
+        }
         if flags != 0 {
             return Err(Errno::EINVAL);
         }

@@ -145,7 +145,7 @@ fn do_poll(current: &Current, fds: UserPtr<PollFd>, count: u32, timeout: Timeout
     let mut bad = 0;
     for entry in &mut list {
         entry.revents = 0;
-        let file = if entry.fd < 0 { None } else { current.file(Fd::new(entry.fd)).ok() };
+        let file = if entry.fd < 0 { None } else { super::file::open_file(current, Fd::new(entry.fd)).ok() };
         if file.is_none() && entry.fd >= 0 {
             entry.revents = Events::NVAL.bits() as u16;
             bad += 1;

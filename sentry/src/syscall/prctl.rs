@@ -109,9 +109,22 @@ pub fn prctl(current: &mut Current, option: u32, a: u64, b: u64, c: u64, d: u64)
             UserPtr::<u64>::new(UserVa::new(a)).write(current, &current.clear_child_tid)?;
             Ok(0)
         }
-        pr::PR_SET_THP_DISABLE | pr::PR_GET_THP_DISABLE => {
+        pr::PR_SET_THP_DISABLE => {
             unused(&[b, c, d])?;
+            current.process.set_no_huge_pages(a != 0);
             Ok(0)
+        }
+        pr::PR_GET_THP_DISABLE => {
+            unused(&[a, b, c, d])?;
+            Ok(u64::from(current.process.has_no_huge_pages()))
+        }
+        pr::PR_MCE_KILL_GET => {
+            unused(&[a, b, c, d])?;
+            Ok(u64::from(pr::PR_MCE_KILL_DEFAULT))
+        }
+        pr::PR_GET_IO_FLUSHER => {
+            unused(&[a, b, c, d])?;
+            if current.creds.has(Cap::SysResource) { Ok(0) } else { Err(Errno::EPERM) }
         }
         // PR_SET_VMA (names of anonymous areas): Linux's errno where it is not configured.
         _ => Err(Errno::EINVAL),

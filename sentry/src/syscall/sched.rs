@@ -107,6 +107,7 @@ pub fn sched_setparam(current: &mut Current, tid: Tid, param: UserPtr<i32>) -> R
 
 /// sched_getparam(2).
 pub fn sched_getparam(current: &mut Current, tid: Tid, param: UserPtr<i32>) -> Result<(), Errno> {
+    let param = param.non_null().ok_or(Errno::EINVAL)?;
     let priority = target(current, tid)?.real_time_priority();
     param.write(current, &(priority as i32))
 }

@@ -123,7 +123,11 @@ pub fn restart_syscall(current: &mut Current) -> Result<u64, Fail> {
 
 /// kill(2).
 pub fn kill(current: &mut Current, pid: i32, number: u32) -> Result<(), Errno> {
-    let signal = optional_signal(number)?;
+    // As Linux, which looks for somebody to send to before it looks at the signal.
+    let signal = match optional_signal(number) {
+        Ok(signal) => signal,
+        Err(errno) => return Err(if has_target(current, pid) { errno } else { Errno::ESRCH }),
+    };
     let info = signal.map(|signal| SigInfo::kill(signal, current.process.pid().raw(), current.creds.uid));
     match pid {
         i32::MIN => Err(Errno::ESRCH),
@@ -135,6 +139,18 @@ pub fn kill(current: &mut Current, pid: i32, number: u32) -> Result<(), Errno> {
             kill_many(current, all, signal, info)
         }
         _ => kill_many(current, registry().group(Tid::new(pid.unsigned_abs())), signal, info),
+    }
+}
+
+/// Whether kill(2)'s first argument means anybody.
+fn has_target(current: &Current, pid: i32) -> bool {
+    let id = Tid::new(pid.unsigned_abs());
+    match pid {
+        i32::MIN => false,
+        1.. => registry().process(id).is_some() || registry().task(id).is_some(),
+        0 => true,
+        -1 => registry().processes().iter().any(|process| ![INIT, current.process.pid()].contains(&process.pid())),
+        _ => !registry().group(id).is_empty(),
     }
 }
 

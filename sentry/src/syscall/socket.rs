@@ -213,7 +213,7 @@ pub fn sendto(
         Some(address) => Some(read_address(current, address.addr(), address_len)?),
         None => None,
     };
-    let pieces = iovec::buffer(buffer.addr(), len);
+    let pieces = iovec::buffer(buffer.addr(), len)?;
     let message = Outgoing { to, control: Control::default(), flags };
     socket.send(current, &file, &mut Source::user(current, &pieces), message)
 }
@@ -230,7 +230,7 @@ pub fn recvfrom(
 ) -> Result<usize, Fail> {
     let file = current.file(fd)?;
     let socket = Socket::of(&file)?;
-    let pieces = iovec::buffer(buffer.addr(), len);
+    let pieces = iovec::buffer(buffer.addr(), len)?;
     let received = socket.receive(current, &file, &mut Sink::user(current, &pieces), flags)?;
     if !address.is_null() {
         match &received.from {

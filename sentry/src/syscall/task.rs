@@ -102,7 +102,11 @@ pub fn clone3(current: &mut Current, args: UserPtr<Clone3Args>, size: usize) -> 
     let given: Clone3Args = read_extensible(current, args.addr(), size)?;
     let flags = CloneFlags::from_bits(given.flags).ok_or(Errno::EINVAL)?;
     let bad_stack = (given.stack == 0) != (given.stack_size == 0);
-    if bad_stack || given.exit_signal > 64 || given.flags & u64::from(raw::CSIGNAL) != 0 || given.set_tid_size != 0 {
+    if bad_stack
+        || given.exit_signal > 64
+        || given.flags & u64::from(raw::CSIGNAL | raw::CLONE_DETACHED) != 0
+        || given.set_tid_size != 0
+    {
         return Err(Errno::EINVAL.into());
     }
     if flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) && given.exit_signal != 0 {
@@ -175,6 +179,11 @@ pub fn execveat(
     lookup.set(LookupFlags::FOLLOW, flags & raw::AT_SYMLINK_NOFOLLOW == 0);
     let given = path.read_path(current)?;
     let (file, _) = fs::open_exec_at(current, dir, &given, lookup)?;
+    let by_descriptor = !given.starts_with(b"/") && dir != Fd::CWD;
+    if by_descriptor && current.files.close_on_exec(dir).unwrap_or(false) && exec::is_script(current, &file)? {
+        // Its interpreter would find the descriptor closed.
+        return Err(Errno::ENOENT.into());
+    }
     let name = if given.starts_with(b"/") || dir == Fd::CWD {
         given
     } else if given.is_empty() {

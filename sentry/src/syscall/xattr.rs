@@ -86,6 +86,10 @@ fn of_fd(current: &Current, fd: Fd) -> Result<Target, Errno> {
 fn check(current: &Current, target: &Target, name: &[u8], write: bool) -> Result<(), Errno> {
     let creds = &current.creds;
     let denied = if write { Errno::EPERM } else { Errno::ENODATA };
+    // A name space alone is no name.
+    if matches!(name, b"trusted." | b"user." | b"security.") {
+        return Err(Errno::EINVAL);
+    }
     if write && let Some(place) = &target.place {
         place.mount().check_writable()?;
     }

@@ -3,7 +3,7 @@
 use super::registry::registry;
 use super::{Cap, Credentials, Current};
 use crate::errno::Errno;
-use crate::fs::{MountFlags, OpenFile};
+use crate::fs::{MountFlags, OpenFile, Sink};
 use crate::mm::exec::{Arguments, Identity, Image, load};
 use crate::platform::platform;
 use crate::syscall::Fail;
@@ -25,6 +25,13 @@ pub fn exec(current: &mut Current, file: &Arc<OpenFile>, arguments: Arguments) -
     end_other_threads(current)?;
     commit(current, image, creds, &comm);
     Ok(())
+}
+
+/// Whether `file`, opened for execution, begins with `#!`.
+pub fn is_script(current: &Current, file: &OpenFile) -> Result<bool, Fail> {
+    let mut first = [0; 2];
+    let len = file.read_at(current, &mut Sink::kernel(&mut first), 0)?;
+    Ok(first[..len] == *b"#!")
 }
 
 /// Makes every other thread end and takes over the process's number.

@@ -401,7 +401,12 @@ fn key(current: &Current, at: UserVa, private: bool) -> Result<FutexKey, Errno> 
     if at.raw() >= linker::layout::USER_END {
         return Err(Errno::EFAULT);
     }
-    Ok(if private { current.mm.private_futex_key(at) } else { current.mm.shared_futex_key(at) })
+    if private {
+        return Ok(current.mm.private_futex_key(at));
+    }
+    // What a shared word is known by is the page behind it, so there has to be one.
+    current.load_u32(at)?;
+    Ok(current.mm.shared_futex_key(at))
 }
 
 /// Locks of a robust list are marked as orphaned: `FUTEX_OWNER_DIED`, and one waiter is woken (set_robust_list(2)).

@@ -19,6 +19,7 @@ pub struct Process {
     session: AtomicU32,
     subreaper: AtomicBool,
     exec_done: AtomicBool,
+    no_huge_pages: AtomicBool,
     dumpable: AtomicU32,
     last_uid: AtomicU32,
     oom_score_adj: AtomicI32,
@@ -77,6 +78,7 @@ impl Process {
             session: AtomicU32::new(session.raw()),
             subreaper: AtomicBool::new(false),
             exec_done: AtomicBool::new(false),
+            no_huge_pages: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
             last_uid: AtomicU32::new(0),
             oom_score_adj: AtomicI32::new(0),
@@ -141,6 +143,16 @@ impl Process {
     /// Sets PR_SET_CHILD_SUBREAPER.
     pub fn set_subreaper(&self, on: bool) {
         self.subreaper.store(on, Ordering::Relaxed);
+    }
+
+    /// PR_SET_THP_DISABLE, which is remembered alone.
+    pub fn has_no_huge_pages(&self) -> bool {
+        self.no_huge_pages.load(Ordering::Relaxed)
+    }
+
+    /// Sets PR_SET_THP_DISABLE.
+    pub fn set_no_huge_pages(&self, on: bool) {
+        self.no_huge_pages.store(on, Ordering::Relaxed);
     }
 
     /// Whether it called execve since its fork (setpgid by the parent then fails).

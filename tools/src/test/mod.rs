@@ -2,6 +2,7 @@
 //!
 //! A stage counts what it ran. The last line is the sum, and the exit code is honest.
 
+mod facts;
 pub mod programs;
 
 use crate::tally::Tally;
@@ -33,6 +34,7 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Unit, name: "lint", run: |_| lint::run() },
     Stage { part: Part::Unit, name: "unit tests", run: unit_tests },
     Stage { part: Part::Vm, name: "self-test in the emulated reference", run: programs::self_test },
+    Stage { part: Part::Vm, name: "facts in the emulated reference", run: facts::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },

@@ -11,7 +11,7 @@ mod table;
 
 pub use instance::Inotify;
 
-use super::Dentry;
+use super::{Dentry, Inode};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general::{
@@ -35,6 +35,13 @@ pub fn child_event(dir: &Arc<Dentry>, name: &[u8], mask: u32, cookie: u32, direc
     }
 }
 
+/// The number of a file's names changed.
+pub fn links_changed(inode: &Arc<dyn Inode>) {
+    if table::any() {
+        table::deliver(&**inode, IN_ATTRIB, 0, b"");
+    }
+}
+
 /// `name` in `dir` is gone; `child` was behind it.
 pub fn removed(dir: &Arc<Dentry>, name: &[u8], child: &Arc<Dentry>) {
     if !table::any() {
@@ -42,7 +49,12 @@ pub fn removed(dir: &Arc<Dentry>, name: &[u8], child: &Arc<Dentry>) {
     }
     let inode = child.inode();
     let gone = child.is_directory() || inode.attr().is_ok_and(|attr| attr.nlink == 0);
-    table::deliver(&**inode, if gone { IN_DELETE_SELF } else { IN_ATTRIB }, 0, b"");
+    if !child.is_directory() {
+        table::deliver(&**inode, IN_ATTRIB, 0, b"");
+    }
+    if gone {
+        table::deliver(&**inode, IN_DELETE_SELF, 0, b"");
+    }
     child_event(dir, name, IN_DELETE, 0, child.is_directory());
 }
 
@@ -62,10 +74,10 @@ pub fn moved(from: (&Arc<Dentry>, &[u8]), to: (&Arc<Dentry>, &[u8]), child: &Arc
 #[cold]
 fn file_event(dentry: &Arc<Dentry>, mask: u32) {
     let mask = if dentry.is_directory() { mask | IN_ISDIR } else { mask };
-    table::deliver(&**dentry.inode(), mask, 0, b"");
     if let Some(parent) = dentry.parent()
         && !dentry.is_deleted()
     {
         table::deliver(&**parent.inode(), mask, 0, &dentry.name());
     }
+    table::deliver(&**dentry.inode(), mask, 0, b"");
 }

@@ -180,7 +180,7 @@ pub fn capacity(file: &OpenFile) -> Result<usize, Errno> {
 /// F_SETPIPE_SZ: rounds up to a power of two of pages. Returns the new capacity.
 pub fn set_capacity(current: &Current, file: &OpenFile, wanted: u32) -> Result<usize, Errno> {
     let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
-    if wanted == 0 || wanted > 1 << 31 {
+    if wanted > 1 << 31 {
         return Err(Errno::EINVAL);
     }
     let capacity = (wanted as usize).max(PIPE_BUF).next_power_of_two();

@@ -174,9 +174,9 @@ const FS: &[Item<Global>] = &[
     value!("pipe-user-pages-hard", 0),
     value!("pipe-user-pages-soft", 16384),
     value!("protected_fifos", 0),
-    value!("protected_hardlinks", 0),
+    value!("protected_hardlinks", 1),
     value!("protected_regular", 0),
-    value!("protected_symlinks", 0),
+    value!("protected_symlinks", 1),
     value!("suid_dumpable", 0),
     directory(
         "inotify",

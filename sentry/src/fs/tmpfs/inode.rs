@@ -348,8 +348,11 @@ impl Inode for TmpInode {
         if meta.seals & raw::F_SEAL_SEAL != 0 {
             return Err(Errno::EPERM);
         }
-        if seals & raw::F_SEAL_WRITE != 0 && meta.seals & raw::F_SEAL_WRITE == 0 && mapping.writable_maps() > 0 {
-            return Err(Errno::EBUSY);
+        if seals & raw::F_SEAL_WRITE != 0 && meta.seals & raw::F_SEAL_WRITE == 0 {
+            mapping.seal()?;
+        }
+        if seals & raw::F_SEAL_FUTURE_WRITE != 0 {
+            mapping.seal_future();
         }
         meta.seals |= seals;
         Ok(())

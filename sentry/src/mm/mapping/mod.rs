@@ -174,12 +174,17 @@ impl Mapping {
 
     /// Refuses writable shared mappings from now on; EBUSY while there is one.
     pub fn seal(&self) -> Result<(), Errno> {
-        self.sealed.store(true, Ordering::SeqCst);
+        let before = self.sealed.swap(true, Ordering::SeqCst);
         if self.writable_maps() == 0 {
             return Ok(());
         }
-        self.sealed.store(false, Ordering::SeqCst);
+        self.sealed.store(before, Ordering::SeqCst);
         Err(Errno::EBUSY)
+    }
+
+    /// Refuses writable shared mappings from now on; those that are there stay.
+    pub fn seal_future(&self) {
+        self.sealed.store(true, Ordering::SeqCst);
     }
 
     /// Whether it is sealed.

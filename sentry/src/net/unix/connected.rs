@@ -102,7 +102,7 @@ impl Protocol for Connected {
         let Address::Unix(name) = address else { return Err(Errno::EINVAL.into()) };
         if self.state.lock().name != UnixName::Unnamed {
             // Autobind of a bound socket does nothing.
-            return if *name == UnixName::Unnamed { Ok(()) } else { Err(Errno::EINVAL.into()) };
+            return names::bind_again(call.current, name).map_err(Fail::from);
         }
         let this: names::Bound = self.this.upgrade().ok_or(Errno::EINVAL)?;
         let bound = names::bind(call.current, name, &this)?;
@@ -121,10 +121,8 @@ impl Protocol for Connected {
             }
         };
         let found = names::find(call.current, name)?;
-        let listener = found.downcast::<Self>().map_err(|_| Errno::EPROTOTYPE)?;
-        if listener.kind != self.kind {
-            return Err(Errno::EPROTOTYPE.into());
-        }
+        let listener = found.downcast::<Self>().ok().filter(|listener| listener.kind == self.kind);
+        let listener = listener.ok_or_else(|| names::other_type(name))?;
         let role = call.until(&listener.queue, Events::WRITABLE, Options::send_deadline, || {
             listener.enqueue(call.current, self, &own_name)
         })??;

@@ -76,7 +76,7 @@ impl UnixDatagram {
     fn find(&self, call: &Call<'_>, address: &Address) -> Result<Arc<Self>, Errno> {
         let Address::Unix(name) = address else { return Err(Errno::EINVAL) };
         let found = names::find(call.current, name)?;
-        let peer = found.downcast::<Self>().map_err(|_| Errno::EPROTOTYPE)?;
+        let peer = found.downcast::<Self>().map_err(|_| names::other_type(name))?;
         if peer.accepts(self) { Ok(peer) } else { Err(Errno::EPERM) }
     }
 
@@ -128,7 +128,7 @@ impl Protocol for UnixDatagram {
     fn bind(&self, call: &Call<'_>, address: &Address) -> Result<(), Fail> {
         let Address::Unix(name) = address else { return Err(Errno::EINVAL.into()) };
         if self.state.lock().name != UnixName::Unnamed {
-            return if *name == UnixName::Unnamed { Ok(()) } else { Err(Errno::EINVAL.into()) };
+            return names::bind_again(call.current, name).map_err(Fail::from);
         }
         let this: names::Bound = self.this.upgrade().ok_or(Errno::EINVAL)?;
         let bound = names::bind(call.current, name, &this)?;

@@ -46,6 +46,22 @@ pub fn bind(current: &Current, name: &UnixName, socket: &Bound) -> Result<UnixNa
     }
 }
 
+/// bind(2) of a socket that has a name. Linux makes the new name before it looks at the old one, so a taken name says so.
+pub fn bind_again(current: &Current, name: &UnixName) -> Result<(), Errno> {
+    match name {
+        UnixName::Unnamed => Ok(()),
+        UnixName::Path(path) if fs::lookup(current, Fd::CWD, path, LookupFlags::default()).is_ok() => {
+            Err(Errno::EADDRINUSE)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// What connecting to a socket of another type gets: abstract names are apart for each type.
+pub fn other_type(name: &UnixName) -> Errno {
+    if matches!(name, UnixName::Abstract(_)) { Errno::ECONNREFUSED } else { Errno::EPROTOTYPE }
+}
+
 fn bind_abstract(bytes: Vec<u8>, socket: &Bound) -> Result<UnixName, Errno> {
     let mut names = ABSTRACT.lock();
     if names.get(&bytes).is_some_and(|bound| bound.strong_count() > 0) {

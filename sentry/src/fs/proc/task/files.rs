@@ -30,7 +30,8 @@ pub fn root(current: &Current, subject: &Subject) -> Result<Path, Errno> {
 
 /// `/proc/PID/exe`.
 pub fn exe(current: &Current, subject: &Subject) -> Result<Path, Errno> {
-    access::may_read(current, subject)?;
+    // A zombie has none.
+    access::may_read(current, subject).map_err(|errno| if errno == Errno::ESRCH { Errno::ENOENT } else { errno })?;
     subject.process()?.executable().ok_or(Errno::ENOENT)
 }
 
