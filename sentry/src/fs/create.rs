@@ -136,7 +136,7 @@ pub fn link(current: &Current, old: &Path, dirfd: Fd, path: &[u8]) -> Result<(),
     if inode.kind() == FileKind::Directory {
         return Err(Errno::EPERM);
     }
-    if old.dentry().is_deleted() && inode.attr()?.nlink == 0 {
+    if old.dentry().is_deleted() && !old.dentry().is_unnamed() && inode.attr()?.nlink == 0 {
         return Err(Errno::ENOENT);
     }
     dir.inode().link(&parent.name, inode)?;

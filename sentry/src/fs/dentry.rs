@@ -65,6 +65,7 @@ enum Cached {
 
 const DELETED: u32 = 1;
 const USED: u32 = 2;
+const UNNAMED: u32 = 4;
 
 /// The cached dentries, for the second-chance clock.
 static CLOCK: Lock<VecDeque<Weak<Dentry>>> = Lock::new(Rank::Leaf, VecDeque::new());
@@ -78,7 +79,7 @@ impl Dentry {
     /// A file that has no name (O_TMPFILE, memfd), shown as `label` and deleted.
     pub(super) fn unnamed(dir: Option<&Arc<Dentry>>, inode: Arc<dyn Inode>, label: &[u8]) -> Arc<Self> {
         let dentry = Self::new(inode, dir.cloned(), label.into());
-        dentry.state.fetch_or(DELETED, Ordering::Relaxed);
+        dentry.state.fetch_or(DELETED | UNNAMED, Ordering::Relaxed);
         dentry
     }
 
@@ -122,6 +123,11 @@ impl Dentry {
     /// Whether its name was removed.
     pub fn is_deleted(&self) -> bool {
         self.state.load(Ordering::Relaxed) & DELETED != 0
+    }
+
+    /// Whether it never had a name, and may be given one.
+    pub fn is_unnamed(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & UNNAMED != 0
     }
 
     /// Whether something is mounted on it.

@@ -113,7 +113,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(mount_setattr, ENOSYS, "as before Linux 5.12"),
     absent!(statmount, ENOSYS, "as before Linux 6.8"),
     absent!(listmount, ENOSYS, "as before Linux 6.8"),
-    absent!(unshare, EINVAL, "no namespaces of the program's own"),
     absent!(setns, EINVAL, "no namespaces of the program's own"),
     absent!(ptrace, ENOSYS, "not written yet"),
     absent!(semget, ENOSYS, "as without CONFIG_SYSVIPC"),

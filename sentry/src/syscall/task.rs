@@ -9,7 +9,7 @@ use crate::mm::exec::Arguments;
 use crate::signal::{ABI_SIZE, ChildCode, ChildInfo, SigInfo, Signal};
 use crate::task::clone::{CloneArgs, CloneFlags, clone};
 use crate::task::wait::{Change, Report, WaitOptions, Which};
-use crate::task::{Current, ExitStatus, Tid, exec, exit, groups, wait};
+use crate::task::{Cap, Current, ExitStatus, Tid, exec, exit, groups, wait};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -143,6 +143,29 @@ pub fn read_extensible<T: FromBytes + IntoBytes>(current: &Current, at: UserVa, 
         }
     }
     Ok(value)
+}
+
+/// unshare(2): what clone(2) shared. Namespaces are refused, as by a Linux without them.
+pub fn unshare(current: &mut Current, flags: u32) -> Result<(), Errno> {
+    let alone = raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM;
+    let spaces = raw::CLONE_NEWNS | raw::CLONE_NEWCGROUP | raw::CLONE_NEWUTS | raw::CLONE_NEWIPC;
+    let spaces = spaces | raw::CLONE_NEWUSER | raw::CLONE_NEWPID | raw::CLONE_NEWNET | raw::CLONE_NEWTIME;
+    let known = alone | spaces | raw::CLONE_FS | raw::CLONE_FILES | raw::CLONE_SYSVSEM;
+    if flags & !known != 0 || flags & alone != 0 && current.process.thread_count() > 1 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & spaces != 0 {
+        let privileged = flags & spaces == raw::CLONE_NEWUSER || current.creds.has(Cap::SysAdmin);
+        return Err(if privileged { Errno::EINVAL } else { Errno::EPERM });
+    }
+    if flags & raw::CLONE_FS != 0 {
+        current.fs = current.fs.duplicate();
+    }
+    if flags & raw::CLONE_FILES != 0 && Arc::strong_count(&current.files) > 1 {
+        current.files = Arc::new(current.files.duplicate());
+    }
+    current.publish();
+    Ok(())
 }
 
 /// exit(2).
@@ -410,6 +433,7 @@ pub(super) const ROWS: &[Row] = &[
     row!(fork = fork(), Full, ""),
     row!(vfork = vfork(), Full, ""),
     row!(clone = clone2(5), Partial, "no namespaces of the program's own"),
+    row!(unshare = unshare(1), Partial, "no namespaces of the program's own"),
     row!(clone3 = clone3(2), Partial, "no namespaces of the program's own, no set_tid, no cgroup"),
     row!(exit = exit_call(1), Full, ""),
     row!(exit_group = exit_group(1), Full, ""),

@@ -2,6 +2,7 @@
 
 use super::{Chunk, Pipe, PipeEnd};
 use crate::errno::Errno;
+use crate::fs::FileKind;
 use crate::fs::io::{Sink, Source};
 use crate::fs::open_file::{OpenFile, OpenFlags};
 use crate::syscall::{Fail, UserBuf};
@@ -53,6 +54,7 @@ pub fn splice(
             }
             pipe_to_file(current, reader, nonblocking, to, to_offset, len)
         }
+        (None, Some(_)) if from.inode().kind() == FileKind::Directory => Err(Errno::EINVAL.into()),
         (None, Some((writer, nonblocking))) => file_to_pipe(current, from, from_offset, writer, nonblocking, len),
         (None, None) => Err(Errno::EINVAL.into()),
     }

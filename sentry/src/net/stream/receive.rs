@@ -35,13 +35,17 @@ impl Endpoint {
             return self.peek(call, sink);
         }
         let all = flags.contains(MessageFlags::WAITALL);
+        let mut received = Received::default();
         if sink.left() <= SMALL
             && !all
-            && let Some(received) = self.receive_small(call, sink)?
+            && let Some(small) = self.receive_small(call, sink)?
         {
-            return Ok(received);
+            if sink.left() == 0 || small.bytes == 0 {
+                return Ok(small);
+            }
+            // What something travels with may be behind.
+            received = small;
         }
-        let mut received = Received::default();
         while sink.left() > 0 {
             let chunk = if received.bytes == 0 || all {
                 match self.take_chunk(call, sink.left()) {
