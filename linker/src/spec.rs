@@ -32,6 +32,14 @@ pub struct StartSpec {
     pub overrides: Vec<SyscallOverride>,
     /// What the container's own calls are held to.
     pub seccomp: Option<SeccompSpec>,
+    /// A mapping that is larger than this obviously never fits, as memory of the host's is counted; 0: larger than guest memory.
+    pub commit_bytes: u64,
+    /// Paths that show an empty directory or file instead of what is there.
+    pub masked_paths: Vec<Bytes>,
+    /// Paths below which nothing can be changed.
+    pub readonly_paths: Vec<Bytes>,
+    /// Kernel parameters by name, checked by the host: `net.ipv4.ip_unprivileged_port_start`, `net.ipv4.ping_group_range`.
+    pub sysctls: Vec<(String, String)>,
     /// Log lines of unsupported calls and the like go to the host.
     pub debug: bool,
     /// Set everything up, check that the program can be executed, report `control::Report::Waiting` and wait for `What::Start`.

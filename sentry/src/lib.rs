@@ -20,6 +20,7 @@ pub mod net;
 pub mod platform;
 pub mod random;
 pub mod seccomp;
+pub mod settings;
 pub mod signal;
 pub mod start;
 pub mod sync;

@@ -2,6 +2,7 @@
 
 mod do_;
 mod doctor;
+mod install;
 mod oci;
 mod seccomp;
 mod syscalls;
@@ -25,6 +26,10 @@ enum Verb {
     Do(do_::Args),
     /// Say whether this machine's KVM is sound, of which kind it is, and what things cost here
     Doctor,
+    /// Enter ringwall as a runtime into Docker's configuration
+    Install(install::InstallArgs),
+    /// Take it out again
+    Uninstall(install::Args),
     /// List the system calls that are served inside
     Syscalls(syscalls::Args),
     /// Show what the pinned processes may ask of the host
@@ -51,6 +56,8 @@ pub fn run() -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Do(args) => do_::run(args),
         Verb::Doctor => doctor::run(),
+        Verb::Install(args) => install::install(&args),
+        Verb::Uninstall(args) => install::uninstall(&args),
         Verb::Oci(verb) => Ok(run_oci(&cli.global, *verb)),
         Verb::Syscalls(args) => syscalls::run(&args),
         Verb::Seccomp(args) => seccomp::run(&args),

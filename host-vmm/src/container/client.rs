@@ -87,21 +87,43 @@ impl Connection {
         let id = self.tell(what, files)?;
         let end = Instant::now() + PATIENCE;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(said("the container does not answer"));
-            }
-            let timeout = Timespec::try_from(left).ok();
-            let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
-            if let Err(errno) = rustix::event::poll(&mut polled, timeout.as_ref())
-                && errno != Errno::INTR
-            {
-                return Err(call("poll")(errno));
-            }
-            match self.hear() {
+            match self.wait(Some(end))? {
+                None => return Err(said("the container does not answer")),
                 Some(Said::Answer(answer)) if answer.id == id => return Ok(answer.outcome),
                 Some(Said::Gone) => return Err(said("container not running")),
-                _ => {}
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Waits until the program ends that this connection started; `None` when that takes longer than `limit`.
+    pub fn wait_exit(&self, limit: Option<Duration>) -> Result<Option<u32>, Error> {
+        let end = limit.map(|limit| Instant::now() + limit);
+        loop {
+            match self.wait(end)? {
+                None => return Ok(None),
+                Some(Said::Exited(status)) => return Ok(Some(status)),
+                Some(Said::Gone) => return Err(said("the container ended")),
+                Some(Said::Answer(_)) => {}
+            }
+        }
+    }
+
+    /// Waits until something is said, or until `end`.
+    fn wait(&self, end: Option<Instant>) -> Result<Option<Said>, Error> {
+        loop {
+            if let Some(said) = self.hear() {
+                return Ok(Some(said));
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
+            match rustix::event::poll(&mut polled, timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(call("poll")(errno)),
             }
         }
     }

@@ -1,7 +1,10 @@
 //! Hooks: programs of the host's that are run at points of a container's life, with its state on their standard input.
 
+use crate::container::client::Connection;
 use crate::container::{Error, said};
-use oci_spec::runtime::Hook;
+use crate::spec::oci;
+use linker::control::{Outcome, What};
+use oci_spec::runtime::{Hook, Process};
 use rustix::fs::MemfdFlags;
 use serde_json::Value;
 use std::fs::File;
@@ -30,6 +33,49 @@ pub fn run_all(hooks: Option<&Vec<Hook>>, state: &Value, mut warn: impl FnMut(St
         if let Err(what) = run_one(hook, &state) {
             warn(format!("error running hook #{index}: {what}"));
         }
+    }
+}
+
+/// Runs hooks inside the container, which waits for `start` or runs, as its own user; the first that fails is an error.
+pub fn run_inside(
+    hooks: Option<&Vec<Hook>>,
+    connection: &mut Connection,
+    process: &Process,
+    state: &Value,
+) -> Result<(), Error> {
+    for (index, hook) in hooks.into_iter().flatten().enumerate() {
+        run_one_inside(hook, connection, process, state)
+            .map_err(|what| said(format!("error running startContainer hook #{index}: {what}")))?;
+    }
+    Ok(())
+}
+
+fn run_one_inside(hook: &Hook, connection: &mut Connection, process: &Process, state: &Value) -> Result<(), String> {
+    let mut process = process.clone();
+    // The first argument is what is executed.
+    let rest = hook.args().iter().flatten().skip(1).cloned();
+    let args = std::iter::once(hook.path().display().to_string()).chain(rest).collect();
+    process.set_args(Some(args));
+    process.set_env(hook.env().clone());
+    process.set_cwd("/".into());
+    let process = oci::convert_process(&process).map_err(|error| error.to_string())?;
+    let failed = |error: std::io::Error| error.to_string();
+    let mut input = scratch().map_err(failed)?;
+    input.write_all(state.to_string().as_bytes()).and_then(|()| input.rewind()).map_err(failed)?;
+    let output = scratch().map_err(failed)?;
+    let files = vec![input.into(), output.try_clone().map_err(failed)?.into(), output.into()];
+    let what = What::Exec { container: 0, process, stdio: [Some(0), Some(1), Some(2)], terminal: false };
+    match connection.ask(what, files).map_err(|error| error.to_string())? {
+        Outcome::Started { .. } => {}
+        Outcome::Failed { message, .. } => return Err(message),
+        other => return Err(format!("the container answers {other:?}")),
+    }
+    let limit = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    match connection.wait_exit(limit.map(Duration::from_secs)).map_err(|error| error.to_string())? {
+        Some(0) => Ok(()),
+        Some(status) => Err(format!("wait status {status:#x}")),
+        // Its connection goes, and the hook with it.
+        None => Err(format!("hook ran past specified timeout of {}.0s", limit.unwrap_or_default())),
     }
 }
 

@@ -53,8 +53,13 @@ pub fn default_cpus() -> usize {
 
 /// Half of the host's memory, 256 MiB at least. It costs nothing before it is used.
 pub fn default_memory() -> u64 {
+    (host_memory() / 2).max(256 << 20)
+}
+
+/// All of the host's memory.
+pub fn host_memory() -> u64 {
     let info = rustix::system::sysinfo();
-    (info.totalram as u64 * u64::from(info.mem_unit) / 2).max(256 << 20)
+    info.totalram as u64 * u64::from(info.mem_unit)
 }
 
 /// Parses a size: digits, and K, M or G.

@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 };
 use rustix::thread::CapabilitySet;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -144,6 +144,17 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
             .and_then(|linux| linux.seccomp().as_ref())
             .map(seccomp::convert)
             .transpose()?,
+        // A limit is no reason to refuse a mapping: what is touched counts.
+        commit_bytes: super::host_memory(),
+        masked_paths: paths(config.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref())),
+        readonly_paths: paths(config.linux().as_ref().and_then(|linux| linux.readonly_paths().as_ref())),
+        sysctls: config
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.sysctl().as_ref())
+            .map(sysctls)
+            .transpose()?
+            .unwrap_or_default(),
         debug: false,
         wait: false,
         max_tasks,
@@ -235,6 +246,30 @@ fn check_devices(config: &Spec) -> Result<(), Error> {
         Some(device) => Err(bad("linux.devices", format!("{}: not supported", device.path().display()))),
         None => Ok(()),
     }
+}
+
+fn paths(listed: Option<&Vec<String>>) -> Vec<Vec<u8>> {
+    listed.into_iter().flatten().map(|path| path.clone().into_bytes()).collect()
+}
+
+/// Kernel parameters that a sandbox has. It takes two; others would have no effect, and are refused.
+fn sysctls(given: &HashMap<String, String>) -> Result<Vec<(String, String)>, Error> {
+    let mut known = Vec::new();
+    for (name, value) in given {
+        let numbers: Vec<Result<u32, _>> = value.split_whitespace().map(str::parse).collect();
+        // Linux takes `/` for `.` as well.
+        let name = name.replace('/', ".");
+        match (name.as_str(), numbers.as_slice()) {
+            ("net.ipv4.ip_unprivileged_port_start", [Ok(0..=65535)])
+            | ("net.ipv4.ping_group_range", [Ok(_), Ok(_)]) => {}
+            ("net.ipv4.ip_unprivileged_port_start" | "net.ipv4.ping_group_range", _) => {
+                return Err(bad(format!("linux.sysctl.{name}"), format!("{value:?} is impossible")));
+            }
+            _ => return Err(bad(format!("linux.sysctl.{name}"), "not supported")),
+        }
+        known.push((name, value.clone()));
+    }
+    Ok(known)
 }
 
 /// Converts a process: a container's first, or one that `exec` adds.
@@ -392,6 +427,11 @@ mod tests {
         assert!(
             refusal(|c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NOTIFY"})).contains("linux.seccomp")
         );
+        assert!(
+            refusal(|c| c["linux"]["sysctl"] = json!({"kernel.shmmax": "1"})).contains("linux.sysctl.kernel.shmmax")
+        );
+        let port = "net.ipv4.ip_unprivileged_port_start";
+        assert!(refusal(|c| c["linux"]["sysctl"] = json!({port: "70000"})).contains("70000"));
         assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));
         assert!(refusal(|c| drop(c.as_object_mut().map(|c| c.remove("root")))).contains("root"));
     }
@@ -403,8 +443,12 @@ mod tests {
             "memory": {"limit": 100_000_000}, "pids": {"limit": 20}, "cpu": {"quota": 150_000, "period": 100_000, "cpus": "0-3,6"},
         });
         config["linux"]["namespaces"][1]["path"] = json!("/run/netns/a");
+        config["linux"]["sysctl"] = json!({"net/ipv4/ping_group_range": "0 5"});
+        config["linux"]["maskedPaths"] = json!(["/proc/kcore"]);
         let bundle = build_value(&config).expect("sound");
         assert_eq!((bundle.memory_bytes, bundle.spec.max_tasks, bundle.cpus), (Some(100_000_000), 20, Some(2)));
+        assert_eq!(bundle.spec.sysctls, [("net.ipv4.ping_group_range".to_string(), "0 5".to_string())]);
+        assert_eq!(bundle.spec.masked_paths, [b"/proc/kcore"]);
         assert_eq!(bundle.network, NetworkNamespace::At("/run/netns/a".into()));
         assert_eq!([set_size("0-3,6"), set_size("1"), set_size(""), set_size("3-1")], [Some(5), Some(1), None, None]);
     }

@@ -336,7 +336,7 @@ pub(in crate::mm) fn may_grow(areas: &Areas, pages: u64, data: Option<u64>, boun
 
 /// Linux's default overcommit heuristic: only what obviously never fits is refused.
 pub fn may_commit(pages: u64) -> Result<(), Errno> {
-    if pages > platform().memory_info().total_pages { Err(Errno::ENOMEM) } else { Ok(()) }
+    if pages > crate::settings::commit_pages() { Err(Errno::ENOMEM) } else { Ok(()) }
 }
 
 fn new_area(areas: &Areas, request: &MapRequest, start: u64) -> Vma {

@@ -3,8 +3,9 @@
 use super::StartError;
 use crate::errno::Errno;
 use crate::fs::host::Sharing;
-use crate::fs::{self, FileKind, FsInfo, Inode, MountFlags, Namespace};
+use crate::fs::{self, FileKind, FsInfo, Inode, LookupFlags, MountFlags, Namespace};
 use crate::platform::platform;
+use crate::syscall::Fd;
 use crate::task::Current;
 use alloc::format;
 use alloc::string::String;
@@ -36,6 +37,46 @@ pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
         fs::make_mount_point(current, &mount.destination, directory)
             .and_then(|place| fs::mount_at(&place, inode, flags(mount), info(mount)))
             .map_err(|errno| StartError::new(&what(), errno))?;
+    }
+    Ok(())
+}
+
+/// Covers what the container is not to see, and takes the right to change what it is not to change. What is not there needs neither.
+pub fn hide(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
+    for path in &spec.masked_paths {
+        cover(current, path)
+            .map_err(|errno| StartError::new(&format!("masking {}", String::from_utf8_lossy(path)), errno))?;
+    }
+    for path in &spec.readonly_paths {
+        let bound = find(current, path).and_then(|place| match place {
+            Some(place) => fs::bind_at(&place, &place, true).map(Some),
+            None => Ok(None),
+        });
+        match bound {
+            Ok(Some(mount)) => mount.set_flags(mount.flags() | MountFlags::RDONLY),
+            Ok(None) => {}
+            Err(errno) => return Err(StartError::new(&format!("protecting {}", String::from_utf8_lossy(path)), errno)),
+        }
+    }
+    Ok(())
+}
+
+fn find(current: &Current, path: &[u8]) -> Result<Option<fs::Path>, Errno> {
+    match fs::lookup(current, Fd::CWD, path, LookupFlags::FOLLOW) {
+        Ok(place) => Ok(Some(place)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn cover(current: &Current, path: &[u8]) -> Result<(), Errno> {
+    let Some(place) = find(current, path)? else { return Ok(()) };
+    if place.dentry().is_directory() {
+        let empty = fs::new_file_system("tmpfs", "mode=555")?;
+        let info = FsInfo { kind: "tmpfs".into(), source: "tmpfs".into(), options: String::new() };
+        fs::mount_at(&place, empty, MountFlags::RDONLY, info)?;
+    } else if let Some(null) = find(current, b"/dev/null")? {
+        fs::bind_at(&place, &null, false)?;
     }
     Ok(())
 }

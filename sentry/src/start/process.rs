@@ -12,6 +12,7 @@ use linker::spec::StartSpec;
 /// Starts the container and drives its first process; returns only when that cannot be started.
 pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     crate::uts::init(&spec.hostname, &spec.domainname, &spec.kernel_release);
+    crate::settings::init(spec);
     fs::dev::register();
     crate::tty::register();
     crate::syscall::policy::init(spec);
@@ -22,6 +23,7 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     let mut current = program::new_task(&spec.process, namespace)?;
     debug_assert_eq!(current.process.pid(), INIT);
     mounts::others(&current, spec)?;
+    mounts::hide(&current, spec)?;
     Streams::adopt(spec.stdio, spec.terminal).open(&current, spec.process.uid, true)?;
     // As in a pid namespace: what has no handler does not reach the first process.
     current.process.signals.set_unkillable(spec.wait);

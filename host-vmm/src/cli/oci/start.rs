@@ -2,9 +2,9 @@
 
 use super::Runtime;
 use crate::container::client::Connection;
+use crate::container::hooks;
 use crate::container::state::{Directory, Stage, State};
 use crate::container::status::{self, Status};
-use crate::container::{hooks, said};
 use anyhow::bail;
 use linker::control::What;
 
@@ -29,11 +29,12 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
 
 /// Lets the first process go.
 pub fn go(directory: &Directory, state: &mut State) -> anyhow::Result<()> {
-    if state.hooks.as_ref().and_then(|hooks| hooks.start_container().as_ref()).is_some_and(|hooks| !hooks.is_empty()) {
-        // The specification runs these inside, where nothing runs yet.
-        return Err(said("hooks.startContainer: not supported").into());
+    let mut connection = Connection::open(directory)?;
+    let inside = state.hooks.as_ref().and_then(|hooks| hooks.start_container().as_ref());
+    if let (Some(_), Some(process)) = (inside, &state.process) {
+        hooks::run_inside(inside, &mut connection, process, &status::document(state, Status::Created))?;
     }
-    Connection::open(directory)?.done(What::Start { container: 0 })?;
+    connection.done(What::Start { container: 0 })?;
     state.stage = Stage::Running;
     directory.store(state)?;
     let document = status::document(state, Status::Running);

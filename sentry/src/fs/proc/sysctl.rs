@@ -4,6 +4,7 @@ use crate::errno::Errno;
 use crate::fs::pseudo::{Global, Item, What, directory, file};
 use crate::platform::platform;
 use crate::random;
+use crate::settings;
 use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX};
 use crate::uts;
 use alloc::format;
@@ -211,12 +212,12 @@ const NET_CORE: &[Item<Global>] = &[
 
 const NET_IPV4: &[Item<Global>] = &[
     value!("ip_local_port_range", "32768\t60999"),
-    value!("ip_unprivileged_port_start", 1024),
+    value!("ip_unprivileged_port_start", settings::first_unprivileged_port()),
     value!("ip_forward", 0),
     value!("ip_default_ttl", 64),
     value!("ip_nonlocal_bind", 0),
     value!("icmp_echo_ignore_all", 0),
-    value!("ping_group_range", "1\t0"),
+    value!("ping_group_range", settings::ping_groups()),
     value!("tcp_fin_timeout", 60),
     value!("tcp_keepalive_time", 7200),
     value!("tcp_keepalive_intvl", 75),

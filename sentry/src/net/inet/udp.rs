@@ -4,7 +4,7 @@ use super::Family;
 use super::options::{Levels, has_level};
 use super::ports::{Binding, Ports, Scope, choice};
 use super::routes::{Route, bindable, route};
-use super::tcp::{FIRST_UNPRIVILEGED, sharing};
+use super::tcp::sharing;
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
 use crate::net::address::Address;
@@ -14,6 +14,7 @@ use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stack::{self, DEFAULT_TTL, Header, Hop, Parsed, Unreachable};
 use crate::platform::platform;
+use crate::settings::first_unprivileged_port;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Cap;
@@ -109,7 +110,7 @@ impl Udp {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let port = local.port();
-        if port != 0 && port < FIRST_UNPRIVILEGED && !call.current.creds.has(Cap::NetBindService) {
+        if port != 0 && port < first_unprivileged_port() && !call.current.creds.has(Cap::NetBindService) {
             return Err(Errno::EACCES);
         }
         let mut state = self.state.lock();

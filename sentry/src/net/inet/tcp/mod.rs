@@ -16,6 +16,7 @@ use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stream::{self, Endpoint, Rules};
 use crate::net::unix::MAX_BACKLOG;
+use crate::settings::first_unprivileged_port;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Cap;
@@ -35,8 +36,7 @@ const IPV6: u32 = raw::IPPROTO_IPV6 as u32;
 /// Buffer sizes as getsockopt shows them: the defaults of net.ipv4.tcp_{w,r}mem.
 const SEND_BUFFER: u32 = 16384;
 const RECEIVE_BUFFER: u32 = 131_072;
-/// Ports below this are for the privileged.
-pub(super) const FIRST_UNPRIVILEGED: u16 = 1024;
+
 /// Bytes that MSG_TRUNC throws away at a time.
 const DISCARD: usize = 65536;
 /// The one congestion control there is to name.
@@ -104,7 +104,7 @@ impl Tcp {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let port = local.port();
-        if port != 0 && port < FIRST_UNPRIVILEGED && !call.current.creds.has(Cap::NetBindService) {
+        if port != 0 && port < first_unprivileged_port() && !call.current.creds.has(Cap::NetBindService) {
             return Err(Errno::EACCES);
         }
         let mut state = self.state.lock();
