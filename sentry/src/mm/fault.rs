@@ -211,6 +211,34 @@ impl AddressSpace {
         Ok(())
     }
 
+    /// Writes within one private page, whatever its area allows, through a frame of its own.
+    pub(in crate::mm) fn force_private(&self, at: UserVa, bytes: &[u8]) -> Result<(), MemoryFault> {
+        let va = at.page_floor();
+        loop {
+            self.fault(va, Access::Read)?;
+            let areas = self.areas.write();
+            let vma = areas.find(va.raw()).ok_or(MemoryFault::NotMapped)?;
+            if vma.is_shared() {
+                return Err(MemoryFault::NotAllowed);
+            }
+            let Some(there) = self.table.translate(va) else { continue };
+            // Its own already: the entry's reference and this one.
+            let frame = if platform().frame_references(&there.frame) == 2 {
+                there.frame
+            } else {
+                let copy = alloc_frame(false)?;
+                platform().frame_copy(&there.frame, &copy);
+                if let Backing::File(file) = &vma.backing {
+                    file.note_copy();
+                }
+                self.table.map(va, copy.clone(), Prot { write: false, ..vma.prot })?;
+                copy
+            };
+            platform().frame_write(&frame, at.page_offset() as usize, bytes);
+            return Ok(());
+        }
+    }
+
     /// Grows the stack above `page` down to it, within RLIMIT_STACK and away from what lies below.
     fn grow_stack(&self, page: u64) -> Result<(), MemoryFault> {
         let mut areas = self.areas.write();

@@ -69,6 +69,27 @@ impl AddressSpace {
         })
     }
 
+    /// Writes its memory for a debugger: private pages that the program itself may not write get a copy (ptrace(2), POKE).
+    pub fn write_forced(&self, address: UserVa, from: &[u8]) -> Result<usize, MemoryFault> {
+        let mut done = 0;
+        while let Some(rest) = from.get(done..).filter(|rest| !rest.is_empty()) {
+            let step = address.checked_add(done as u64).ok_or(MemoryFault::NotMapped).and_then(|at| {
+                let step = (PAGE_SIZE - at.page_offset()).min(rest.len() as u64) as usize;
+                let bytes = rest.get(..step).unwrap_or_default();
+                match self.write_remote(at, bytes) {
+                    Err(MemoryFault::NotAllowed) => self.force_private(at, bytes).map(|()| step),
+                    result => result,
+                }
+            });
+            match step {
+                Ok(step) => done += step,
+                Err(_) if done > 0 => break,
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(done)
+    }
+
     /// Zeroes its memory.
     pub fn zero_remote(&self, address: UserVa, len: usize) -> Result<usize, MemoryFault> {
         self.walk(address, len, Access::Write, |frame, offset, _, step| platform().frame_zero(frame, offset, step))

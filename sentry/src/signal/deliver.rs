@@ -8,7 +8,7 @@ use super::send::end_by;
 use super::{force, stop};
 use crate::errno::Errno;
 use crate::syscall::Fail;
-use crate::task::{Current, ExitStatus, Task};
+use crate::task::{Current, ExitStatus, Task, trace};
 use linux_raw_sys::general as raw;
 
 /// Where the thread goes after its signals.
@@ -35,8 +35,14 @@ enum Next {
 /// number and `Fail::Restart…`, whatever that says.
 pub fn deliver_pending(current: &mut Current, interrupted: Option<(u64, Fail)>) -> AfterSignals {
     let mut interrupted = interrupted;
+    show_interrupted(current, interrupted.as_ref());
     loop {
-        match next(current) {
+        let step = next(current);
+        if interrupted.is_some() && current.task.trace.is_traced() && current.signal.call.is_none() {
+            // The tracer took the thread elsewhere.
+            interrupted = None;
+        }
+        match step {
             Next::Nothing => break,
             Next::Again => {}
             Next::Exit(status) => return AfterSignals::Exit(status),
@@ -50,7 +56,12 @@ pub fn deliver_pending(current: &mut Current, interrupted: Option<(u64, Fail)>) 
     }
     if let Some((number, fail)) = interrupted {
         restart(current, number, fail);
+    } else if let Some(number) = current.signal.call.filter(|_| trace::is_restart(current.regs.rax)) {
+        // A tracer put back the registers of a call that it had found interrupted.
+        restart(current, number, Fail::Restart);
     }
+    current.signal.call = None;
+    trace::settle_step(current);
     if let Some(mask) = current.signal.saved_mask.take() {
         // The call that replaced the mask is over and no handler did it: what the old mask lets through is looked at now.
         super::set_mask(current, mask);
@@ -61,6 +72,17 @@ pub fn deliver_pending(current: &mut Current, interrupted: Option<(u64, Fail)>) 
     AfterSignals::Continue
 }
 
+/// A tracer sees the call that was interrupted, and that it is to be made again.
+fn show_interrupted(current: &mut Current, interrupted: Option<&(u64, Fail)>) {
+    if let Some((number, fail)) = interrupted
+        && current.task.trace.is_traced()
+        && let Some(code) = trace::restart_code(fail)
+    {
+        current.signal.call = Some(*number);
+        current.regs.rax = code;
+    }
+}
+
 /// Takes one signal and does what needs no handler.
 fn next(current: &mut Current) -> Next {
     let process = current.process.clone();
@@ -68,27 +90,31 @@ fn next(current: &mut Current) -> Next {
         return Next::Exit(process.ending().unwrap_or(ExitStatus::Code(0)));
     }
     stop::notify_continued(&process);
+    trace::wanted_stop(current);
     stop::park_while_stopped(current);
     let actions = process.signals.actions();
-    let (info, action) = {
-        let mut table = actions.lock();
+    let info = {
         let mut group = process.signals.lock();
         let wanted = current.task.signals.mask().complement();
         let taken = take(&current.task, &mut group, wanted);
         let Some(info) = taken else {
             current.task.signals.recalculate(&group);
-            let again = group.stop.is_some() || group.notify_continued || current.task.is_doomed();
+            let stopped = group.stop.is_some() && !current.task.signals.trapped();
+            let again = stopped || group.notify_continued || current.task.is_doomed();
             return if again { Next::Again } else { Next::Nothing };
         };
-        let signal = info.signal();
+        info
+    };
+    let Some(info) = trace::signal_stop(current, settle_timer(&process, info)) else { return Next::Again };
+    let signal = info.signal();
+    let action = {
+        let mut table = actions.lock();
         let action = table.get(signal);
         if action.handler != SigAction::DEFAULT && action.flags().contains(ActionFlags::RESETHAND) {
             table.set(signal, SigAction { handler: SigAction::DEFAULT, ..action });
         }
-        (info, action)
+        action
     };
-    let signal = info.signal();
-    let info = settle_timer(&process, info);
     match action.handler {
         SigAction::IGNORE => Next::Again,
         SigAction::DEFAULT => default_action(current, signal),

@@ -26,6 +26,7 @@ pub fn force_fault(current: &mut Current, info: SigInfo) {
 
 /// The exception that the CPU reported in the context becomes a signal.
 pub fn exception(current: &mut Current, vector: u8) {
+    crate::task::trace::clear_step(current);
     let last = FaultRecord { vector: u64::from(vector), error: current.regs.error, ..current.signal.last_fault };
     current.signal.last_fault = last;
     if let Some(info) = exception_signal(vector, &current.regs) {

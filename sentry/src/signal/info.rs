@@ -41,6 +41,7 @@ pub enum ChildCode {
     Exited = raw::CLD_EXITED as i32,
     Killed = raw::CLD_KILLED as i32,
     Dumped = raw::CLD_DUMPED as i32,
+    Trapped = raw::CLD_TRAPPED as i32,
     Stopped = raw::CLD_STOPPED as i32,
     Continued = raw::CLD_CONTINUED as i32,
 }
@@ -84,6 +85,11 @@ impl SigInfo {
     /// kill(2): the sender's process and real user.
     pub const fn kill(signal: Signal, pid: u32, uid: u32) -> Self {
         Self::new(signal, raw::SI_USER as i32, [pid, uid, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// A stop that only a tracer sees: `code` is what wait4 tells of it.
+    pub const fn trap(signal: Signal, code: i32, pid: u32, uid: u32) -> Self {
+        Self::new(signal, code, [pid, uid, 0, 0, 0, 0, 0, 0])
     }
 
     /// tkill(2), tgkill(2).

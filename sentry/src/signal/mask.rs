@@ -28,6 +28,15 @@ pub fn set_mask(current: &mut Current, mask: SignalSet) {
     }
 }
 
+/// Replaces the mask of a thread that a tracer holds stopped.
+pub fn set_mask_of(task: &Task, mask: SignalSet) {
+    let group = task.process().signals.lock();
+    task.signals.store_mask(mask.blockable());
+    drop(group);
+    // It looks again before it goes on.
+    task.signals.flag();
+}
+
 /// Replaces the mask for the length of one call (ppoll, pselect, epoll_pwait). `restore_mask` ends it.
 pub fn set_temporary_mask(current: &mut Current, mask: SignalSet) {
     let old = current.task.signals.mask();

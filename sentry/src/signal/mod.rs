@@ -26,7 +26,7 @@ pub use frame::minimum_stack;
 pub use info::{ABI_SIZE, ChildCode, ChildInfo, SigInfo};
 pub use mask::{
     dequeue, dequeue_wait, pending_for, reset_for_exec, restore_mask, return_from_handler, set_action,
-    set_alternate_stack, set_mask, set_temporary_mask, suspend, wait_forever,
+    set_alternate_stack, set_mask, set_mask_of, set_temporary_mask, suspend, wait_forever,
 };
 pub use number::{DefaultAction, Signal, SignalSet};
 pub use send::{send_from_host, send_to_group, send_to_process, send_to_task, try_send};

@@ -126,7 +126,9 @@ fn send_locked(
     };
     let Some(target) = target else { return Ok(Sent::Pending) };
     let waited_for = target.signals.lock().real_mask.is_some_and(|mask| mask.contains(signal));
-    let fatal = table.get(signal).handler == SigAction::DEFAULT
+    let traced = signal != Signal::SIGKILL && target.trace.is_traced();
+    let fatal = !traced
+        && table.get(signal).handler == SigAction::DEFAULT
         && signal.default_action() == DefaultAction::Terminate
         && (!group.unkillable || outside)
         && !waited_for;
@@ -173,7 +175,8 @@ pub(super) fn flush(process: &Process, group: &mut Group, threads: &[Arc<Task>],
 /// Whether the signal vanishes here and now. A blocked signal is kept: the action may change before it is unblocked.
 fn ignored(table: &ActionTable, group: &Group, task: &Task, signal: Signal, outside: bool) -> bool {
     let real_mask = task.signals.lock().real_mask.unwrap_or_default();
-    if task.signals.mask().union(real_mask).contains(signal) {
+    let traced = signal != Signal::SIGKILL && task.trace.is_traced();
+    if traced || task.signals.mask().union(real_mask).contains(signal) {
         return false;
     }
     let action = table.get(signal);

@@ -20,6 +20,10 @@ pub struct TaskSignals {
     deliverable: AtomicBool,
     /// Parked because the process is stopped.
     stopped: AtomicBool,
+    /// A tracer wants it to stop (PTRACE_INTERRUPT).
+    trap: AtomicBool,
+    /// It told its tracer of the present group stop, and was let go.
+    trapped: AtomicBool,
     /// Blocked signals. Written by the thread itself, under the group lock.
     mask: AtomicU64,
     pending: Lock<TaskPending>,
@@ -49,6 +53,8 @@ impl TaskSignals {
         Self {
             deliverable: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            trap: AtomicBool::new(false),
+            trapped: AtomicBool::new(false),
             mask: AtomicU64::new(mask.bits()),
             pending: Lock::new(Rank::SignalQueue, TaskPending::default()),
         }
@@ -81,7 +87,34 @@ impl TaskSignals {
         self.pending.lock().pending.set()
     }
 
-    pub(super) fn set_stopped(&self, stopped: bool) {
+    /// Whether it told its tracer of the present group stop: until it is traced no more, that stop does not concern it.
+    pub(super) fn trapped(&self) -> bool {
+        self.trapped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_trapped(&self, trapped: bool) {
+        self.trapped.store(trapped, Ordering::Relaxed);
+    }
+
+    /// Asks for a stop that only a tracer sees. Whoever calls this wakes the thread afterwards.
+    pub fn ask_trap(&self) {
+        self.trap.store(true, Ordering::Release);
+        self.flag();
+    }
+
+    /// Whether such a stop is due, once.
+    pub fn take_trap(&self) -> bool {
+        self.trap.swap(false, Ordering::AcqRel)
+    }
+
+    /// Nobody traces the thread any more: a stop of its process concerns it again.
+    pub fn untrap(&self) {
+        self.set_trapped(false);
+        self.trap.store(false, Ordering::Release);
+        self.flag();
+    }
+
+    pub(crate) fn set_stopped(&self, stopped: bool) {
         self.stopped.store(stopped, Ordering::Relaxed);
     }
 
@@ -106,7 +139,8 @@ impl TaskSignals {
         let pending = own.pending.set().union(group.pending.set());
         let due = !pending.minus(self.mask()).is_empty()
             || own.stop_pending
-            || group.stop.is_some()
+            || group.stop.is_some() && !self.trapped()
+            || self.trap.load(Ordering::Acquire)
             || group.notify_continued;
         self.deliverable.store(due, Ordering::Release);
     }
@@ -229,6 +263,11 @@ impl ProcessSignals {
         self.group.lock().stop.is_some_and(|stop| stop.remaining == 0)
     }
 
+    /// The signal on which the process stopped or is stopping.
+    pub fn stop_signal(&self) -> Option<Signal> {
+        self.group.lock().stop.map(|stop| stop.signal)
+    }
+
     /// What waitpid(WUNTRACED, WCONTINUED) reports: the stop or the continuation that it has not reported yet.
     /// `keep` (WNOWAIT) leaves it unreported.
     pub fn take_stop_change(&self, stopped: bool, continued: bool, keep: bool) -> Option<StopChange> {
@@ -268,6 +307,10 @@ pub struct ThreadSignalState {
     pub(super) restart: Option<RestartBlock>,
     /// The last fault, for handlers' contexts.
     pub(super) last_fault: FaultRecord,
+    /// A tracer wants one instruction at a time.
+    pub(crate) step: bool,
+    /// The number of the system call it is in, as a tracer sees it.
+    pub(crate) call: Option<u64>,
 }
 
 impl ThreadSignalState {
@@ -285,7 +328,7 @@ impl ThreadSignalState {
 
     /// execve: no alternate stack, no interrupted call.
     pub(super) fn reset_for_exec(&mut self) {
-        *self = Self { saved_mask: self.saved_mask, ..Default::default() };
+        *self = Self { saved_mask: self.saved_mask, step: self.step, call: self.call, ..Default::default() };
     }
 }
 

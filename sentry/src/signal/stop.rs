@@ -6,7 +6,7 @@ use super::number::{Signal, SignalSet};
 use super::send::{Wakes, retarget, send_to_process};
 use super::state::{Group, Stop, StopChange};
 use crate::platform::platform;
-use crate::task::{Current, Process, Task, registry};
+use crate::task::{Current, Process, Task, registry, trace};
 use crate::wait::Events;
 use alloc::sync::Arc;
 
@@ -43,6 +43,7 @@ pub(super) fn stop_group(current: &mut Current, signal: Signal) {
     let mut wakes = Wakes::default();
     {
         let mut group = current.process.signals.lock();
+        current.task.signals.set_trapped(false);
         if group.stop.is_none() {
             let mut remaining = 0;
             for task in &threads {
@@ -65,19 +66,23 @@ pub(super) fn stop_group(current: &mut Current, signal: Signal) {
 pub(super) fn park_while_stopped(current: &mut Current) {
     let process = current.process.clone();
     loop {
-        let completed = {
+        let traced = current.task.trace.is_traced();
+        let (completed, signal) = {
             let mut group = process.signals.lock();
             let asked = core::mem::take(&mut current.task.signals.lock().stop_pending);
-            let stopped = group.stop.is_some() && !current.task.is_doomed();
-            current.task.signals.set_stopped(stopped);
+            let stop = group.stop.filter(|_| !current.task.is_doomed() && !current.task.signals.trapped());
+            current.task.signals.set_stopped(stop.is_some());
             let completed = asked && participate(&mut group);
-            if !stopped {
-                return;
-            }
-            completed
+            let Some(stop) = stop else { return };
+            current.task.signals.set_trapped(traced);
+            (completed, stop.signal)
         };
         if completed {
             notify_stopped(&process);
+        }
+        if traced {
+            trace::group_stop(current, signal);
+            continue;
         }
         platform().park(None);
     }
@@ -104,7 +109,11 @@ pub(super) fn resume(group: &mut Group, threads: &[Arc<Task>], wakes: &mut Wakes
     }
     for task in threads {
         task.signals.lock().stop_pending = false;
-        task.signals.set_stopped(false);
+        task.signals.set_stopped(task.trace.is_stopped());
+        task.signals.set_trapped(false);
+        if task.trace.is_seized() {
+            task.signals.ask_trap();
+        }
         wakes.flag(task);
     }
 }

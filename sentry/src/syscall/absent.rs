@@ -114,7 +114,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(statmount, ENOSYS, "as before Linux 6.8"),
     absent!(listmount, ENOSYS, "as before Linux 6.8"),
     absent!(setns, EINVAL, "no namespaces of the program's own"),
-    absent!(ptrace, ENOSYS, "not written yet"),
     absent!(semget, ENOSYS, "as without CONFIG_SYSVIPC"),
     absent!(semop, ENOSYS, "as without CONFIG_SYSVIPC"),
     absent!(semtimedop, ENOSYS, "as without CONFIG_SYSVIPC"),

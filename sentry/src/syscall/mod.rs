@@ -29,6 +29,8 @@ mod pipe;
 pub mod policy;
 mod poll;
 pub mod prctl;
+mod ptrace;
+mod registers;
 mod sched;
 mod seccomp;
 mod shm;

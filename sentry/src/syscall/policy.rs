@@ -13,8 +13,11 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use linker::spec::{OverrideAction, StartSpec};
 use syscalls::Sysno;
 
-/// Whether there is anything to look at: without a profile, filters and changes the one thing that the common path reads.
-static ACTIVE: AtomicBool = AtomicBool::new(false);
+/// What there is to look at: without any of it, this is all that the common path reads.
+static ACTIVE: AtomicU32 = AtomicU32::new(0);
+/// `ACTIVE`: a profile, filters or changes; some thread is traced.
+const FILTERING: u32 = 1;
+const TRACING: u32 = 2;
 /// Calls that are neither changed nor ever refused by the profile, a bit each.
 static FREE: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(u64::MAX) }; NUMBERS / 64];
 /// Log lines of calls that are not served.
@@ -52,19 +55,34 @@ pub fn init(spec: &StartSpec) {
             FREE[number as usize / 64].fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
         }
     }
-    ACTIVE.store(!spec.overrides.is_empty() || profile.is_some(), Ordering::Relaxed);
+    if !spec.overrides.is_empty() || profile.is_some() {
+        activate();
+    }
 }
 
 /// A program has a filter of its own: from now on its calls are looked at.
 pub fn activate() {
-    ACTIVE.store(true, Ordering::SeqCst);
+    ACTIVE.fetch_or(FILTERING, Ordering::SeqCst);
+}
+
+/// Whether any thread is traced: then every call is looked at.
+pub fn set_tracing(on: bool) {
+    if on {
+        ACTIVE.fetch_or(TRACING, Ordering::SeqCst);
+    } else {
+        ACTIVE.fetch_and(!TRACING, Ordering::SeqCst);
+    }
 }
 
 /// Whether a call is served without a further look.
 #[inline]
 pub fn lets_pass(current: &Current, number: u64) -> bool {
-    if !ACTIVE.load(Ordering::Relaxed) {
+    let active = ACTIVE.load(Ordering::Relaxed);
+    if active == 0 {
         return true;
+    }
+    if active & TRACING != 0 {
+        return false;
     }
     let word = FREE.get(number as usize / 64).map_or(0, |word| word.load(Ordering::Relaxed));
     word >> (number % 64) & 1 != 0 && !current.task.is_filtered()

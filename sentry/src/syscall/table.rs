@@ -83,6 +83,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::ids::ROWS,
     super::inotify::ROWS,
     super::prctl::ROWS,
+    super::ptrace::ROWS,
     super::sched::ROWS,
     super::seccomp::ROWS,
     super::mount::ROWS,

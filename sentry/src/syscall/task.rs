@@ -325,6 +325,7 @@ pub fn wait4(
     if let Some(status) = status.non_null() {
         let word = match report.change {
             Change::Exited(status) => status.wait_status(),
+            Change::Trapped(code) => (code as i32) << 8 | 0x7f,
             Change::Stopped(signal) => i32::from(signal) << 8 | 0x7f,
             Change::Continued => 0xffff,
         };
@@ -389,6 +390,7 @@ fn child_info(report: &Report) -> SigInfo {
         Change::Exited(ExitStatus::Signal { number, core }) => {
             (if core { ChildCode::Dumped } else { ChildCode::Killed }, i32::from(number))
         }
+        Change::Trapped(code) => (ChildCode::Trapped, code as i32),
         Change::Stopped(signal) => (ChildCode::Stopped, i32::from(signal)),
         Change::Continued => (ChildCode::Continued, Signal::SIGCONT.number() as i32),
     };

@@ -1,7 +1,7 @@
 //! fork, vfork, clone, clone3: a new thread or process.
 
 use super::registry::registry;
-use super::{Current, Process, Published, Task, Tid, run};
+use super::{Current, Process, Published, Task, Tid, run, trace};
 use crate::errno::Errno;
 use crate::fs::OpenFlags;
 use crate::fs::pidfd::PidFd;
@@ -119,9 +119,15 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
         // Linux ignores a bad address here, too.
         let _ = current.copy_out(args.parent_tid, &tid.raw().to_ne_bytes());
     }
+    let event = trace::clone_event(current, flags, args.exit_signal);
+    trace::cloned(current, &child.task, flags, event);
     start(child, args)?;
+    if let Some(event) = event {
+        trace::event_stop(current, event, u64::from(tid.raw()));
+    }
     if let Some(done) = vfork {
         wait_for_vfork(current, &done);
+        trace::vfork_done(current, tid);
     }
     Ok(tid)
 }

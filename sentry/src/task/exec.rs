@@ -22,8 +22,10 @@ pub fn exec(current: &mut Current, file: &Arc<OpenFile>, arguments: Arguments) -
         Ok(Identity { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, secure: gained })
     })?;
     // From here on there is no way back: a failure would kill the process.
+    let before = current.task.tid();
     end_other_threads(current)?;
     commit(current, image, creds, &comm);
+    super::trace::executed(current, before);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! How threads and processes end: exit(2), exit_group(2), fatal signals, and what they leave behind.
 
 use super::registry::{INIT, OUTSIDE, Tables, registry};
-use super::{Current, ExitStatus, Process, Tid, futex};
+use super::{Current, ExitStatus, Process, Task, futex, trace};
 use crate::control;
 use crate::platform::platform;
 use crate::signal::{self, SigInfo, Signal};
@@ -21,6 +21,7 @@ pub fn end_process(process: &Process, status: ExitStatus) -> ExitStatus {
 
 /// Ends the calling thread. The kernel thread returns to the platform afterwards.
 pub fn exit_thread(mut current: Current, status: ExitStatus) {
+    trace::exiting(&mut current, status);
     signal::thread_exiting(&current.task);
     futex::exit_robust_list(&current);
     clear_child_tid(&mut current);
@@ -30,13 +31,17 @@ pub fn exit_thread(mut current: Current, status: ExitStatus) {
     process.account_thread(&task.usage());
     match process.remove_thread(task.tid(), status) {
         None => {
+            trace::thread_gone(&task, status, false);
             // The leader's number stays: it is the process's.
             if task.tid() != process.pid() {
                 drop(registry().lock().remove_task(task.tid()));
             }
             process.thread_wait.wake(Events::IN);
         }
-        Some(status) => exit_process(&process, task.tid(), status),
+        Some(status) => {
+            trace::tracer_gone(&process);
+            exit_process(&process, &task, status);
+        }
     }
 }
 
@@ -65,7 +70,8 @@ fn release(current: Current) {
 }
 
 /// The last thread is gone: hand children over, tell the parent, become a zombie (or vanish).
-fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
+fn exit_process(process: &Arc<Process>, task: &Arc<Task>, status: ExitStatus) {
+    let last = task.tid();
     if process.pid() == INIT {
         control::end_container(process, status);
     }
@@ -100,6 +106,7 @@ fn exit_process(process: &Arc<Process>, last: Tid, status: ExitStatus) {
         signal::send_to_process(&member, SigInfo::kernel(Signal::SIGHUP));
         signal::send_to_process(&member, SigInfo::kernel(Signal::SIGCONT));
     }
+    trace::thread_gone(task, status, true);
     process.exit_wait.wake(Events::READABLE);
     process.signals.queue().wake(Events::READABLE);
     if let Some(parent) = parent {

@@ -20,6 +20,7 @@ pub mod run;
 mod status;
 #[allow(clippy::module_inception)]
 mod task;
+pub mod trace;
 pub mod wait;
 
 pub use creds::{

@@ -1,5 +1,6 @@
 //! A thread as others see it.
 
+use super::trace::Trace;
 use super::{Credentials, Process, Tid, Usage};
 use crate::fs::{FdTable, FsContext};
 use crate::mm::AddressSpace;
@@ -31,6 +32,8 @@ pub struct Task {
     pub parent_death_signal: AtomicU32,
     /// Signals of this thread alone.
     pub signals: TaskSignals,
+    /// ptrace(2).
+    pub trace: Trace,
 }
 
 /// What others may see of a thread's private state. `None` after the thread let go of it at exit.
@@ -63,6 +66,7 @@ impl Task {
             io_priority: AtomicU32::new(0),
             parent_death_signal: AtomicU32::new(0),
             signals,
+            trace: Trace::default(),
         }
     }
 

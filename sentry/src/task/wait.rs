@@ -1,7 +1,8 @@
 //! Waiting for children: wait4(2), waitid(2).
 
 use super::registry::registry;
-use super::{Current, ExitStatus, Process, Tid, Usage, exit};
+use super::trace::{self, News};
+use super::{Current, ExitStatus, Process, Task, Tid, Usage, exit};
 use crate::errno::Errno;
 use crate::signal::StopChange;
 use crate::syscall::Fail;
@@ -47,6 +48,8 @@ pub enum Change {
     Stopped(u8),
     /// It goes on.
     Continued,
+    /// It is a tracee in a stop with this code.
+    Trapped(u32),
 }
 
 /// A child's news.
@@ -76,6 +79,18 @@ pub fn wait(current: &Current, which: Which, options: WaitOptions) -> Result<Opt
 fn poll(parent: &Process, which: Which, options: WaitOptions) -> Result<Option<Report>, Errno> {
     let children = registry().lock().children(parent.pid()).to_vec();
     let mut any = false;
+    for tracee in trace::tracees_of(parent.pid()).iter().filter(|task| matches_tracee(task, parent, which)) {
+        any = true;
+        let keep = options.contains(WaitOptions::NOWAIT);
+        if let Some(news) = trace::news(tracee, options.contains(WaitOptions::EXITED), keep) {
+            let change = match news {
+                News::Stopped(code) => Change::Trapped(code),
+                News::Exited(status) => Change::Exited(status),
+            };
+            let uid = tracee.creds().uid;
+            return Ok(Some(Report { pid: tracee.tid(), uid, change, usage: tracee.usage() }));
+        }
+    }
     for child in children.iter().filter(|child| matches(child, parent, which, options)) {
         any = true;
         if let Some(report) = news(child, parent, options) {
@@ -83,6 +98,15 @@ fn poll(parent: &Process, which: Which, options: WaitOptions) -> Result<Option<R
         }
     }
     if any { Ok(None) } else { Err(Errno::ECHILD) }
+}
+
+fn matches_tracee(task: &Task, parent: &Process, which: Which) -> bool {
+    match which {
+        Which::Any => true,
+        Which::Pid(pid) => task.tid() == pid,
+        Which::Group(group) if group.raw() == 0 => task.process().group() == parent.group(),
+        Which::Group(group) => task.process().group() == group,
+    }
 }
 
 fn matches(child: &Process, parent: &Process, which: Which, options: WaitOptions) -> bool {
@@ -106,8 +130,10 @@ fn news(child: &Arc<Process>, parent: &Process, options: WaitOptions) -> Option<
         let wanted = options.contains(WaitOptions::EXITED);
         return (wanted && (keep || exit::reap(child, parent))).then(|| report(Change::Exited(status)));
     }
+    let mine = |task: Arc<Task>| task.trace.tracer() == Some(parent.pid());
+    let traced = child.leader().is_some_and(mine);
     match child.signals.take_stop_change(
-        options.contains(WaitOptions::UNTRACED),
+        options.contains(WaitOptions::UNTRACED) && !traced,
         options.contains(WaitOptions::CONTINUED),
         keep,
     )? {

@@ -24,6 +24,7 @@ fn state(current: &Current, process: &Process, task: Option<&Arc<Task>>) -> (cha
         None => ('Z', "zombie"),
         Some(_) if process.is_exited() => ('Z', "zombie"),
         Some(task) if task.tid() == current.task.tid() => ('R', "running"),
+        Some(task) if task.trace.is_stopped() => ('t', "tracing stop"),
         Some(task) if task.signals.stopped() => ('T', "stopped"),
         Some(task) if task.thread().is_some_and(|thread| thread.is_runnable()) => ('R', "running"),
         Some(_) => ('S', "sleeping"),
@@ -177,16 +178,18 @@ pub fn status(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let descriptors = files.and_then(|files| files.numbers().last().map(|fd| fd.raw() as usize + 1)).unwrap_or(0);
     let creds = task.map(|task| task.creds()).unwrap_or_default();
     let (pid, group, session) = (process.pid().raw(), process.group().raw(), process.session().raw());
+    let tracer = task.and_then(|task| task.trace.tracer()).map_or(0, |tracer| tracer.raw());
     let mut out = format!("Name:\t{}\n", name(&process, task));
     if task.is_some() {
         let _ = writeln!(out, "Umask:\t{umask:04o}");
     }
     let _ = write!(
         out,
-        "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\nUid:\t{}\t{}\t{}\t{}\n\
+        "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\nUid:\t{}\t{}\t{}\t{}\n\
          Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{}\nGroups:\t",
         tid.raw(),
         process.parent_pid().raw(),
+        tracer,
         creds.uid,
         creds.euid,
         creds.suid,
