@@ -80,6 +80,8 @@ pub fn load_segment_bases(context: &UserContext) {
         let (live_fs, live_gs) = thread.live_bases.get();
         let live = (if fs == asked_fs { live_fs } else { fs }, if gs == asked_gs { live_gs } else { gs });
         thread.live_bases.set(live);
+        // Another CPU's hardware, where the thread may come to again, holds what was.
+        thread.user_cpu.set(usize::MAX);
         return;
     }
     if fs != asked_fs {

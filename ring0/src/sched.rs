@@ -305,8 +305,13 @@ pub fn save_current_vector() {
 pub fn replace_vector(change: impl FnOnce(&fpu::VectorArea) -> bool) -> bool {
     let thread = current();
     let changed = change(&thread.vector);
-    if changed && fpu::is_loaded(cpu(), thread) {
-        fpu::load(&thread.vector);
+    if changed {
+        if fpu::is_loaded(cpu(), thread) {
+            fpu::load(&thread.vector);
+        } else {
+            // Another CPU's hardware, where the thread may come to again, holds what was.
+            thread.user_cpu.set(usize::MAX);
+        }
     }
     changed
 }
