@@ -3,6 +3,7 @@
 //! A stage counts what it ran. The last line is the sum, and the exit code is honest.
 
 mod facts;
+pub mod lifecycle;
 pub mod programs;
 
 use crate::tally::Tally;
@@ -36,8 +37,10 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Vm, name: "self-test in the emulated reference", run: programs::self_test },
     Stage { part: Part::Vm, name: "facts in the emulated reference", run: facts::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
+    Stage { part: Part::Vm, name: "life cycles in the emulated reference", run: lifecycle::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
+    Stage { part: Part::Kvm, name: "life cycles on this machine's KVM", run: lifecycle::on_host },
 ];
 
 /// All stages together, on two cores and a fresh clone, take no longer than this.
