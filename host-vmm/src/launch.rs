@@ -81,6 +81,9 @@ pub enum Error {
     /// A thread.
     #[error("thread: {0}")]
     Thread(std::io::Error),
+    /// A descriptor cannot be had twice.
+    #[error("descriptor: {0}")]
+    Descriptor(std::io::Error),
 }
 
 fn call(what: &'static str) -> impl FnOnce(Errno) -> Error {
@@ -127,11 +130,15 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
     let replies: Vec<_> = (0..=cpus).map(|_| pair()).collect::<Result<_, _>>()?;
     let (replies, gofer_replies): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
 
+    let network = pin::empty_network()?;
+    let copy = || network.as_ref().map(OwnedFd::try_clone).transpose().map_err(Error::Descriptor);
+
     // What the other child gets is closed in each without its owner's knowledge; neither ever comes to drop it.
     let mut sandbox_side = Some(SandboxSide {
         control: sandbox_end,
         calls,
         replies,
+        network: copy()?,
         spec,
         sockets,
         cpus,
@@ -139,7 +146,8 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
         flags,
         background: background.clone(),
     });
-    let mut gofer_side = Some(GoferSide { control: gofer_end, calls: gofer_calls, replies: gofer_replies, roots });
+    let mut gofer_side =
+        Some(GoferSide { control: gofer_end, calls: gofer_calls, replies: gofer_replies, network: copy()?, roots });
 
     let sandbox = process::fork_child(|| match sandbox_side.take() {
         Some(side) => sandbox_main(side),
@@ -156,8 +164,8 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
     drop(gofer_side.take());
 
     Ok(Launched {
-        sandbox: Child { pid: sandbox, name: "sandbox process", control: sandbox_control },
-        gofer: Child { pid: gofer, name: "gofer", control: gofer_control },
+        sandbox: Child { pid: sandbox, name: "sandbox process", control: sandbox_control, _network: network },
+        gofer: Child { pid: gofer, name: "gofer", control: gofer_control, _network: None },
     })
 }
 
@@ -166,6 +174,7 @@ struct GoferSide {
     control: OwnedFd,
     calls: OwnedFd,
     replies: Vec<OwnedFd>,
+    network: Option<OwnedFd>,
     roots: Vec<Root>,
 }
 
@@ -174,6 +183,7 @@ struct SandboxSide {
     control: OwnedFd,
     calls: OwnedFd,
     replies: Vec<OwnedFd>,
+    network: Option<OwnedFd>,
     spec: StartSpec,
     sockets: Vec<OwnedFd>,
     cpus: usize,
@@ -200,6 +210,7 @@ fn gofer_main(side: GoferSide, background: Option<&Background>) -> u8 {
     let kept: Vec<BorrowedFd<'_>> = [&side.control, &side.calls]
         .into_iter()
         .chain(&side.replies)
+        .chain(&side.network)
         .chain(side.roots.iter().map(|root| &root.fd))
         .chain(background.and_then(|background| background.log.as_deref()))
         .map(AsFd::as_fd)
@@ -215,7 +226,7 @@ fn gofer_main(side: GoferSide, background: Option<&Background>) -> u8 {
 }
 
 fn serve_files(side: GoferSide, background: Option<&Background>) -> Result<(), Error> {
-    let GoferSide { control, calls, replies, roots } = side;
+    let GoferSide { control, calls, replies, network, roots } = side;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     if let Some(background) = background {
         background.leave_streams().map_err(call("standard streams"))?;
@@ -223,7 +234,7 @@ fn serve_files(side: GoferSide, background: Option<&Background>) -> Result<(), E
     process::use_one_heap();
     let writable = roots.iter().any(|root| root.writable);
     let mut gofer = gofer::Gofer::new(calls, replies, roots)?;
-    pin::gofer(&control, writable)?;
+    pin::gofer(&control, network, writable)?;
     gofer.serve();
     Ok(())
 }
@@ -234,6 +245,7 @@ fn sandbox_main(side: SandboxSide) -> u8 {
     let kept: Vec<BorrowedFd<'_>> = [&side.control, &side.calls]
         .into_iter()
         .chain(&side.replies)
+        .chain(&side.network)
         .chain(&side.sockets)
         .chain(log)
         .map(AsFd::as_fd)
@@ -257,7 +269,7 @@ fn sandbox_main(side: SandboxSide) -> u8 {
 }
 
 fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
-    let SandboxSide { control, calls, replies, spec, sockets, cpus, memory_bytes, flags, background } = side;
+    let SandboxSide { control, calls, replies, network, spec, sockets, cpus, memory_bytes, flags, background } = side;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     process::use_one_heap();
     let kvm = vm::open_kvm()?;
@@ -268,7 +280,7 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
     if let Some(background) = &background {
         background.leave_streams().map_err(call("standard streams"))?;
     }
-    pin::leave_namespaces()?;
+    pin::leave_namespaces(network)?;
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
     let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags };

@@ -63,6 +63,8 @@ pub struct Child {
     pub name: &'static str,
     /// The parent's end of its control socket.
     pub control: OwnedFd,
+    /// The network namespace it is in, to be kept until it has ended (see `pin::empty_network`).
+    pub _network: Option<OwnedFd>,
 }
 
 /// Waits until the sandbox process ends and returns the exit code for the caller.

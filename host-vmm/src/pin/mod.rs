@@ -6,7 +6,7 @@ pub mod gofer_rows;
 pub mod namespaces;
 pub mod sandbox_rows;
 
-pub use namespaces::{leave as leave_namespaces, leave_but_network};
+pub use namespaces::{empty_network, leave as leave_namespaces, leave_but_network};
 
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
@@ -34,7 +34,7 @@ pub fn sandbox(control: &OwnedFd) -> Result<(), Error> {
 }
 
 /// Pins the gofer, which has one thread.
-pub fn gofer(control: &OwnedFd, writable: bool) -> Result<(), Error> {
+pub fn gofer(control: &OwnedFd, network: Option<OwnedFd>, writable: bool) -> Result<(), Error> {
     let keep = match writable {
         // What a container's root does to its files is done with the gofer's hands.
         true => {
@@ -48,7 +48,7 @@ pub fn gofer(control: &OwnedFd, writable: bool) -> Result<(), Error> {
         }
         false => CapabilitySet::DAC_READ_SEARCH,
     };
-    namespaces::leave_keeping(keep)?;
+    namespaces::leave_keeping(network, keep)?;
     crate::process::report_violations(control.as_fd()).map_err(call("sigaction"))?;
     filter::apply(gofer_rows::ROWS)
 }

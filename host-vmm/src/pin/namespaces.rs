@@ -4,26 +4,49 @@
 //! stays in its namespaces, and the system call filter alone holds it.
 
 use crate::pin::{Error, call};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+use std::os::fd::{AsFd, OwnedFd};
 
-const NAMESPACES: UnshareFlags =
-    UnshareFlags::NEWNS.union(UnshareFlags::NEWNET).union(UnshareFlags::NEWIPC).union(UnshareFlags::NEWUTS);
+const WITHOUT_NETWORK: UnshareFlags = UnshareFlags::NEWNS.union(UnshareFlags::NEWIPC).union(UnshareFlags::NEWUTS);
 
-/// Leaves the namespaces, the root and all capabilities.
-pub fn leave() -> Result<(), Error> {
-    leave_keeping(CapabilitySet::empty())
+/// A network namespace with nothing in it, for all processes of a sandbox; the caller, which has one thread, stays in its own.
+/// `None` without the privilege to make one. Who waits for the sandbox holds it until then: to take a network namespace down
+/// the kernel waits for others for tens of milliseconds, and to take a VM down it would wait for that.
+pub fn empty_network() -> Result<Option<OwnedFd>, Error> {
+    let open = || rustix::fs::open("/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let own = open().map_err(call("network namespace"))?;
+    #[allow(deprecated)]
+    match rustix::thread::unshare(UnshareFlags::NEWNET) {
+        Err(Errno::PERM) => return Ok(None),
+        other => other.map_err(call("unshare"))?,
+    }
+    let empty = open();
+    move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::Network)).map_err(call("setns"))?;
+    empty.map(Some).map_err(call("network namespace"))
+}
+
+/// Leaves the namespaces, for `network` where one is given, the root and all capabilities.
+pub fn leave(network: Option<OwnedFd>) -> Result<(), Error> {
+    leave_keeping(network, CapabilitySet::empty())
 }
 
 /// As `leave`, but stays in the network namespace: what others know a container's by.
 pub fn leave_but_network() -> Result<(), Error> {
-    leave_these(NAMESPACES.difference(UnshareFlags::NEWNET), CapabilitySet::empty())
+    leave_these(WITHOUT_NETWORK, CapabilitySet::empty())
 }
 
 /// As `leave`, but keeps those of `keep` that the process has. Open descriptors stay usable.
-pub fn leave_keeping(keep: CapabilitySet) -> Result<(), Error> {
-    leave_these(NAMESPACES, keep)
+pub fn leave_keeping(network: Option<OwnedFd>, keep: CapabilitySet) -> Result<(), Error> {
+    match network {
+        Some(network) => {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).map_err(call("setns"))?;
+            leave_these(WITHOUT_NETWORK, keep)
+        }
+        None => leave_these(WITHOUT_NETWORK | UnshareFlags::NEWNET, keep),
+    }
 }
 
 fn leave_these(namespaces: UnshareFlags, keep: CapabilitySet) -> Result<(), Error> {

@@ -154,7 +154,7 @@ fn arithmetic(operation: u32, a: u32, operand: u32) -> Option<u32> {
 
 /// A word of struct seccomp_data.
 fn load(call: &Call, offset: u32) -> u32 {
-    let long = |value: u64| if offset % 8 == 0 { value as u32 } else { (value >> 32) as u32 };
+    let long = |value: u64| if offset.is_multiple_of(8) { value as u32 } else { (value >> 32) as u32 };
     match offset {
         0 => call.number,
         4 => raw::AUDIT_ARCH_X86_64,

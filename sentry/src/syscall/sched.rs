@@ -287,7 +287,7 @@ pub fn ioprio_get(current: &mut Current, which: u32, who: u32) -> Result<u32, Er
         return tasks.first().map(|task| task.io_priority()).ok_or(Errno::ESRCH);
     }
     let effective = |task: &Arc<Task>| match task.io_priority() {
-        0 => ioprio::CLASS_BE << ioprio::CLASS_SHIFT | (task.nice() + 20).unsigned_abs() / 5,
+        0 => (ioprio::CLASS_BE << ioprio::CLASS_SHIFT) | ((task.nice() + 20).unsigned_abs() / 5),
         set => set,
     };
     tasks.iter().map(effective).min().ok_or(Errno::ESRCH)
@@ -302,7 +302,7 @@ pub fn ioprio_set(current: &mut Current, which: u32, who: u32, value: u32) -> Re
         }
         // Behind the level come hints, which change nothing.
         ioprio::CLASS_RT | ioprio::CLASS_BE | ioprio::CLASS_IDLE => {}
-        ioprio::CLASS_NONE if level % ioprio::LEVELS == 0 => {}
+        ioprio::CLASS_NONE if level.is_multiple_of(ioprio::LEVELS) => {}
         _ => return Err(Errno::EINVAL),
     }
     for task in io_targets(current, which, who)? {
