@@ -1,11 +1,14 @@
-//! NETLINK_ROUTE, as far as asking goes: links, addresses and routes (getifaddrs(3), `ip addr`). Changes get EPERM.
+//! NETLINK_ROUTE, as far as asking goes: links, addresses, routes and neighbours (getifaddrs(3), `ip addr`). Changes get EPERM.
 
 use super::address::Address;
+use super::inet::{Route, route};
 use super::interfaces::{Interface, interfaces};
 use super::options::{Options, int};
 use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
+use super::stack::{self, Counters};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
+use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
@@ -15,11 +18,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::net::IpAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
 use linux_raw_sys::netlink as nl;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes that one sendmsg may bring.
 const MAX_REQUEST: usize = 65536;
+/// Bytes of one datagram of a dump (NLMSG_GOODSIZE).
+const MAX_PART: usize = 8192 - 256;
 /// Datagrams queued at most.
 const MAX_QUEUED: usize = 1024;
 const AF_INET: u8 = linux_raw_sys::net::AF_INET as u8;
@@ -104,7 +110,7 @@ impl Netlink {
         let family = message.first().copied().unwrap_or(0);
         let dump = flags & nl::NLM_F_DUMP == nl::NLM_F_DUMP;
         let port = self.state.lock().port;
-        let mut reply = Reply { header: *header, port, bytes: Vec::new(), multi: dump };
+        let mut reply = Reply { header: *header, port, parts: Vec::new(), multi: dump };
         let result = match header.kind {
             GET_LINK => reply.links(message, dump),
             GET_ADDRESS if dump => {
@@ -115,8 +121,13 @@ impl Netlink {
                 reply.routes(family);
                 Ok(())
             }
-            GET_RULE | GET_NEIGHBOUR if dump => Ok(()),
-            GET_ADDRESS | GET_ROUTE | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
+            GET_NEIGHBOUR if dump => {
+                reply.neighbours(family);
+                Ok(())
+            }
+            GET_RULE if dump => Ok(()),
+            GET_ROUTE => reply.route_to(message),
+            GET_ADDRESS | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::EPERM),
         };
         match result {
@@ -126,8 +137,10 @@ impl Netlink {
             Err(errno) => reply.error(-i32::from(errno.raw())),
         }
         let mut state = self.state.lock();
-        if state.answers.len() < MAX_QUEUED {
-            state.answers.push_back(reply.bytes);
+        for part in reply.parts {
+            if state.answers.len() < MAX_QUEUED {
+                state.answers.push_back(part);
+            }
         }
         drop(state);
         self.queue.wake(Events::READABLE);
@@ -141,13 +154,15 @@ const GET_ADDRESS: u16 = nl::RTM_GETADDR as u16;
 const NEW_ROUTE: u16 = nl::RTM_NEWROUTE as u16;
 const GET_ROUTE: u16 = nl::RTM_GETROUTE as u16;
 const GET_RULE: u16 = nl::RTM_GETRULE as u16;
+const NEW_NEIGHBOUR: u16 = nl::RTM_NEWNEIGH as u16;
 const GET_NEIGHBOUR: u16 = nl::RTM_GETNEIGH as u16;
 
 /// Answers to one request, one behind the other.
 struct Reply {
     header: Header,
     port: u32,
-    bytes: Vec<u8>,
+    /// Datagrams: a dump comes in several, as readers have buffers of a few pages only.
+    parts: Vec<Vec<u8>>,
     multi: bool,
 }
 
@@ -179,9 +194,11 @@ impl Reply {
         let flags = if self.multi { nl::NLM_F_MULTI as u16 } else { 0 };
         let len = size_of::<Header>() + body.len();
         let header = Header { len: len as u32, kind, flags, sequence: self.header.sequence, port: self.port };
-        self.bytes.extend_from_slice(header.as_bytes());
-        self.bytes.extend_from_slice(body);
-        self.bytes.resize(self.bytes.len().next_multiple_of(nl::NLMSG_ALIGNTO as usize), 0);
+        let mut part = self.parts.pop_if(|part| part.len() + len <= MAX_PART).unwrap_or_default();
+        part.extend_from_slice(header.as_bytes());
+        part.extend_from_slice(body);
+        part.resize(part.len().next_multiple_of(nl::NLMSG_ALIGNTO as usize), 0);
+        self.parts.push(part);
     }
 
     fn done(&mut self) {
@@ -190,6 +207,7 @@ impl Reply {
 
     fn error(&mut self, errno: i32) {
         self.multi = false;
+        self.parts.clear();
         let mut body = errno.to_ne_bytes().to_vec();
         body.extend_from_slice(self.header.as_bytes());
         self.message(nl::NLMSG_ERROR as u16, &body);
@@ -225,6 +243,9 @@ impl Reply {
                 attribute(&mut body, nl::IFA_ADDRESS as u32, &octets);
                 if own_family == AF_INET {
                     attribute(&mut body, nl::IFA_LOCAL as u32, &octets);
+                    if let (Some(_), Some(all)) = (&interface.link, Interface::broadcast(own)) {
+                        attribute(&mut body, nl::IFA_BROADCAST as u32, &all.octets());
+                    }
                     attribute(&mut body, nl::IFA_LABEL as u32, &with_nul(&interface.name));
                 }
                 attribute(&mut body, nl::IFA_FLAGS as u32, &nl::IFA_F_PERMANENT.to_ne_bytes());
@@ -240,42 +261,155 @@ impl Reply {
     }
 
     fn routes(&mut self, family: u8) {
+        for entry in stack::routes() {
+            let spec = &entry.spec;
+            let (own_family, octets) = octets(spec.to);
+            if family != 0 && family != own_family {
+                continue;
+            }
+            let table = nl::rt_class_t::RT_TABLE_MAIN as u8;
+            let head = [own_family, spec.prefix, 0, 0, table, spec.protocol, spec.scope, spec.kind];
+            let mut body = route_head(head, (spec.prefix > 0).then_some(&octets), entry.interface.index);
+            if let Some(gateway) = spec.gateway {
+                attribute(&mut body, nl::rtattr_type_t::RTA_GATEWAY as u32, &self::octets(gateway).1);
+            }
+            if let Some(source) = spec.source {
+                attribute(&mut body, nl::rtattr_type_t::RTA_PREFSRC as u32, &self::octets(source).1);
+            }
+            if spec.metric != 0 {
+                attribute(&mut body, nl::rtattr_type_t::RTA_PRIORITY as u32, &spec.metric.to_ne_bytes());
+            }
+            self.message(NEW_ROUTE, &body);
+        }
         for interface in interfaces() {
             for own in &interface.addresses {
                 let (own_family, octets) = octets(own.ip);
                 if family != 0 && family != own_family {
                     continue;
                 }
-                // `struct rtmsg`: family, lengths of both addresses, tos, table, protocol, scope, type, flags.
                 let table = nl::rt_class_t::RT_TABLE_LOCAL as u8;
-                let scope = nl::rt_scope_t::RT_SCOPE_HOST as u8;
-                let kind = nl::RTN_LOCAL as u8;
+                let (scope, kind) = (nl::rt_scope_t::RT_SCOPE_HOST as u8, nl::RTN_LOCAL as u8);
                 // lo's network is local as a whole.
                 let whole = if own_family == AF_INET { 32 } else { 128 };
                 let prefix = if interface.link.is_none() { own.prefix } else { whole };
-                let mut body = [own_family, prefix, 0, 0, table, nl::RTPROT_KERNEL as u8, scope, kind].to_vec();
-                body.extend_from_slice(&0_u32.to_ne_bytes());
-                attribute(&mut body, nl::rtattr_type_t::RTA_TABLE as u32, &u32::from(table).to_ne_bytes());
-                attribute(&mut body, nl::rtattr_type_t::RTA_DST as u32, &octets);
-                attribute(&mut body, nl::rtattr_type_t::RTA_OIF as u32, &interface.index.to_ne_bytes());
+                let head = [own_family, prefix, 0, 0, table, nl::RTPROT_KERNEL as u8, scope, kind];
+                let body = route_head(head, Some(&octets), interface.index);
                 self.message(NEW_ROUTE, &body);
+            }
+        }
+    }
+
+    /// The route to one destination (`ip route get`).
+    fn route_to(&mut self, message: &[u8]) -> Result<(), Errno> {
+        let attributes = message.get(size_of::<nl::rtmsg>()..).ok_or(Errno::EINVAL)?;
+        let wanted = find_attribute(attributes, nl::rtattr_type_t::RTA_DST as u32).ok_or(Errno::EINVAL)?;
+        let to = match (<[u8; 4]>::try_from(wanted), <[u8; 16]>::try_from(wanted)) {
+            (Ok(v4), _) => IpAddr::from(v4),
+            (_, Ok(v6)) => IpAddr::from(v6),
+            _ => return Err(Errno::EINVAL),
+        };
+        let device = find_attribute(attributes, nl::rtattr_type_t::RTA_OIF as u32)
+            .and_then(|value| value.first_chunk())
+            .map(|bytes| u32::from_ne_bytes(*bytes));
+        let (family, octets) = octets(to);
+        let (main, local) = (nl::rt_class_t::RT_TABLE_MAIN as u8, nl::rt_class_t::RT_TABLE_LOCAL as u8);
+        let (kind, table, index, gateway, from) = match route(to, device)? {
+            Route::Local { from, .. } => (nl::RTN_LOCAL, local, 1, None, from),
+            Route::Remote { hop, from } => {
+                (nl::RTN_UNICAST, main, hop.interface.index, Some(hop.next).filter(|next| *next != to), from)
+            }
+            Route::Group { hop, from } => {
+                (nl::RTN_MULTICAST, main, hop.map_or(1, |hop| hop.interface.index), None, from)
+            }
+            Route::Broadcast { hop, from } => {
+                (nl::RTN_BROADCAST, local, hop.map_or(1, |hop| hop.interface.index), None, from)
+            }
+        };
+        let bits = (octets.len() * 8) as u8;
+        let mut body = route_head([family, bits, 0, 0, table, 0, 0, kind as u8], Some(&octets), index);
+        if let Some(gateway) = gateway {
+            attribute(&mut body, nl::rtattr_type_t::RTA_GATEWAY as u32, &self::octets(gateway).1);
+        }
+        attribute(&mut body, nl::rtattr_type_t::RTA_PREFSRC as u32, &self::octets(from).1);
+        self.message(NEW_ROUTE, &body);
+        Ok(())
+    }
+
+    fn neighbours(&mut self, family: u8) {
+        for interface in interfaces() {
+            let Some(link) = &interface.link else { continue };
+            for (ip, mac, permanent, fresh) in link.neighbours.list(platform().monotonic_ns()) {
+                let (own_family, octets) = octets(ip);
+                if family != 0 && family != own_family {
+                    continue;
+                }
+                let state = match (permanent, fresh) {
+                    (true, _) => nl::NUD_PERMANENT,
+                    (_, true) => nl::NUD_REACHABLE,
+                    _ => nl::NUD_STALE,
+                };
+                // `struct ndmsg`: family, padding, index, state, flags, type.
+                let mut body = [own_family, 0, 0, 0].to_vec();
+                body.extend_from_slice(&interface.index.to_ne_bytes());
+                body.extend_from_slice(&(state as u16).to_ne_bytes());
+                body.extend_from_slice(&[0, nl::RTN_UNICAST as u8]);
+                attribute(&mut body, nl::NDA_DST as u32, &octets);
+                attribute(&mut body, nl::NDA_LLADDR as u32, &mac);
+                self.message(NEW_NEIGHBOUR, &body);
             }
         }
     }
 }
 
+/// `struct rtmsg` (family, lengths of both addresses, tos, table, protocol, scope, type, flags) and what every route has.
+fn route_head(head: [u8; 8], to: Option<&Vec<u8>>, index: u32) -> Vec<u8> {
+    let [_, _, _, _, table, ..] = head;
+    let mut body = head.to_vec();
+    body.extend_from_slice(&0_u32.to_ne_bytes());
+    attribute(&mut body, nl::rtattr_type_t::RTA_TABLE as u32, &u32::from(table).to_ne_bytes());
+    if let Some(to) = to {
+        attribute(&mut body, nl::rtattr_type_t::RTA_DST as u32, to);
+    }
+    attribute(&mut body, nl::rtattr_type_t::RTA_OIF as u32, &index.to_ne_bytes());
+    body
+}
+
 /// The value of IFLA_IFNAME, without its NUL.
 fn name_attribute(attributes: &[u8]) -> Option<&[u8]> {
+    find_attribute(attributes, nl::IFLA_IFNAME as u32)?.split(|byte| *byte == 0).next()
+}
+
+/// The value of an attribute.
+fn find_attribute(attributes: &[u8], kind: u32) -> Option<&[u8]> {
     let mut rest = attributes;
     while let Some(([l0, l1, k0, k1], _)) = rest.split_first_chunk::<4>() {
         let len = usize::from(u16::from_ne_bytes([*l0, *l1]));
         let data = rest.get(4..len)?;
-        if u32::from(u16::from_ne_bytes([*k0, *k1])) == nl::IFLA_IFNAME as u32 {
-            return data.split(|byte| *byte == 0).next();
+        if u32::from(u16::from_ne_bytes([*k0, *k1])) == kind {
+            return Some(data);
         }
         rest = rest.get(len.next_multiple_of(4)..)?;
     }
     None
+}
+
+/// `struct rtnl_link_stats64`: packets, bytes, errors and losses, received and sent in turns.
+fn statistics(counters: &Counters) -> Vec<u8> {
+    let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut stats = [
+        value(&counters.rx_packets),
+        value(&counters.tx_packets),
+        value(&counters.rx_bytes),
+        value(&counters.tx_bytes),
+        0,
+        0,
+        value(&counters.rx_dropped),
+        value(&counters.tx_dropped),
+    ]
+    .map(u64::to_ne_bytes)
+    .concat();
+    stats.resize(size_of::<nl::rtnl_link_stats64>(), 0);
+    stats
 }
 
 fn link(interface: &Interface) -> Vec<u8> {
@@ -295,7 +429,8 @@ fn link(interface: &Interface) -> Vec<u8> {
     let (own, everybody) = interface.link.as_ref().map_or(([0; 6], [0; 6]), |link| (link.mac, [0xff; 6]));
     attribute(&mut body, nl::IFLA_ADDRESS as u32, &own);
     attribute(&mut body, nl::IFLA_BROADCAST as u32, &everybody);
-    attribute(&mut body, nl::IFLA_STATS64 as u32, &[0; size_of::<nl::rtnl_link_stats64>()]);
+    let stats = interface.link.as_ref().map_or(statistics(&Counters::default()), |link| statistics(&link.counters));
+    attribute(&mut body, nl::IFLA_STATS64 as u32, &stats);
     body
 }
 

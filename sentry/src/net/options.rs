@@ -54,6 +54,8 @@ pub struct Options {
     nesting: AtomicU32,
     /// SO_BINDTODEVICE: the interface's number, or 0.
     device: AtomicU32,
+    uid: AtomicU32,
+    inode: AtomicU64,
 }
 
 impl Default for Options {
@@ -71,6 +73,8 @@ impl Default for Options {
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
             device: AtomicU32::new(0),
+            uid: AtomicU32::new(0),
+            inode: AtomicU64::new(0),
         }
     }
 }
@@ -97,6 +101,8 @@ impl Options {
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
             device: copy(&self.device),
+            uid: copy(&self.uid),
+            inode: AtomicU64::new(0),
         }
     }
 
@@ -144,6 +150,17 @@ impl Options {
     /// When a send or connect that starts now gives up.
     pub fn send_deadline(&self) -> Option<u64> {
         deadline(&self.send_timeout_ns)
+    }
+
+    /// Who made the socket, and its inode.
+    pub fn identity(&self) -> (u32, u64) {
+        (self.uid.load(Ordering::Relaxed), self.inode.load(Ordering::Relaxed))
+    }
+
+    /// The socket has become a file.
+    pub fn identify(&self, uid: u32, inode: u64) {
+        self.uid.store(uid, Ordering::Relaxed);
+        self.inode.store(inode, Ordering::Relaxed);
     }
 
     /// The interface that the socket is bound to.

@@ -229,9 +229,11 @@ impl Socket {
         nonblocking: bool,
     ) -> Arc<OpenFile> {
         let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
+        let inode = AnonInode::socket(&current.creds);
+        options.identify(current.creds.fsuid, inode.ino());
         let socket = Self { domain, kind, protocol, options, ops, cookie };
         let status = if nonblocking { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
-        OpenFile::new(Arc::new(socket), OpenFlags::RDWR | status, AnonInode::socket(&current.creds), None)
+        OpenFile::new(Arc::new(socket), OpenFlags::RDWR | status, inode, None)
     }
 
     /// The socket behind a description; ENOTSOCK where it is none.

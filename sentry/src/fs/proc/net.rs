@@ -1,11 +1,18 @@
-//! `/proc/net`: interfaces and sockets, as far as they are counted.
+//! `/proc/net`: interfaces, routes and sockets.
 
 use crate::errno::Errno;
 use crate::fs::pseudo::{Context, Item, What, file};
+use crate::net::inet::{Family, Row, tcp_rows, udp_rows};
+use crate::net::interfaces::{interfaces, is_link_local};
+use crate::net::stack::{self, Counters};
+use crate::platform::platform;
 use crate::task::Current;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
+use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A table that has no rows: its head line.
 macro_rules! empty_table {
@@ -15,11 +22,157 @@ macro_rules! empty_table {
 }
 
 fn dev<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    let head = "Inter-|   Receive                                                |  Transmit\n \
-                face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
-    let zeroes = "       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0";
-    Ok(format!("{head}    lo:{zeroes}\n").into_bytes())
+    let mut text = String::from(
+        "Inter-|   Receive                                                |  Transmit\n \
+         face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
+    );
+    for interface in interfaces() {
+        let none = Counters::default();
+        let counters = interface.link.as_ref().map_or(&none, |link| &link.counters);
+        let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (rx, rx_packets, rx_drop) = (n(&counters.rx_bytes), n(&counters.rx_packets), n(&counters.rx_dropped));
+        let (tx, tx_packets, tx_drop) = (n(&counters.tx_bytes), n(&counters.tx_packets), n(&counters.tx_dropped));
+        let name = String::from_utf8_lossy(&interface.name);
+        text += &format!(
+            "{name:>6}: {rx:7} {rx_packets:7}    0 {rx_drop:4}    0     0          0         0 {tx:8} {tx_packets:7}    0 {tx_drop:4}    0     0       0          0\n"
+        );
+    }
+    Ok(text.into_bytes())
 }
+
+/// An address as these tables show it: words in the machine's own order.
+fn hex(ip: IpAddr, family: Family) -> String {
+    match (ip, family) {
+        (IpAddr::V4(ip), Family::V4) => format!("{:08X}", u32::from_ne_bytes(ip.octets())),
+        (IpAddr::V4(ip), Family::V6) => hex(ip.to_ipv6_mapped().into(), family),
+        (IpAddr::V6(ip), _) => {
+            let octets = ip.octets();
+            let (words, _) = octets.as_chunks::<4>();
+            words.iter().map(|word| format!("{:08X}", u32::from_ne_bytes(*word))).collect()
+        }
+    }
+}
+
+fn table(head: &str, family: Family, rows: &[Row], tail: &str) -> Vec<u8> {
+    let mut text = format!("{head}\n");
+    for (number, row) in rows.iter().filter(|row| row.family == family).enumerate() {
+        let (local, peer) = (row.local, row.peer.unwrap_or(SocketAddr::new(family.any(), 0)));
+        let (local_ip, peer_ip) = (hex(local.ip(), family), hex(peer.ip(), family));
+        let (state, (tx, rx), uid, inode) = (row.state, row.queued, row.uid, row.inode);
+        // A dual-stack socket that is bound to any address shows the IPv6 one.
+        text += &format!(
+            "{number:4}: {local_ip}:{:04X} {peer_ip}:{:04X} {state:02X} {tx:08X}:{rx:08X} 00:00000000 00000000 {uid:5}        0 {inode} {tail}\n",
+            local.port(),
+            peer.port()
+        );
+    }
+    text.into_bytes()
+}
+
+const TCP_TAIL: &str = "1 0000000000000000 100 0 0 10 0";
+const UDP_TAIL: &str = "2 0000000000000000 0";
+
+fn tcp<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(TCP_HEAD, Family::V4, &tcp_rows(), TCP_TAIL))
+}
+
+fn tcp6<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(TCP6_HEAD, Family::V6, &tcp_rows(), TCP_TAIL))
+}
+
+fn udp<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(UDP_HEAD, Family::V4, &udp_rows(), UDP_TAIL))
+}
+
+fn udp6<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(UDP6_HEAD, Family::V6, &udp_rows(), UDP_TAIL))
+}
+
+fn route<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    /// RTF_UP and RTF_GATEWAY (route(8)).
+    const UP: u32 = 1;
+    const GATEWAY: u32 = 2;
+    let mut text = format!("{ROUTE_HEAD}\n");
+    for entry in stack::routes() {
+        let IpAddr::V4(to) = entry.spec.to else { continue };
+        let gateway = match entry.spec.gateway {
+            Some(IpAddr::V4(gateway)) => u32::from_ne_bytes(gateway.octets()),
+            _ => 0,
+        };
+        let mask = u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(entry.spec.prefix))).unwrap_or(0);
+        text += &format!(
+            "{}\t{:08X}\t{gateway:08X}\t{:04X}\t0\t0\t{}\t{:08X}\t0\t0\t0\n",
+            String::from_utf8_lossy(&entry.interface.name),
+            u32::from_ne_bytes(to.octets()),
+            UP | if gateway != 0 { GATEWAY } else { 0 },
+            entry.spec.metric,
+            mask.to_be()
+        );
+    }
+    Ok(text.into_bytes())
+}
+
+fn arp<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    let mut text = format!("{ARP_HEAD}\n");
+    for interface in interfaces() {
+        let Some(link) = &interface.link else { continue };
+        for (ip, mac, permanent, _) in link.neighbours.list(platform().monotonic_ns()) {
+            let [a, b, c, d, e, f] = mac;
+            let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+            // ATF_COM, and ATF_PERM (arp(7)).
+            let flags = if permanent { 6 } else { 2 };
+            if ip.is_ipv4() {
+                let name = String::from_utf8_lossy(&interface.name);
+                text += &format!("{ip:<16} 0x1         0x{flags}         {mac}     *        {name}\n");
+            }
+        }
+    }
+    Ok(text.into_bytes())
+}
+
+fn if_inet6<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    /// The scope as this file numbers it (IPV6_ADDR_LINKLOCAL, IPV6_ADDR_LOOPBACK of the kernel), and IFA_F_PERMANENT.
+    const LINK_LOCAL: u32 = 0x20;
+    const LOOPBACK: u32 = 0x10;
+    let mut text = String::new();
+    for interface in interfaces() {
+        for own in &interface.addresses {
+            let IpAddr::V6(ip) = own.ip else { continue };
+            let scope = match ip {
+                _ if ip.is_loopback() => LOOPBACK,
+                _ if is_link_local(ip) => LINK_LOCAL,
+                _ => 0,
+            };
+            let octets: String = ip.octets().iter().map(|octet| format!("{octet:02x}")).collect();
+            let name = String::from_utf8_lossy(&interface.name);
+            text += &format!("{octets} {:02x} {:02x} {scope:02x} 80 {name:>8}\n", interface.index, own.prefix);
+        }
+    }
+    Ok(text.into_bytes())
+}
+
+fn sockstat<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    let (tcp, udp) = (tcp_rows(), udp_rows());
+    let orphans = tcp.iter().filter(|row| row.inode == 0).count();
+    let waiting = tcp.iter().filter(|row| row.state == TIME_WAIT).count();
+    Ok(format!(
+        "sockets: used {}\nTCP: inuse {} orphan {orphans} tw {waiting} alloc {} mem 0\nUDP: inuse {} mem 0\nRAW: inuse 0\n",
+        tcp.len() + udp.len(),
+        tcp.len(),
+        tcp.len(),
+        udp.len()
+    )
+    .into_bytes())
+}
+
+/// TCP_TIME_WAIT (include/net/tcp_states.h).
+const TIME_WAIT: u8 = 6;
+const TCP_HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     ";
+const TCP6_HEAD: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
+const UDP_HEAD: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             ";
+const UDP6_HEAD: &str = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops";
+const ROUTE_HEAD: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT                                                       ";
+const ARP_HEAD: &str = "IP address       HW type     Flags       HW address            Mask     Device";
 
 /// The entries of `/proc/PID/net`.
 pub struct Net<C>(PhantomData<C>);
@@ -28,43 +181,25 @@ impl<C: Context> Net<C> {
     /// The table.
     pub const ITEMS: &'static [Item<C>] = &[
         Item { name: "dev", mode: 0o444, what: What::File(dev::<C>) },
-        empty_table!(
-            "tcp",
-            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     "
-        ),
-        empty_table!(
-            "tcp6",
-            "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-        ),
-        empty_table!(
-            "udp",
-            "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops             "
-        ),
-        empty_table!(
-            "udp6",
-            "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
-        ),
+        Item { name: "tcp", mode: 0o444, what: What::File(tcp::<C>) },
+        Item { name: "tcp6", mode: 0o444, what: What::File(tcp6::<C>) },
+        Item { name: "udp", mode: 0o444, what: What::File(udp::<C>) },
+        Item { name: "udp6", mode: 0o444, what: What::File(udp6::<C>) },
+        Item { name: "route", mode: 0o444, what: What::File(route::<C>) },
+        Item { name: "arp", mode: 0o444, what: What::File(arp::<C>) },
+        Item { name: "if_inet6", mode: 0o444, what: What::File(if_inet6::<C>) },
+        Item { name: "sockstat", mode: 0o444, what: What::File(sockstat::<C>) },
         empty_table!(
             "raw",
             "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
         ),
         empty_table!("unix", "Num       RefCount Protocol Flags    Type St Inode Path"),
-        empty_table!(
-            "route",
-            "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT                                                       "
-        ),
-        empty_table!("arp", "IP address       HW type     Flags       HW address            Mask     Device"),
         empty_table!("packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode"),
         empty_table!(
             "netlink",
             "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode"
         ),
-        file("if_inet6", |_, _| Ok(b"00000000000000000000000000000001 01 80 10 80       lo\n".to_vec())),
         file("ipv6_route", |_, _| Ok(Vec::new())),
-        file("sockstat", |_, _| {
-            Ok(b"sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\nRAW: inuse 0\n"
-                .to_vec())
-        }),
         file("protocols", |_, _| {
             Ok(b"protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh gp em\n".to_vec())
         }),

@@ -5,13 +5,19 @@
 
 mod connection;
 mod end;
+mod listing;
+mod notes;
 mod options;
 mod ports;
+mod raw;
 mod routes;
 mod tcp;
 mod udp;
 
+pub use self::raw::Raw;
 pub use connection::Connection;
+pub use listing::{Row, tcp_rows, udp_rows};
+pub use routes::{Route, route};
 pub use tcp::Tcp;
 pub use udp::Udp;
 
@@ -22,7 +28,7 @@ use crate::errno::Errno;
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-use linux_raw_sys::net as raw;
+use linux_raw_sys::net as abi;
 
 /// Which of the two families a socket is of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,8 +81,14 @@ pub fn new_socket(
     kind: Kind,
     protocol: u32,
 ) -> Result<(Arc<dyn Protocol>, Arc<Options>, u32), Errno> {
-    const TCP: u32 = raw::IPPROTO_TCP as u32;
-    const UDP: u32 = raw::IPPROTO_UDP as u32;
+    const TCP: u32 = abi::IPPROTO_TCP as u32;
+    const UDP: u32 = abi::IPPROTO_UDP as u32;
+    const ICMP: u32 = abi::IPPROTO_ICMP as u32;
+    const ICMP6: u32 = abi::IPPROTO_ICMPV6 as u32;
+    let echo = |family, protocol| -> (Arc<dyn Protocol>, Arc<Options>, u32) {
+        let (socket, options) = Raw::new(family, protocol, true);
+        (socket, options, u32::from(protocol))
+    };
     match (kind, protocol) {
         (Kind::Stream, 0 | TCP) => {
             let (socket, options) = Tcp::new(family);
@@ -86,7 +98,14 @@ pub fn new_socket(
             let (socket, options) = Udp::new(family);
             Ok((socket, options, UDP))
         }
+        // Whoever may use the network may ask for an echo (net.ipv4.ping_group_range, as Docker sets it).
+        (Kind::Datagram, ICMP) if family == Family::V4 => Ok(echo(family, protocol as u8)),
+        (Kind::Datagram, ICMP6) if family == Family::V6 => Ok(echo(family, protocol as u8)),
         (Kind::Raw, _) if !current.creds.has(Cap::NetRaw) => Err(Errno::EPERM),
+        (Kind::Raw, 1..=255) => {
+            let (socket, options) = Raw::new(family, protocol as u8, false);
+            Ok((socket, options, protocol))
+        }
         (Kind::Stream | Kind::Datagram | Kind::Raw, _) => Err(Errno::EPROTONOSUPPORT),
         (Kind::SeqPacket, _) => Err(Errno::ESOCKTNOSUPPORT),
     }

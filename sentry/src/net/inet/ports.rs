@@ -135,6 +135,15 @@ impl<T> Ports<T> {
         found.iter().filter_map(Weak::upgrade).collect()
     }
 
+    /// All sockets that are bound.
+    pub fn all(&self) -> Vec<Arc<T>> {
+        let found: Vec<Weak<T>> = {
+            let table = self.table.lock();
+            table.by_port.values().flatten().map(|entry| entry.socket.clone()).collect()
+        };
+        found.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// The listeners that a connection to `to` may go to: all that name the address, else all bound to any.
     pub fn listeners(&self, to: SocketAddr) -> Vec<Arc<T>> {
         let table = self.table.lock();

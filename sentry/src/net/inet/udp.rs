@@ -1,6 +1,8 @@
 //! UDP, between sockets of this sandbox and with others.
 
 use super::Family;
+use super::listing::Row;
+use super::notes;
 use super::options::{Levels, has_level};
 use super::ports::{Binding, Ports, Scope, choice};
 use super::routes::{Route, bindable, route};
@@ -8,8 +10,7 @@ use super::tcp::sharing;
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
 use crate::net::address::Address;
-use crate::net::control::Control;
-use crate::net::interfaces::{self, Interface, LOOPBACK_INDEX, interfaces};
+use crate::net::interfaces::{Interface, LOOPBACK_INDEX, interfaces};
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stack::{self, DEFAULT_TTL, Header, Hop, Parsed, Unreachable};
@@ -19,7 +20,6 @@ use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Cap;
 use crate::wait::{Events, WaitQueue};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -224,6 +224,24 @@ impl Udp {
         true
     }
 
+    /// All that are bound.
+    pub fn all() -> Vec<Arc<Self>> {
+        PORTS.all()
+    }
+
+    /// Its row in `/proc/net/udp`.
+    pub fn row(&self) -> Option<Row> {
+        let state = self.state.lock();
+        let local = state.binding.as_ref()?.local;
+        let number = if state.peer.is_some() { 1 } else { 7 };
+        Some(Row {
+            peer: state.peer,
+            state: number,
+            queued: (0, state.used),
+            ..Row::of(&self.options, self.family, local)
+        })
+    }
+
     /// A datagram came from outside.
     pub fn receive_packet(interface: &'static Interface, parsed: &Parsed<'_>) {
         let payload = parsed.payload;
@@ -269,50 +287,6 @@ impl Udp {
 
     fn shares(&self) -> bool {
         self.options.is(Switch::ReusePort)
-    }
-
-    fn notes(&self, datagram: &Datagram) -> Option<Box<Control>> {
-        let mut notes = Vec::new();
-        let ns = datagram.time_ns;
-        if self.options.is(Switch::Timestamp) {
-            let words = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
-            notes.push((raw::SOL_SOCKET, raw::SO_TIMESTAMP_OLD, words.map(u64::to_ne_bytes).concat()));
-        }
-        if self.options.is(Switch::TimestampNs) {
-            let words = [ns / 1_000_000_000, ns % 1_000_000_000];
-            notes.push((raw::SOL_SOCKET, raw::SO_TIMESTAMPNS_OLD, words.map(u64::to_ne_bytes).concat()));
-        }
-        if let IpAddr::V4(to) = datagram.to {
-            if self.levels.is(IP, raw::IP_PKTINFO) {
-                let mut info = datagram.interface.to_ne_bytes().to_vec();
-                // The address of ours that it came to, and the one in its header.
-                let own = interfaces::by_index(datagram.interface).and_then(|interface| {
-                    match interface.source_for(datagram.from.ip()) {
-                        Some(IpAddr::V4(own)) if to.is_multicast() || to.is_broadcast() => Some(own),
-                        _ => None,
-                    }
-                });
-                info.extend_from_slice(&own.unwrap_or(to).octets());
-                info.extend_from_slice(&to.octets());
-                notes.push((IP, raw::IP_PKTINFO, info));
-            }
-            if self.levels.is(IP, raw::IP_RECVTTL) {
-                notes.push((IP, raw::IP_TTL, i32::from(datagram.ttl).to_ne_bytes().to_vec()));
-            }
-            if self.levels.is(IP, raw::IP_RECVTOS) {
-                notes.push((IP, raw::IP_TOS, [datagram.tos].to_vec()));
-            }
-        }
-        if self.levels.is(IPV6, raw::IPV6_RECVPKTINFO) {
-            let to: Ipv6Addr = match datagram.to {
-                IpAddr::V4(to) => to.to_ipv6_mapped(),
-                IpAddr::V6(to) => to,
-            };
-            let mut info = to.octets().to_vec();
-            info.extend_from_slice(&datagram.interface.to_ne_bytes());
-            notes.push((IPV6, raw::IPV6_PKTINFO, info));
-        }
-        (!notes.is_empty()).then(|| Box::new(Control { notes, ..Control::default() }))
     }
 
     fn membership(&self, name: u32, value: &[u8]) -> Result<(), Errno> {
@@ -480,8 +454,20 @@ impl Protocol for Udp {
         let bytes = sink.put(&datagram.data)?;
         let length = datagram.data.len();
         let flags = if bytes < length { MessageFlags::TRUNC } else { MessageFlags::empty() };
+        let control = notes::of(
+            call.options,
+            &self.levels,
+            &notes::Arrival {
+                from: datagram.from.ip(),
+                to: datagram.to,
+                interface: datagram.interface,
+                ttl: datagram.ttl,
+                tos: datagram.tos,
+                time_ns: datagram.time_ns,
+            },
+        );
         let from = Some(self.family.show(datagram.from));
-        Ok(Received { bytes, length, from, control: self.notes(&datagram), flags })
+        Ok(Received { bytes, length, from, control, flags })
     }
 
     fn shutdown(&self, how: Shutdown) -> Result<(), Errno> {

@@ -103,7 +103,7 @@ pub fn receive(interface: &'static Interface, parsed: &Parsed<'_>) {
 }
 
 fn echo(interface: &'static Interface, parsed: &Parsed<'_>, kind: u8) {
-    if !interfaces::is_own(parsed.to) {
+    if parsed.to.is_multicast() || interface.is_broadcast(parsed.to) {
         return;
     }
     let mut payload = parsed.payload.to_vec();
@@ -118,6 +118,12 @@ fn send(interface: Option<&'static Interface>, from: IpAddr, to: IpAddr, mut pay
     let protocol = if to.is_ipv4() { ICMP } else { ICMP6 };
     complete(&mut payload, from, to);
     let header = Header::new(from, to, protocol);
+    if to.is_loopback() || interfaces::is_own(to) {
+        for packet in header.packets(&payload, None, usize::from(u16::MAX), 0) {
+            super::loop_back(&packet.bytes);
+        }
+        return;
+    }
     let device = interface.map(|interface| interface.index);
     let Some((hop, _)) = lookup(to, device).or_else(|| lookup(to, None)) else { return };
     for packet in header.packets(&payload, None, hop.mtu(), super::next_id()) {

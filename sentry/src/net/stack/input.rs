@@ -2,7 +2,7 @@
 
 use super::icmp::{self, Unreachable};
 use super::link::{self, ETHERNET, Link, count};
-use super::neighbour::{Arp, Mac};
+use super::neighbour::Arp;
 use super::packet::{ICMP, ICMP6, Parsed, TCP, UDP};
 use super::{checksum, reassembly};
 use crate::net::inet;
@@ -46,10 +46,7 @@ pub fn frame(interface: &'static Interface, link: &Link, header: &FrameHeader, f
     count(&link.counters.rx_packets, 1);
     count(&link.counters.rx_bytes, frame.len());
     let taken = frame.split_at_checked(ETHERNET).is_some_and(|(ethernet, payload)| {
-        let (Some(to), Some(from)) = (ethernet.first_chunk::<6>(), ethernet.get(6..).and_then(<[u8]>::first_chunk))
-        else {
-            return false;
-        };
+        let Some(to) = ethernet.first_chunk::<6>() else { return false };
         if to[0] & 1 == 0 && *to != link.mac {
             return false;
         }
@@ -57,7 +54,7 @@ pub fn frame(interface: &'static Interface, link: &Link, header: &FrameHeader, f
             link::TYPE_ARP => arp(interface, link, payload),
             link::TYPE_IP4 | link::TYPE_IP6 => {
                 let checked = header.flags & (FrameHeader::NEEDS_CHECKSUM | FrameHeader::CHECKSUM_VALID) != 0;
-                ip(interface, payload, checked, Some((link, *from))).is_some()
+                ip(interface, payload, checked).is_some()
             }
             _ => false,
         }
@@ -88,15 +85,16 @@ fn arp(interface: &'static Interface, link: &Link, payload: &[u8]) -> bool {
 }
 
 /// A packet came. `checked`: its checksum is right, or was never made because it did not leave the machine.
-pub fn ip(interface: &'static Interface, bytes: &[u8], checked: bool, _from: Option<(&Link, Mac)>) -> Option<()> {
+pub fn ip(interface: &'static Interface, bytes: &[u8], checked: bool) -> Option<()> {
     let parsed = Parsed::new(bytes)?;
-    let ours = interfaces::is_own(parsed.to) || parsed.to.is_multicast() || is_broadcast(interface, parsed.to);
+    let inside = interface.link.is_none();
+    let ours = interfaces::is_own(parsed.to)
+        || inside && parsed.to.is_loopback()
+        || parsed.to.is_multicast()
+        || is_broadcast(interface, parsed.to);
     // Loopback addresses never come over a wire, and nobody's packets come from a group.
-    if !ours
-        || interface.link.is_some() && parsed.to.is_loopback()
-        || parsed.from.is_multicast()
-        || parsed.from.is_loopback() && interface.link.is_some()
-    {
+    let forged = !inside && (parsed.to.is_loopback() || parsed.from.is_loopback());
+    if !ours || forged || parsed.from.is_multicast() {
         return None;
     }
     if parsed.fragment.is_some() {
@@ -113,11 +111,13 @@ fn deliver(interface: &'static Interface, parsed: &Parsed<'_>, checked: bool) ->
     if !checked && !sum_is_right(parsed) {
         return None;
     }
+    let raw = inet::Raw::receive(interface, parsed);
     match parsed.protocol {
         TCP => inet::Connection::receive(interface, parsed),
         UDP => inet::Udp::receive_packet(interface, parsed),
         ICMP if parsed.to.is_ipv4() => icmp::receive(interface, parsed),
         ICMP6 if parsed.to.is_ipv6() => icmp::receive(interface, parsed),
+        _ if raw => {}
         _ => icmp::report(interface, parsed, Unreachable::Protocol),
     }
     Some(())

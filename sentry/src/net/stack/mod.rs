@@ -25,7 +25,7 @@ mod routes;
 pub mod tests;
 
 pub use checksum::{add as add_sums, pseudo_header, sum};
-pub use icmp::{Unreachable, report};
+pub use icmp::{Unreachable, complete as complete_icmp, report};
 pub use link::{Counters, Link};
 pub use packet::{DEFAULT_TTL, Header, ICMP, ICMP6, Packet, Parsed, TCP, UDP, get_u16, set_u16};
 pub use routes::{Entry, lookup, routes};
@@ -97,6 +97,13 @@ impl Hop {
 pub fn next_id() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A packet from this sandbox to itself, complete.
+pub fn loop_back(packet: &[u8]) {
+    if let Some(loopback) = interfaces().first() {
+        input::ip(loopback, packet, true);
+    }
 }
 
 /// Asks who has `ip`.

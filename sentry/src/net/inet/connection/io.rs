@@ -38,6 +38,11 @@ impl Connection {
         if state.over { TcpState::Closed } else { state.engine.tcp().state() }
     }
 
+    /// Whether its socket is gone.
+    pub fn is_orphan(&self) -> bool {
+        self.state.lock().orphan
+    }
+
     /// Its state, as the kernel numbers them (include/net/tcp_states.h).
     pub fn state_number(&self) -> u8 {
         match self.tcp_state() {

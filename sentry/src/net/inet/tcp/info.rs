@@ -1,8 +1,10 @@
 //! What a TCP socket says about itself: TCP_INFO and the like.
 
-use super::Tcp;
+use super::{PORTS, Role, Tcp};
 use crate::net::inet::end::End;
+use crate::net::inet::listing::Row;
 use crate::net::socket::Protocol;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::offset_of;
@@ -21,6 +23,27 @@ impl Tcp {
             }
             _ => LOOPBACK_SEGMENT,
         }
+    }
+
+    /// All that are bound.
+    pub fn all() -> Vec<Arc<Self>> {
+        PORTS.all()
+    }
+
+    /// Its row in `/proc/net/tcp`.
+    pub fn row(&self) -> Option<Row> {
+        let (local, peer, pending) = {
+            let state = self.state.lock();
+            let local = state.binding.as_ref()?.local;
+            match &state.role {
+                Role::Connected { peer, .. } => (local, Some(*peer), 0),
+                Role::Listening { pending, .. } => (local, None, pending.len()),
+                // One that does nothing is in no table of the kernel's.
+                Role::Idle | Role::Refused => return None,
+            }
+        };
+        let queued = self.end().map_or((0, pending), |end| (end.unacknowledged_bytes(), end.readable_bytes()));
+        Some(Row { peer, state: self.state_number(), queued, ..Row::of(&self.options, self.family, local) })
     }
 
     /// Its state, as the kernel numbers them (include/net/tcp_states.h).
