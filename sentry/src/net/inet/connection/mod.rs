@@ -7,6 +7,8 @@
 mod engine;
 mod io;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use super::tcp::Tcp;
 use crate::errno::Errno;
