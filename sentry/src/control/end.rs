@@ -39,6 +39,13 @@ pub fn process_ended(process: &Process, status: ExitStatus) {
     report_end(process.pid(), status);
 }
 
+/// A process was killed for want of memory. Blocks.
+pub fn out_of_memory() {
+    if is_managed() {
+        report(&Report::OutOfMemory { container: FIRST });
+    }
+}
+
 fn report_end(pid: Tid, status: ExitStatus) {
     report(&Report::Exited { container: FIRST, pid: pid.raw(), status: status.wait_status().cast_unsigned() });
 }

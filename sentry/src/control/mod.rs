@@ -12,7 +12,7 @@ mod exec;
 mod tests;
 mod usage;
 
-pub use end::{ENDED, end_container, process_ended};
+pub use end::{ENDED, end_container, out_of_memory, process_ended};
 pub use events::start_events;
 
 use crate::errno::Errno;

@@ -3,7 +3,7 @@
 use crate::load;
 use crate::mm::cached_pages;
 use crate::platform::platform;
-use crate::task::{Process, registry};
+use crate::task::{Process, oom, registry};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -86,6 +86,6 @@ pub(super) fn usage() -> Usage {
         peak_bytes,
         cache_bytes: cache_pages.saturating_mul(PAGE_SIZE),
         tasks: u32::try_from(registry().counts().0).unwrap_or(u32::MAX),
-        oom_kills: 0,
+        oom_kills: oom::kills(),
     }
 }

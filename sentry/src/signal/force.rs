@@ -49,7 +49,8 @@ pub fn memory_fault(current: &mut Current, address: UserVa, access: Access, pres
         MemoryFault::NotAllowed => SigInfo::fault(Signal::SIGSEGV, raw::SEGV_ACCERR, address.raw()),
         MemoryFault::BeyondEnd => SigInfo::fault(Signal::SIGBUS, raw::BUS_ADRERR, address.raw()),
         MemoryFault::OutOfMemory => {
-            super::send::end_by(&current.process, Signal::SIGKILL);
+            // The access is made again, or the thread ends.
+            crate::task::oom::relieve(current);
             return;
         }
     };

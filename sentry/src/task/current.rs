@@ -1,10 +1,10 @@
 //! The running thread's own view: what every handler gets.
 
 use super::clone::VforkDone;
-use super::{Credentials, Process, Task};
+use super::{Credentials, Process, Task, oom};
 use crate::errno::Errno;
 use crate::fs::{FdTable, FsContext, OpenFile};
-use crate::mm::AddressSpace;
+use crate::mm::{AddressSpace, MemoryFault};
 use crate::platform::{Access, CopyFault, UserContext, platform};
 use crate::signal::ThreadSignalState;
 use crate::sync::assert_none_held;
@@ -105,7 +105,11 @@ impl Current {
         loop {
             match copy(platform()) {
                 Ok(value) => return Ok(value),
-                Err(fault) => self.mm.fault(fault.address, access).map_err(|_| Errno::EFAULT)?,
+                Err(fault) => match self.mm.fault(fault.address, access) {
+                    Ok(()) => {}
+                    Err(MemoryFault::OutOfMemory) if oom::relieve(self) => {}
+                    Err(_) => return Err(Errno::EFAULT),
+                },
             }
         }
     }

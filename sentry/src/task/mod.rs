@@ -14,6 +14,7 @@ pub mod exit;
 pub mod futex;
 pub mod groups;
 pub mod ids;
+pub mod oom;
 mod process;
 mod registry;
 pub mod run;

@@ -6,7 +6,7 @@ use crate::fs::proc::status::{cpu_mask, ranges};
 use crate::fs::pseudo::{Global, Item, PseudoFs, What, file};
 use crate::load;
 use crate::platform::platform;
-use crate::task::{Current, registry};
+use crate::task::{Current, oom, registry};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -52,7 +52,7 @@ const ENTRIES: &[Item<Global>] = &[
     value!("cpuset.mems", 0),
     value!("cpuset.mems.effective", 0),
     value!("memory.current", used_bytes()),
-    value!("memory.events", "low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0"),
+    file("memory.events", memory_events),
     value!("memory.high", "max"),
     value!("memory.low", 0),
     value!("memory.max", platform().memory_info().total_pages * PAGE_SIZE),
@@ -63,7 +63,7 @@ const ENTRIES: &[Item<Global>] = &[
     value!("memory.swap.max", 0),
     value!("pids.current", registry().counts().0),
     value!("pids.events", "max 0"),
-    value!("pids.max", "max"),
+    value!("pids.max", registry().lock().task_limit().map_or(String::from("max"), |most| format!("{most}"))),
 ];
 
 fn used_bytes() -> u64 {
@@ -89,6 +89,11 @@ fn cpu_stat(_: &Current, _: &Global) -> Content {
         user + system
     )
     .into_bytes())
+}
+
+fn memory_events(_: &Current, _: &Global) -> Content {
+    let kills = oom::kills();
+    Ok(format!("low 0\nhigh 0\nmax 0\noom {kills}\noom_kill {kills}\noom_group_kill 0\n").into_bytes())
 }
 
 fn memory_stat(_: &Current, _: &Global) -> Content {
