@@ -78,7 +78,12 @@ impl Verdict {
 pub fn check(current: &mut Current) -> Option<SysResult> {
     let call = Call::of(current);
     // The newest filter first: of answers alike its data counts.
-    let own = current.task.filters().map_or(Verdict::ALLOW, |filters| filters.ask(&call));
+    let filters = current.task.filters();
+    let own = filters.as_ref().map_or(Verdict::ALLOW, |filters| filters.ask(&call));
+    if own != Verdict::ALLOW && filters.is_some_and(|filters| filters.mode() == Mode::Strict) {
+        // Strict mode kills by SIGKILL, not SIGSYS.
+        return Some(Err(Fail::Exit(ExitStatus::Signal { number: Signal::SIGKILL.number() as u8, core: false })));
+    }
     let verdict = profile().map_or(own, |profile| own.or_severer(profile.ask(&call)));
     enforce(current, &call, verdict)
 }
