@@ -13,6 +13,8 @@ pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errn
         "devpts" => crate::tty::new_devpts(options),
         "sysfs" => Ok(sys::new()),
         "cgroup2" => Ok(sys::cgroup::new()),
+        // There are no POSIX message queues yet: nothing appears there by itself.
+        "mqueue" => tmpfs::new(&tmpfs::Options::parse("mode=1777")?),
         _ => Err(Errno::ENODEV),
     }
 }

@@ -24,7 +24,7 @@ pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
     for mount in spec.mounts.iter().skip(1) {
         let what = || format!("mount on {}", String::from_utf8_lossy(&mount.destination));
         let inode = match make(mount) {
-            // A file system that is not served yet (mqueue): said, and left out, as programs that use it are few.
+            // A file system that is not served: said, and left out, as programs that use it are few.
             Err(Errno::ENODEV) => {
                 if spec.debug {
                     platform().log(&format!("{}: this file system is not served; nothing is mounted", what()));

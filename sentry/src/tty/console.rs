@@ -65,6 +65,15 @@ pub fn open_console(current: &Current, input: File, output: File, owner: u32, fi
         *CONSOLE.lock() = Some(terminal.clone());
     }
     update_window(&terminal);
+    let opened = control(current, &terminal, owner);
+    if opened.is_err() {
+        close(&terminal);
+    }
+    opened.map(|file| Opened { file, terminal })
+}
+
+/// Opens a console that is there, makes it the caller's controlling terminal, and starts its reader.
+fn control(current: &Current, terminal: &Arc<Terminal>, owner: u32) -> Result<Arc<OpenFile>, Errno> {
     let name = format!("/dev/pts/{}", terminal.number());
     let file = match open(current, Fd::CWD, name.as_bytes(), OpenFlags::RDWR | OpenFlags::NOCTTY, 0) {
         Ok(file) => file,
@@ -72,10 +81,10 @@ pub fn open_console(current: &Current, input: File, output: File, owner: u32, fi
         Err(_) => return Err(Errno::EINTR),
     };
     file.inode().set_attr(&SetAttr { valid: SetAttr::UID, uid: owner, ..SetAttr::default() })?;
-    session::acquire(current, &terminal, false)?;
+    session::acquire(current, terminal, false)?;
     let reader = terminal.clone();
     platform().spawn(false, Box::new(move || read_host(&reader)))?;
-    Ok(Opened { file, terminal })
+    Ok(file)
 }
 
 impl Console {

@@ -270,9 +270,17 @@ impl HostInode {
     }
 
     fn cached_listing(&self) -> Option<Arc<Listing>> {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let (listing, at_ns) = state.listing.as_ref()?;
-        self.fs.trust().holds(*at_ns).then(|| listing.clone())
+        if self.fs.trust().holds(*at_ns) {
+            return Some(listing.clone());
+        }
+        // Too old: names that are missing are counted anew until it is worth another one.
+        state.misses = 0;
+        let old = state.listing.take();
+        drop(state);
+        drop(old);
+        None
     }
 
     /// Whether the cached listing knows that `name` is missing. After a few misses the listing is fetched for this.
