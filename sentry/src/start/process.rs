@@ -1,7 +1,7 @@
 //! The first process.
 
 use super::program::{self, Streams};
-use super::{EXIT_FAILURE, StartError, mounts};
+use super::{StartError, mounts};
 use crate::control;
 use crate::fs;
 use crate::platform::platform;
@@ -33,6 +33,8 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
         control::wait_for_start(&mut current);
     }
     run::run(current);
-    // The first process's end is the sandbox's; `run` does not come back for it.
-    platform().exit(u32::from(EXIT_FAILURE))
+    // The first process's end is the sandbox's. Where other threads of it are left, it is for the last of them.
+    loop {
+        platform().park(None);
+    }
 }
