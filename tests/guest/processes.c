@@ -249,6 +249,19 @@ static void executing(void) {
     sigemptyset(&set), sigaddset(&set, SIGHUP), sigprocmask(SIG_SETMASK, &set, 0);
     execl("/bin/sh", "sh", "-c", "ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign|Cgt)|ShdPnd' /proc/self/status", (char *)0);
   });
+  int running = open("script", O_WRONLY);
+  F(execve("script", none, none + 1));
+  close(running);
+  system("cp /bin/sleep sleeper");
+  pid_t sleeper = fork();
+  if (!sleeper) execl("sleeper", "sleeper", "30", (char *)0);
+  pause_ms(200);
+  F(open("sleeper", O_WRONLY));
+  F(open("sleeper", O_RDONLY) >= 0);
+  F(truncate("sleeper", 0));
+  kill(sleeper, SIGKILL);
+  wait(0);
+  F(open("sleeper", O_WRONLY) >= 0);
   CHILD("many arguments", {
     char *many[5002];
     for (int i = 0; i < 5001; i++) many[i] = "argument";

@@ -148,6 +148,7 @@ pub fn truncate(current: &Current, place: &Path, size: u64) -> Result<(), Fail> 
     }
     place.mount().check_writable()?;
     permission(&current.creds, &**place.inode(), May::WRITE)?;
+    super::text::may_truncate(place.inode())?;
     resize(current, &**place.inode(), size)?;
     super::inotify::event(place.dentry(), raw::IN_MODIFY);
     Ok(())

@@ -37,6 +37,7 @@ pub mod stdio;
 pub mod sys;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod text;
 pub mod timerfd;
 pub mod tmpfs;
 mod types;

@@ -9,6 +9,7 @@ use super::open_file::{FileOps, OpenFile, OpenFlags};
 use super::path::Path;
 use super::permission::{May, owner_or_capable, permission};
 use super::special::PathOnly;
+use super::text::Claim;
 use super::walk::{Last, LastKind, LookupFlags, Walk};
 use crate::errno::Errno;
 use crate::syscall::{Fail, Fd};
@@ -96,6 +97,8 @@ pub fn open_exec_at(
         return Err(Errno::EACCES);
     }
     permission(&current.creds, &**inode, May::EXEC)?;
+    // For a moment only: the program that is run in the end claims its file.
+    drop(Claim::to_run(inode)?);
     match open_allowed(current, &place, OpenFlags::empty()) {
         Ok(file) => Ok((file, place)),
         Err(Fail::Errno(errno)) => Err(errno),
@@ -213,8 +216,9 @@ fn may_open(current: &Current, place: &Path, flags: OpenFlags) -> Result<(), Err
 
 /// Opens without asking for permission.
 fn open_allowed(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<OpenFile>, Fail> {
+    let writing = if flags.writable() { Claim::to_write(place.inode())? } else { None };
     let ops = open_inode(current, place.inode(), flags)?;
-    Ok(OpenFile::new(ops, flags, place.inode().clone(), Some(place.clone())))
+    Ok(OpenFile::claiming(ops, flags, place.inode().clone(), Some(place.clone()), writing))
 }
 
 /// What reads and writes `inode`: FIFOs and sockets are the VFS's own, whatever file system their name is in.

@@ -4,6 +4,7 @@ use super::epoll::Watchers;
 use super::inode::Inode;
 use super::inotify;
 use super::io::{Sink, Source};
+use super::text::Claim;
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::Fail;
@@ -152,6 +153,7 @@ pub struct OpenFile {
     path: Option<super::Path>,
     owner: Lock<SignalOwner>,
     watchers: Watchers,
+    _writing: Option<Claim>,
 }
 
 /// Who is told of readiness by signal (F_SETOWN_EX, F_SETSIG).
@@ -183,10 +185,21 @@ const OPEN_ONLY: u32 = raw::O_CREAT | raw::O_EXCL | raw::O_NOCTTY | raw::O_TRUNC
 impl OpenFile {
     /// A description of `ops`, at position 0. `path`: the name it was opened by; `None` for pipes, sockets and anonymous files.
     pub fn new(ops: Arc<dyn FileOps>, flags: OpenFlags, inode: Arc<dyn Inode>, path: Option<super::Path>) -> Arc<Self> {
+        Self::claiming(ops, flags, inode, path, None)
+    }
+
+    /// `new` for a named file that is open for writing: it cannot be run meanwhile.
+    pub fn claiming(
+        ops: Arc<dyn FileOps>,
+        flags: OpenFlags,
+        inode: Arc<dyn Inode>,
+        path: Option<super::Path>,
+        writing: Option<Claim>,
+    ) -> Arc<Self> {
         let flags = AtomicU32::new(flags.bits() & !OPEN_ONLY);
         let owner = Lock::new(Rank::OpenFile, SignalOwner::default());
         let watchers = Watchers::default();
-        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path, owner, watchers })
+        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path, owner, watchers, _writing: writing })
     }
 
     /// What does the work.

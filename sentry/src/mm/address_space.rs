@@ -6,6 +6,7 @@
 
 use super::areas::{Areas, Layout};
 use super::vma::{Backing, Vma, VmaFlags};
+use crate::fs::text::Claim;
 use crate::platform::{NoMemory, PageTable, platform};
 use crate::sync::{Rank, RwLock};
 use crate::task::{Cap, Current, Limits, UNLIMITED};
@@ -27,6 +28,8 @@ pub struct AddressSpace {
     pub(in crate::mm) stack_limit: AtomicU64,
     /// membarrier(2) registrations.
     pub(in crate::mm) barriers: AtomicU32,
+    /// The program's file, which nobody may write to.
+    text: spin::Once<Arc<Claim>>,
 }
 
 /// Why a page cannot be had.
@@ -117,6 +120,7 @@ impl AddressSpace {
             peak_rss: AtomicU64::new(0),
             stack_limit: AtomicU64::new(8 << 20),
             barriers: AtomicU32::new(0),
+            text: spin::Once::new(),
         }
     }
 
@@ -155,12 +159,20 @@ impl AddressSpace {
         child.stack_limit.store(self.stack_limit.load(Ordering::Relaxed), Ordering::Relaxed);
         child.barriers.store(self.barriers.load(Ordering::Relaxed), Ordering::Relaxed);
         child.add_resident(resident as u64);
+        if let Some(text) = self.text.get() {
+            child.runs(text.clone());
+        }
         for vma in areas.iter() {
             if let Backing::File(file) = &vma.backing {
                 file.mapping.add_mapper(&child);
             }
         }
         Ok(child)
+    }
+
+    /// It runs the program that `text` is claimed of.
+    pub fn runs(&self, text: Arc<Claim>) {
+        self.text.call_once(|| text);
     }
 
     /// Sets the bound that stack growth keeps to (execve, setrlimit).

@@ -10,6 +10,7 @@ mod tests;
 
 use super::{AddressSpace, Bounds, Mapping};
 use crate::errno::Errno;
+use crate::fs::text::Claim;
 use crate::fs::{OpenFile, Sink, open_exec};
 use crate::task::Current;
 use alloc::sync::Arc;
@@ -87,6 +88,7 @@ pub fn load(
     stack::check(&arguments, stack_limit)?;
     let interpreter = program.interpreter(current)?;
     let identity = identify(&program.file)?;
+    let text = runnable(&program.file)?;
     let mut placer = place::Placer::new(current, &limits)?;
     let placed = placer.program(&program, interpreter.is_some())?;
     let interpreter = match &interpreter {
@@ -99,7 +101,19 @@ pub fn load(
         stack::Auxiliary { program: &program, placed: &placed, interpreter: interpreter.as_ref(), vdso, identity };
     let stack_pointer = stack::write(&placer, &arguments, &auxiliary)?;
     let entry = interpreter.as_ref().map_or(placed.entry, |interpreter| interpreter.entry);
-    Ok(Image { mm: placer.finish(), entry: UserVa::new(entry), stack_pointer, executable: program.file })
+    let mm = placer.finish();
+    if let Some(text) = text {
+        mm.runs(Arc::new(text));
+    }
+    Ok(Image { mm, entry: UserVa::new(entry), stack_pointer, executable: program.file })
+}
+
+/// The claim on a program's file; none on one that never had a name (memfd).
+fn runnable(file: &Arc<OpenFile>) -> Result<Option<Claim>, Errno> {
+    match file.path() {
+        Some(path) if !path.dentry().is_unnamed() => Claim::to_run(file.inode()).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Reads up to `len` bytes of a file; fewer at its end.
