@@ -66,7 +66,6 @@ static void proc_files(void) {
   fields("/proc/net/tcp");
   fields("/proc/net/unix");
   fields("/proc/self/schedstat");
-  fields("/proc/diskstats");
   keys("/proc/self/status", "Name Umask State Tgid Ngid Pid PPid TracerPid Uid Gid FDSize Groups NStgid NSpid NSpgid NSsid VmPeak VmSize VmLck VmPin VmHWM VmRSS RssAnon RssFile RssShmem VmData VmStk VmExe VmLib VmPTE VmSwap Threads SigQ SigPnd ShdPnd SigBlk SigIgn SigCgt CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Seccomp Cpus_allowed Cpus_allowed_list Mems_allowed_list voluntary_ctxt_switches nonvoluntary_ctxt_switches");
   keys("/proc/meminfo", "MemTotal MemFree MemAvailable Buffers Cached SwapCached Active Inactive SwapTotal SwapFree Dirty Writeback AnonPages Mapped Shmem Slab CommitLimit Committed_AS VmallocTotal HugePages_Total Hugepagesize");
   keys("/proc/self/io", "rchar wchar syscr syscw read_bytes write_bytes cancelled_write_bytes");
@@ -152,7 +151,7 @@ static void proc_files(void) {
 static void knobs(void) {
   const char *names[] = {"kernel/hostname", "kernel/ostype", "kernel/osrelease", "kernel/pid_max", "kernel/threads-max", "kernel/random/uuid",
                          "kernel/random/boot_id", "kernel/cap_last_cap", "kernel/ngroups_max", "kernel/shmmax", "kernel/msgmax", "kernel/sem",
-                         "kernel/core_pattern", "kernel/randomize_va_space", "kernel/overflowuid", "kernel/yama/ptrace_scope", "vm/overcommit_memory",
+                         "kernel/core_pattern", "kernel/randomize_va_space", "kernel/overflowuid", "vm/overcommit_memory",
                          "vm/max_map_count", "vm/swappiness", "vm/mmap_min_addr", "fs/file-max", "fs/nr_open", "fs/pipe-max-size", "fs/file-nr",
                          "fs/inotify/max_user_watches", "fs/epoll/max_user_watches", "fs/protected_hardlinks", "fs/protected_symlinks", "net/core/somaxconn",
                          "net/ipv4/ip_local_port_range", "net/ipv4/tcp_fin_timeout", "net/ipv6/conf/all/disable_ipv6", "net/core/rmem_max", "net/unix/max_dgram_qlen"};
