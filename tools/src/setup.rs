@@ -53,6 +53,14 @@ pub const PROGRAMS: &[Need] = &[
     need("/usr/bin/objdump", "binutils"),
 ];
 
+/// For the network's stage of the tests.
+pub const NETWORK: &[Need] = &[
+    need("/usr/sbin/ip", "iproute2"),
+    need("/usr/bin/curl", "curl"),
+    need("/usr/bin/python3", "python3"),
+    need("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
+];
+
 /// For `cargo xtask bench`.
 pub const BENCH: &[Need] = &[
     need("/usr/bin/gcc", "gcc"),
@@ -72,9 +80,9 @@ pub const DEMO: &[Need] = &[
 
 /// Everything that any verb needs.
 pub fn everything() -> Result<()> {
-    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, BENCH, DEMO].concat();
+    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, NETWORK, BENCH, DEMO].concat();
     packages(&all)?;
-    vm::image::prepare(false)?;
+    vm::image::prepare()?;
     guest_target();
     println!("everything is there");
     Ok(())

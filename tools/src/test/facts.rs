@@ -52,7 +52,7 @@ fn compile_all() -> Result<Vec<PathBuf>> {
 }
 
 /// Without warnings: the programs do on purpose what a compiler warns of.
-fn compile(source: &Path, program: &Path, flags: &[&str]) -> Result<()> {
+pub fn compile(source: &Path, program: &Path, flags: &[&str]) -> Result<()> {
     let mut gcc = Command::new("gcc");
     gcc.args(["-O1", "-w", "-o"]).arg(program).arg(source).args(flags).arg("-pthread");
     let status = gcc.status().context("cannot start gcc")?;

@@ -2,6 +2,7 @@
 //! interface is here a mere frame around one socket: packets go in and out whole, and routes and neighbours are none of its
 //! business.
 
+use super::{ACK, FIN, RST, SYN};
 use crate::net::stack::{self, Packet, TCP};
 use crate::random;
 use alloc::vec;
@@ -32,6 +33,23 @@ pub struct Engine {
     capabilities: DeviceCapabilities,
     /// IP_TOS.
     pub tos: u8,
+    window: Window,
+}
+
+/// The receive window as the peer knows it.
+#[derive(Default)]
+struct Window {
+    /// What was acknowledged last, the window's size then, and how many bytes had come until then.
+    acknowledged: u32,
+    size: u32,
+    received: u64,
+    /// Bytes that the program has taken.
+    taken: u64,
+    /// The scale, and whether the peer agreed to it.
+    shift: u8,
+    scaled: bool,
+    /// Something was acknowledged.
+    known: bool,
 }
 
 /// The device that smoltcp sees: one packet to take, a list to put packets on.
@@ -123,7 +141,10 @@ impl Engine {
         socket.set_congestion_control(tcp::CongestionControl::Reno);
         let mut sockets = SocketSet::new(Vec::new());
         let handle = sockets.add(socket);
-        Self { frame, sockets, handle, capabilities, tos: 0 }
+        // As smoltcp chooses it.
+        let shift = (usize::BITS - receive.leading_zeros()).saturating_sub(16) as u8;
+        let window = Window { shift, ..Window::default() };
+        Self { frame, sockets, handle, capabilities, tos: 0, window }
     }
 
     /// Waits for a SYN.
@@ -152,12 +173,97 @@ impl Engine {
 
     /// Lets it work: on a packet that came, and on what time and its user have brought. Returns what it sends.
     pub fn poll(&mut self, input: Option<&[u8]>, now_ns: u64) -> Vec<Packet> {
+        let mut packets = Vec::new();
+        if let Some(acknowledgement) = input.and_then(|packet| self.acknowledgement_in(packet)) {
+            packets = self.poll_once(Some(&acknowledgement), now_ns);
+        }
+        packets.append(&mut self.poll_once(input, now_ns));
+        packets
+    }
+
+    fn poll_once(&mut self, input: Option<&[u8]>, now_ns: u64) -> Vec<Packet> {
         let now = instant(now_ns);
         let mut output = Vec::new();
         let mut port = Port { capabilities: &self.capabilities, input, output: &mut output };
         self.frame.poll(now, &mut port, &mut self.sockets);
-        let tos = self.tos;
-        output.into_iter().map(|(meta, bytes)| finish(meta, bytes, tos)).collect()
+        output.into_iter().map(|(meta, bytes)| self.finish(meta, bytes)).collect()
+    }
+
+    /// Takes received bytes: `take` is shown some and says how many it took.
+    pub fn receive(&mut self, take: impl FnOnce(&[u8]) -> usize) -> usize {
+        let taken = self.tcp_mut().recv(|data| {
+            let taken = take(data);
+            (taken, taken)
+        });
+        let taken = taken.unwrap_or(0);
+        self.window.taken += taken as u64;
+        taken
+    }
+
+    fn received(&self) -> u64 {
+        self.window.taken + self.tcp().recv_queue() as u64
+    }
+
+    /// The acknowledgement in a segment that lies beyond the receive window, as a segment that does not. smoltcp ignores all of the
+    /// former. They come when the window has shrunk by less than its scale can say, and both ends wait for ever if each has
+    /// its buffers full (RFC 9293, 3.10.7.4: valid ACKs are accepted even if the window is closed).
+    fn acknowledgement_in(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
+        let parsed = stack::Parsed::new(packet)?;
+        let segment = parsed.payload;
+        let word =
+            |at: usize| u32::from(stack::get_u16(segment, at)) << 16 | u32::from(stack::get_u16(segment, at + 2));
+        let flags = *segment.get(13)?;
+        let header = usize::from(*segment.get(12)? >> 4) * 4;
+        if flags & SYN != 0 {
+            self.window.scaled = has_window_scale(segment.get(20..header)?);
+            return None;
+        }
+        if flags & RST != 0 || flags & ACK == 0 || !self.window.known {
+            return None;
+        }
+        let edge = self.window.acknowledged.wrapping_add(self.window.size);
+        let came = self.received().saturating_sub(self.window.received) as u32;
+        let next = self.window.acknowledged.wrapping_add(came);
+        let beyond = word(4).wrapping_sub(edge) as i32;
+        let is_empty = segment.len() <= header && flags & FIN == 0;
+        if beyond < 0 || beyond == 0 && is_empty && next == edge {
+            return None;
+        }
+        let mut bare = segment.get(..20)?.to_vec();
+        bare.get_mut(4..8)?.copy_from_slice(&next.to_be_bytes());
+        *bare.get_mut(12)? = 5 << 4;
+        *bare.get_mut(13)? = ACK;
+        stack::Header::new(parsed.from, parsed.to, TCP)
+            .packets(&bare, None, LARGEST, 0)
+            .pop()
+            .map(|packet| packet.bytes)
+    }
+
+    /// Leaves the checksum, and cutting it up where it is large, to the host.
+    fn finish(&mut self, meta: PacketMeta, mut bytes: Vec<u8>) -> Packet {
+        let v4 = bytes.first().is_some_and(|first| first >> 4 == 4);
+        if self.tos != 0 {
+            set_tos(&mut bytes, self.tos, v4);
+        }
+        let received = self.received();
+        let Some(parsed) = stack::Parsed::new(&bytes) else { return Packet { bytes, checksum: None, segments: None } };
+        let start = parsed.packet.len() - parsed.payload.len();
+        let pseudo = stack::pseudo_header(parsed.from, parsed.to, TCP, parsed.payload.len());
+        let tcp_header = usize::from(parsed.payload.get(12).copied().unwrap_or(0) >> 4) * 4;
+        let flags = parsed.payload.get(13).copied().unwrap_or(0);
+        if flags & ACK != 0 && flags & RST == 0 {
+            let [high, low] = [8, 10].map(|at| u32::from(stack::get_u16(parsed.payload, at)));
+            let size = u32::from(stack::get_u16(parsed.payload, 14));
+            let shift = if self.window.scaled && flags & SYN == 0 { self.window.shift } else { 0 };
+            self.window =
+                Window { acknowledged: high << 16 | low, size: size << shift, received, known: true, ..self.window };
+        }
+        stack::set_u16(&mut bytes, start + usize::from(CHECKSUM), pseudo);
+        let segments = meta.segmentation_offload_size.map(|size| {
+            let kind = if v4 { FrameHeader::GSO_TCP4 } else { FrameHeader::GSO_TCP6 };
+            (kind, size.get(), (start + tcp_header) as u16)
+        });
+        Packet { bytes, checksum: Some((start as u16, CHECKSUM)), segments }
     }
 
     /// When it wants to be polled again.
@@ -168,22 +274,22 @@ impl Engine {
     }
 }
 
-/// Leaves the checksum, and cutting it up where it is large, to the host.
-fn finish(meta: PacketMeta, mut bytes: Vec<u8>, tos: u8) -> Packet {
-    let v4 = bytes.first().is_some_and(|first| first >> 4 == 4);
-    if tos != 0 {
-        set_tos(&mut bytes, tos, v4);
+/// Whether the options of a SYN offer to scale windows (RFC 7323, 2.2).
+fn has_window_scale(mut options: &[u8]) -> bool {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    const WINDOW_SCALE: u8 = 3;
+    loop {
+        options = match *options {
+            [NOTHING, ref rest @ ..] => rest,
+            [WINDOW_SCALE, 3, _, ..] => return true,
+            [END, ..] | [] | [_] => return false,
+            [_, len, ..] => match options.get(usize::from(len.max(2))..) {
+                Some(rest) => rest,
+                None => return false,
+            },
+        };
     }
-    let Some(parsed) = stack::Parsed::new(&bytes) else { return Packet { bytes, checksum: None, segments: None } };
-    let start = parsed.packet.len() - parsed.payload.len();
-    let pseudo = stack::pseudo_header(parsed.from, parsed.to, TCP, parsed.payload.len());
-    let tcp_header = usize::from(parsed.payload.get(12).copied().unwrap_or(0) >> 4) * 4;
-    stack::set_u16(&mut bytes, start + usize::from(CHECKSUM), pseudo);
-    let segments = meta.segmentation_offload_size.map(|size| {
-        let kind = if v4 { FrameHeader::GSO_TCP4 } else { FrameHeader::GSO_TCP6 };
-        (kind, size.get(), (start + tcp_header) as u16)
-    });
-    Packet { bytes, checksum: Some((start as u16, CHECKSUM)), segments }
 }
 
 fn set_tos(bytes: &mut [u8], tos: u8, v4: bool) {

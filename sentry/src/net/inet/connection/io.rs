@@ -230,12 +230,24 @@ impl Connection {
                 };
                 return Some(Ok(bytes));
             }
-            let mut bytes = vec![0; state.engine.tcp().recv_queue().min(max)];
-            let tcp = state.engine.tcp_mut();
-            let count = if peek { tcp.peek_slice(&mut bytes) } else { tcp.recv_slice(&mut bytes) };
-            bytes.truncate(count.unwrap_or(0));
+            let count = state.engine.tcp().recv_queue().min(max);
             if peek {
+                let mut bytes = vec![0; count];
+                let count = state.engine.tcp_mut().peek_slice(&mut bytes).unwrap_or(0);
+                bytes.truncate(count);
                 return Some(Ok(bytes));
+            }
+            // The ring's two ends, at most.
+            let mut bytes = Vec::with_capacity(count);
+            while bytes.len() < count {
+                let taken = state.engine.receive(|data| {
+                    let data = data.get(..data.len().min(count - bytes.len())).unwrap_or(&[]);
+                    bytes.extend_from_slice(data);
+                    data.len()
+                });
+                if taken == 0 {
+                    break;
+                }
             }
             // The window is larger now, which the peer may have to hear.
             after = self.step(&mut state, None);

@@ -133,7 +133,15 @@ fn echo_over(port: u16, lose: u32) {
         }
         peer.exchange();
         let mut buffer = [0; 8192];
-        while let Ok(count @ 1..) = peer.engine.tcp_mut().recv_slice(&mut buffer) {
+        loop {
+            let count = peer.engine.receive(|data| {
+                let count = data.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&data[..count]);
+                count
+            });
+            if count == 0 {
+                break;
+            }
             back.extend_from_slice(&buffer[..count]);
         }
     }
@@ -237,4 +245,33 @@ fn an_echo_socket_hears_its_own_replies_only() {
         &Header::new([198, 51, 100, 65].into(), [198, 51, 100, 2].into(), ICMP).packets(&other, None, 1500, 1)[0].bytes,
     );
     assert_eq!(errno(read(&current, &socket)), Some(Errno::EAGAIN));
+}
+
+#[test]
+fn an_acknowledgement_counts_though_its_segment_lies_beyond_a_window_that_has_shrunk() {
+    fake::install();
+    let (one, other): (SocketAddr, SocketAddr) =
+        ("198.51.100.70:1".parse().unwrap(), "198.51.100.71:2".parse().unwrap());
+    let now_ns = platform().monotonic_ns();
+    // A window of this size is told in steps of 16 bytes, and shrinks by what the steps leave out.
+    let mut ends = [one, other].map(|at| Engine::new(at, 1500, 60_000, 520_000, now_ns));
+    ends[1].listen(other);
+    assert!(ends[0].connect(one, other));
+    let mut packets = ends[0].poll(None, now_ns);
+    for turn in [1, 0, 1] {
+        packets = packets.iter().flat_map(|packet| ends[turn].poll(Some(&packet.bytes), now_ns)).collect();
+    }
+    assert_eq!(ends[0].tcp_mut().send_slice(&[7; 1000]), Ok(1000));
+    let packets = ends[0].poll(None, now_ns);
+    let segment = Parsed::new(&packets[0].bytes).unwrap().payload;
+    let word = |at: usize| u32::from_be_bytes(segment[at..at + 4].try_into().unwrap());
+    let window = u32::from(u16::from_be_bytes([segment[14], segment[15]])) << 4;
+    let mut answer = [0, 2, 0, 1].to_vec();
+    answer.extend_from_slice(&(word(8) + window + 7).to_be_bytes());
+    answer.extend_from_slice(&(word(4) + 1000).to_be_bytes());
+    answer.extend_from_slice(&[5 << 4, super::ACK, 0xff, 0xff, 0, 0, 0, 0]);
+    let packet = Header::new(other.ip(), one.ip(), 6).packets(&answer, None, 1500, 0).remove(0);
+    assert_eq!(ends[0].tcp().send_queue(), 1000);
+    ends[0].poll(Some(&packet.bytes), now_ns);
+    assert_eq!(ends[0].tcp().send_queue(), 0);
 }

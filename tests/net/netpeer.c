@@ -1,11 +1,13 @@
 // One end of a conversation over the network: `netpeer serve PORT COUNT` answers COUNT connections (TCP: what it is sent comes
 // back) and datagrams; `netpeer ask HOST PORT BYTES CONNECTIONS` sends a pattern over that many connections at once and checks
-// what comes back; `netpeer udp HOST PORT DATAGRAMS SIZE` does so with datagrams; `netpeer refused HOST PORT` expects ECONNREFUSED.
+// what comes back; `netpeer udp HOST PORT DATAGRAMS SIZE` does so with datagrams; `netpeer refused HOST PORT` expects
+// ECONNREFUSED; `netpeer ping HOST COUNT` asks for echoes.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdint.h>
@@ -184,12 +186,37 @@ static int refused(const char *host, const char *port) {
     return 0;
 }
 
+static int ping(const char *host, int count) {
+    struct addrinfo *to = find(host, NULL, SOCK_RAW);
+    int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+    struct timeval patience = {.tv_sec = 20};
+    if (fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen)) die("ping");
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    for (int i = 0; i < count; i++) {
+        struct { struct icmphdr icmp; char data[56]; } echo = {.icmp = {.type = ICMP_ECHO, .un.echo = {htons(77), htons(i)}}}, back;
+        uint32_t sum = 0;
+        for (size_t n = 0; n < sizeof echo / 2; n++) sum += ((uint16_t *)&echo)[n];
+        while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+        echo.icmp.checksum = ~sum;
+        if (send(fd, &echo, sizeof echo, 0) != sizeof echo) die("send");
+        do {
+            unsigned char packet[1500];
+            ssize_t got = recv(fd, packet, sizeof packet, 0);
+            if (got < 20 + (ssize_t)sizeof back) die("recv");
+            memcpy(&back, packet + (packet[0] & 15) * 4, sizeof back);
+        } while (back.icmp.type != ICMP_ECHOREPLY || back.icmp.un.echo.sequence != htons(i));
+    }
+    printf("%d echoes\n", count);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     if (argc == 4 && !strcmp(argv[1], "serve")) return serve(argv[2], atoi(argv[3]));
     if (argc == 6 && !strcmp(argv[1], "ask") && atoi(argv[5]) <= MAX)
         return ask(argv[2], argv[3], strtoull(argv[4], NULL, 0), atoi(argv[5]));
     if (argc == 6 && !strcmp(argv[1], "udp")) return ask_udp(argv[2], argv[3], atoi(argv[4]), strtoul(argv[5], NULL, 0));
     if (argc == 4 && !strcmp(argv[1], "refused")) return refused(argv[2], argv[3]);
-    fprintf(stderr, "usage: netpeer serve PORT COUNT | ask HOST PORT BYTES CONNECTIONS | udp HOST PORT COUNT SIZE | refused HOST PORT\n");
+    if (argc == 4 && !strcmp(argv[1], "ping")) return ping(argv[2], atoi(argv[3]));
+    fprintf(stderr, "usage: netpeer serve PORT COUNT | ask HOST PORT BYTES CONNECTIONS | udp HOST PORT COUNT SIZE | refused HOST PORT | ping HOST COUNT\n");
     return 2;
 }
