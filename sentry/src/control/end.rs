@@ -3,7 +3,7 @@
 use super::{STARTED, is_managed, report};
 use crate::platform::platform;
 use crate::signal::Signal;
-use crate::task::{ExitStatus, Process, Tid, exit, registry};
+use crate::task::{ExitStatus, OUTSIDE, Process, Tid, exit, registry};
 use crate::wait::{Events, WaitQueue, wait_on};
 use linker::control::Report;
 
@@ -24,7 +24,9 @@ pub fn end_container(first: &Process, status: ExitStatus) -> ! {
     }
     let deadline = platform().monotonic_ns().saturating_add(PATIENCE_NS);
     let _ = wait_on(&[(&ENDED, Events::IN)], false, Some(deadline), &|| false, || {
-        others().all(|process| process.is_exited()).then_some(())
+        // Those that the host started are not gone before it has heard of their end.
+        let heard = |process: &Process| process.parent_pid() != OUTSIDE || registry().process(process.pid()).is_none();
+        others().all(|process| process.is_exited() && heard(process)).then_some(())
     });
     if is_managed() {
         report_end(Tid::new(0), status);
