@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
+#[group(id = "daemon_json")]
 pub struct Args {
     /// Docker's configuration
     #[arg(long, visible_alias = "config_file", value_name = "FILE", default_value = "/etc/docker/daemon.json")]

@@ -2,6 +2,7 @@
 
 mod do_;
 mod doctor;
+mod generated;
 mod install;
 mod oci;
 mod seccomp;
@@ -30,6 +31,10 @@ enum Verb {
     Install(install::InstallArgs),
     /// Take it out again
     Uninstall(install::Args),
+    /// Print completions for a shell
+    Completion(generated::CompletionArgs),
+    /// Print the manual page
+    Manual,
     /// List the system calls that are served inside
     Syscalls(syscalls::Args),
     /// Show what the pinned processes may ask of the host
@@ -56,6 +61,8 @@ pub fn run() -> anyhow::Result<u8> {
     match cli.verb {
         Verb::Do(args) => do_::run(args),
         Verb::Doctor => doctor::run(),
+        Verb::Completion(args) => generated::completion(&args),
+        Verb::Manual => generated::manual(),
         Verb::Install(args) => install::install(&args),
         Verb::Uninstall(args) => install::uninstall(&args),
         Verb::Oci(verb) => Ok(run_oci(&cli.global, *verb)),

@@ -1,6 +1,6 @@
 //! `ringwall seccomp list`: the names that the filters let through.
 
-use crate::pin::{gofer_rows, sandbox_rows};
+use crate::pin::{gofer_rows, monitor_rows, sandbox_rows};
 use clap::{Subcommand, ValueEnum};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -28,6 +28,7 @@ enum Action {
 enum Process {
     Sandbox,
     Gofer,
+    Monitor,
 }
 
 /// Prints the list.
@@ -36,6 +37,7 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     let rows = match process {
         Process::Sandbox => sandbox_rows::ROWS,
         Process::Gofer => gofer_rows::ROWS,
+        Process::Monitor => monitor_rows::ROWS,
     };
     let mut out = std::io::stdout().lock();
     if *why {

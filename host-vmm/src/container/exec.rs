@@ -88,6 +88,10 @@ pub fn run(mut connection: Connection, state: &State, options: &Options<'_>) -> 
             Err(_) => report::FAILURE,
             Ok(mut stand_in) => {
                 process::close_all_but(&[signals.as_fd(), connection.as_fd(), stand_in.stream.as_fd()]);
+                if let Err(error) = crate::pin::stand_in() {
+                    report::line(&error.to_string());
+                    return report::FAILURE;
+                }
                 let status = stand_in.mind(&mut connection, &signals);
                 signals::end_like(status)
             }

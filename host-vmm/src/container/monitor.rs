@@ -154,7 +154,7 @@ fn start(parts: Parts, launch: Launch) -> Result<Monitor, Error> {
         .map_err(call("/dev/null"))?;
     let _ = rustix::stdio::dup2_stdin(&null);
     let _ = rustix::stdio::dup2_stdout(&null);
-    pin::leave_but_network().map_err(launch::Error::from)?;
+    pin::monitor().map_err(launch::Error::from)?;
     Ok(Monitor {
         signals,
         listener: parts.listener,

@@ -3,10 +3,11 @@
 
 pub mod filter;
 pub mod gofer_rows;
+pub mod monitor_rows;
 pub mod namespaces;
 pub mod sandbox_rows;
 
-pub use namespaces::{empty_network, leave as leave_namespaces, leave_but_network};
+pub use namespaces::{empty_network, leave as leave_namespaces};
 
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
@@ -31,6 +32,21 @@ fn call(what: &'static str) -> impl FnOnce(Errno) -> Error {
 pub fn sandbox(control: &OwnedFd) -> Result<(), Error> {
     crate::process::report_violations(control.as_fd()).map_err(call("sigaction"))?;
     filter::apply(sandbox_rows::ROWS)
+}
+
+/// Pins a container's monitor, which stays in the network namespace that others know the container's by.
+pub fn monitor() -> Result<(), Error> {
+    namespaces::leave_but_network()?;
+    crate::process::use_one_heap();
+    filter::apply(monitor_rows::ROWS)
+}
+
+/// Pins the process that stands for a program in a container.
+pub fn stand_in() -> Result<(), Error> {
+    namespaces::drop_capabilities(CapabilitySet::empty())?;
+    rustix::thread::set_no_new_privs(true).map_err(call("no_new_privs"))?;
+    crate::process::use_one_heap();
+    filter::apply(monitor_rows::ROWS)
 }
 
 /// Pins the gofer, which has one thread.

@@ -87,7 +87,7 @@ fn empty_root() -> Result<(), Errno> {
 }
 
 /// Drops capabilities from every set.
-fn drop_capabilities(keep: CapabilitySet) -> Result<(), Error> {
+pub fn drop_capabilities(keep: CapabilitySet) -> Result<(), Error> {
     let have = rustix::thread::capabilities(None).map_err(call("capget"))?.effective;
     if have.contains(CapabilitySet::SETPCAP) {
         for capability in CapabilitySet::all().difference(keep).iter() {

@@ -10,6 +10,7 @@ use linker::spec::MountKind;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
+#[group(id = "create")]
 pub struct Args {
     /// The bundle: the directory of config.json
     #[arg(long, short, value_name = "DIR", default_value = ".")]
