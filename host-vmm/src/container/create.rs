@@ -128,7 +128,11 @@ fn set_up(options: &Options<'_>, bundle: Bundle, directory: &Directory, state: &
         console_size.and_then(|size| Some((size.height().try_into().ok()?, size.width().try_into().ok()?)));
     let terminal = options.console_socket.map(|path| console::open(path, console_size)).transpose()?;
 
-    let mut inherited = Some((Parts { listener, setup: theirs, oom_score_adj: score(&bundle) }, terminal, bundle));
+    let mut inherited = Some((
+        Parts { listener, setup: theirs, oom_score_adj: score(&bundle), memory_limit: bundle.memory_bytes },
+        terminal,
+        bundle,
+    ));
     let monitor = process::fork_child(|| match inherited.take() {
         Some((parts, terminal, bundle)) => monitor_main(options, state, parts, terminal, bundle),
         None => report::FAILURE,

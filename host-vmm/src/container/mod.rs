@@ -16,6 +16,7 @@ pub mod signals;
 pub mod state;
 pub mod status;
 pub mod time;
+pub mod witness;
 
 use rustix::io::Errno;
 

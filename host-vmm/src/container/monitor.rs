@@ -11,6 +11,7 @@
 //! It has one thread and no locks. What comes from the sandbox process may be anything; it is decoded, looked up and passed on.
 
 use crate::container::signals;
+use crate::container::witness::Witness;
 use crate::container::{Error, call, said};
 use crate::launch::{self, Launch, Launched};
 use crate::notice::Notice;
@@ -93,6 +94,8 @@ pub struct Parts {
     pub setup: OwnedFd,
     /// `oom_score_adj` of the processes that do the container's work.
     pub oom_score_adj: Option<i32>,
+    /// Limit of the cgroup's memory, in bytes.
+    pub memory_limit: Option<u64>,
 }
 
 /// A connected verb.
@@ -126,6 +129,8 @@ struct Monitor {
     killed: bool,
     /// When the sandbox is killed if it has not ended.
     deadline: Option<Instant>,
+    /// Makes the cgroup tell that memory ran out.
+    witness: Option<Witness>,
     /// Why setting up failed, as far as was told.
     failure: Option<(u8, String)>,
 }
@@ -146,6 +151,7 @@ fn start(parts: Parts, launch: Launch) -> Result<Monitor, Error> {
         std::fs::write("/proc/self/oom_score_adj", score.to_string())
             .map_err(|error| Error::Io(format!("process.oomScoreAdj {score}"), error))?;
     }
+    let witness = parts.memory_limit.map(Witness::start).transpose()?;
     let Launched { sandbox, gofer } = launch::start(launch)?;
     if parts.oom_score_adj.is_some() {
         let _ = std::fs::write("/proc/self/oom_score_adj", own.trim());
@@ -170,6 +176,7 @@ fn start(parts: Parts, launch: Launch) -> Result<Monitor, Error> {
         status: None,
         killed: false,
         deadline: None,
+        witness,
         failure: None,
     })
 }
@@ -309,6 +316,7 @@ impl Monitor {
                     let _ = Setup::Waiting.send(socket);
                 }
             }
+            Ok(Report::OutOfMemory { .. }) => self.witness.iter_mut().for_each(Witness::tell),
             Ok(Report::Failed { code, message }) => self.failure = Some((code, message)),
             Ok(Report::Exited { container: FIRST_CONTAINER, pid: 0, status }) => {
                 self.status.get_or_insert(status);
@@ -421,6 +429,9 @@ impl Monitor {
                     let _ = Notice::Report(bytes).send(&client.socket);
                 }
             }
+        }
+        if let Some(witness) = self.witness.take() {
+            witness.finish();
         }
         match self.status {
             Some(status) => signals::end_like(status),

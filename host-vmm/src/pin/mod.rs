@@ -41,10 +41,15 @@ pub fn monitor() -> Result<(), Error> {
     filter::apply(monitor_rows::ROWS)
 }
 
+/// Takes all capabilities from a process that needs none.
+pub fn helpless() -> Result<(), Error> {
+    namespaces::drop_capabilities(CapabilitySet::empty())?;
+    rustix::thread::set_no_new_privs(true).map_err(call("no_new_privs"))
+}
+
 /// Pins the process that stands for a program in a container.
 pub fn stand_in() -> Result<(), Error> {
-    namespaces::drop_capabilities(CapabilitySet::empty())?;
-    rustix::thread::set_no_new_privs(true).map_err(call("no_new_privs"))?;
+    helpless()?;
     crate::process::use_one_heap();
     filter::apply(monitor_rows::ROWS)
 }
