@@ -115,6 +115,7 @@ pub struct Launched {
 /// Starts a sandbox's processes. The caller has one thread.
 pub fn start(launch: Launch) -> Result<Launched, Error> {
     let Launch { spec, exports, cpus, memory_bytes, flags, sockets, background } = launch;
+    vm::check_cpus(cpus)?;
     let roots = exports.into_iter().map(Export::open).collect::<Result<Vec<_>, _>>()?;
     if matches!(spec.mounts.first(), Some(MountSpec { kind: MountKind::Host { overlay: false, .. }, .. }))
         && let Some(root) = roots.first()

@@ -25,12 +25,21 @@ const FORWARDED: [Signal; 9] = [
 ];
 
 /// Blocks the forwarded signals and SIGCHLD, before anything is forked: none is lost, and in the children, which inherit the
-/// mask, a Ctrl-C meant for the program inside ends nothing.
+/// mask, a Ctrl-C meant for the program inside ends nothing. What the caller has us ignore (nohup) stays ignored.
 pub fn block_signals() -> Result<SignalFd, nix::Error> {
     let mut set = SigSet::empty();
-    FORWARDED.into_iter().chain([Signal::SIGCHLD]).for_each(|signal| set.add(signal));
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = ignored_signals(&status);
+    let wanted = FORWARDED.into_iter().filter(|signal| ignored >> (*signal as u32 - 1) & 1 == 0);
+    wanted.chain([Signal::SIGCHLD]).for_each(|signal| set.add(signal));
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
     SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// The set of ignored signals, of proc_pid_status(5): to a blocked signal Linux does not apply that it is ignored.
+fn ignored_signals(status: &str) -> u64 {
+    let field = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    field.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or(0)
 }
 
 /// A terminal in raw mode; dropping it puts it back.
@@ -134,4 +143,16 @@ pub fn tell_violation(child: &Child) {
 pub fn say_violation(child: &Child, number: u16) {
     let name = syscalls::Sysno::new(number.into()).map_or("unknown", |call| call.name());
     report::line(&format!("the {} made system call {name} ({number}), which its filter refuses", child.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_status() {
+        let set = ignored_signals("SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000440\n");
+        assert_eq!(set, 1 << (Signal::SIGHUP as u32 - 1) | 1 << (Signal::SIGPIPE as u32 - 1));
+        assert_eq!(ignored_signals(""), 0);
+    }
 }

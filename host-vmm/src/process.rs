@@ -3,7 +3,7 @@
 
 use rustix::process::Pid;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 /// Ends the process at once, with all its threads. Nothing is flushed and no destructor runs: nothing here needs either.
 pub fn exit_now(code: u8) -> ! {
@@ -28,6 +28,31 @@ pub fn set_signal_action(signal: nix::sys::signal::Signal, action: &nix::sys::si
         // SAFETY: no handler is installed, so none can break anything.
         let _ = unsafe { nix::sys::signal::sigaction(signal, action) };
     }
+}
+
+/// Bit N: the caller had closed descriptor N.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// Rust's runtime opens /dev/null in the place of closed standard streams before `main`, so this comes before the runtime.
+// SAFETY: the C library calls what stands in this section with no need for anything to be set up; the function makes three
+// system calls and sets an atomic.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_CLOSED_STREAMS: extern "C" fn() = note_closed_streams;
+
+extern "C" fn note_closed_streams() {
+    for stream in 0..3 {
+        // SAFETY: F_GETFD takes any number.
+        if unsafe { libc::fcntl(stream, libc::F_GETFD) } < 0 {
+            CLOSED.fetch_or(1 << stream, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The standard streams that the caller left open, by their numbers.
+pub fn standard_streams() -> [Option<u32>; 3] {
+    let closed = CLOSED.load(Ordering::Relaxed);
+    [0, 1, 2].map(|stream| (closed >> stream & 1 == 0).then_some(stream))
 }
 
 /// Closes what the caller left open beside the standard streams.

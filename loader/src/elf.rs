@@ -5,7 +5,9 @@
 
 use alloc::vec::Vec;
 use core::ops::Range;
-use goblin::elf64::header::{ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, Header as RawHeader};
+use goblin::elf64::header::{
+    EI_CLASS, EI_DATA, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_X86_64, ET_DYN, ET_EXEC, Header as RawHeader,
+};
 use goblin::elf64::program_header::ProgramHeader as RawSegment;
 use goblin::elf64::program_header::{PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_PHDR};
 use linker::layout::{PAGE_SIZE, USER_END};
@@ -26,8 +28,6 @@ pub enum Error {
     NotElf,
     /// It ends within its headers.
     Truncated,
-    /// Not 64-bit little-endian.
-    WrongClass,
     /// For another machine.
     WrongMachine,
     /// Neither an executable nor a shared object.
@@ -43,9 +43,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether execve says EINVAL, rather than ENOEXEC (for a program) or ELIBBAD (for an interpreter).
-    pub fn is_invalid(self) -> bool {
-        matches!(self, Self::BadSegment)
+    /// Whether Linux notices it only when it maps the segments.
+    pub fn is_late(self) -> bool {
+        matches!(self, Self::BadSegment | Self::NoSegment)
     }
 }
 
@@ -67,11 +67,11 @@ impl Header {
             return Err(Error::NotElf);
         }
         let bytes = bytes.get(..HEADER_BYTES).ok_or(Error::Truncated)?;
-        // Class and data encoding, elf(5): EI_CLASS and EI_DATA.
-        if bytes.get(4..6) != Some(&[ELFCLASS64, ELFDATA2LSB]) {
-            return Err(Error::WrongClass);
-        }
-        let raw = RawHeader::parse(bytes).map_err(|_| Error::Truncated)?;
+        // As Linux does, EI_CLASS and EI_DATA (elf(5)) are left unread: the machine says it all.
+        let mut bytes: [u8; HEADER_BYTES] = bytes.try_into().map_err(|_| Error::Truncated)?;
+        bytes[EI_CLASS] = ELFCLASS64;
+        bytes[EI_DATA] = ELFDATA2LSB;
+        let raw = RawHeader::parse(&bytes).map_err(|_| Error::Truncated)?;
         if raw.e_machine != EM_X86_64 {
             return Err(Error::WrongMachine);
         }

@@ -82,7 +82,7 @@ pub const DEMO: &[Need] = &[
 pub fn everything() -> Result<()> {
     let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, NETWORK, BENCH, DEMO].concat();
     packages(&all)?;
-    vm::image::prepare()?;
+    vm::image::prepare(false)?;
     guest_target();
     println!("everything is there");
     Ok(())

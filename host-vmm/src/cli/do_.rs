@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "JSON", value_parser = spec::parse_overrides)]
     syscalls: Option<spec::Overrides>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 

@@ -1,7 +1,7 @@
 //! Namespaces of a process's own with nothing in them, an empty root, no capabilities.
 //!
-//! With privilege all of it must succeed. Without, a user namespace is tried first; where the host forbids those, the process
-//! stays in its namespaces, and the system call filter alone holds it.
+//! With privilege all of it must succeed. Without, the sandbox process tries a user namespace first; where the host forbids
+//! those, and in the gofer, the process stays in its namespaces, and the system call filter alone holds it.
 
 use crate::pin::{Error, call};
 use rustix::fs::{Mode, OFlags};
@@ -30,34 +30,40 @@ pub fn empty_network() -> Result<Option<OwnedFd>, Error> {
 
 /// Leaves the namespaces, for `network` where one is given, the root and all capabilities.
 pub fn leave(network: Option<OwnedFd>) -> Result<(), Error> {
-    leave_keeping(network, CapabilitySet::empty())
+    leave_for(network, CapabilitySet::empty(), UnshareFlags::NEWUSER)
 }
 
 /// As `leave`, but stays in the network namespace: what others know a container's by.
 pub fn leave_but_network() -> Result<(), Error> {
-    leave_these(WITHOUT_NETWORK, CapabilitySet::empty())
+    leave_these(WITHOUT_NETWORK, CapabilitySet::empty(), UnshareFlags::NEWUSER)
 }
 
-/// As `leave`, but keeps those of `keep` that the process has. Open descriptors stay usable.
+/// As `leave`, for a process that looks at files, and keeps those of `keep` that it has. Open descriptors stay usable. Without
+/// privilege it stays where it is: in a user namespace of its own every file would seem to belong to nobody.
 pub fn leave_keeping(network: Option<OwnedFd>, keep: CapabilitySet) -> Result<(), Error> {
+    leave_for(network, keep, UnshareFlags::empty())
+}
+
+fn leave_for(network: Option<OwnedFd>, keep: CapabilitySet, user: UnshareFlags) -> Result<(), Error> {
     match network {
         Some(network) => {
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).map_err(call("setns"))?;
-            leave_these(WITHOUT_NETWORK, keep)
+            leave_these(WITHOUT_NETWORK, keep, user)
         }
-        None => leave_these(WITHOUT_NETWORK | UnshareFlags::NEWNET, keep),
+        None => leave_these(WITHOUT_NETWORK | UnshareFlags::NEWNET, keep, user),
     }
 }
 
-fn leave_these(namespaces: UnshareFlags, keep: CapabilitySet) -> Result<(), Error> {
+/// `user` is the user namespace that makes it possible without privilege, if the process may have one.
+fn leave_these(namespaces: UnshareFlags, keep: CapabilitySet, user: UnshareFlags) -> Result<(), Error> {
     let have = rustix::thread::capabilities(None).map_err(call("capget"))?.effective;
     if have.contains(CapabilitySet::SYS_ADMIN) {
         #[allow(deprecated)]
         rustix::thread::unshare(namespaces).map_err(call("unshare"))?;
         empty_root().map_err(call("empty root"))?;
-    } else {
+    } else if !user.is_empty() {
         #[allow(deprecated)]
-        let unshared = rustix::thread::unshare(namespaces | UnshareFlags::NEWUSER);
+        let unshared = rustix::thread::unshare(namespaces | user);
         if unshared.is_ok() {
             // A half-empty root is no reason to fail: the filter lets no path through.
             let _ = empty_root();

@@ -27,7 +27,7 @@ pub fn build(command: Vec<OsString>, memory_bytes: u64) -> anyhow::Result<StartS
         kernel_release: KERNEL_RELEASE.into(),
         process: process(command)?,
         mounts: mounts(),
-        stdio: [Some(0), Some(1), Some(2)],
+        stdio: crate::process::standard_streams(),
         terminal: is_tty(rustix::stdio::stdin()) && is_tty(rustix::stdio::stdout()),
         memory_bytes,
         overrides: Vec::new(),

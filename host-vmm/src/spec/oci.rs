@@ -87,7 +87,14 @@ const DEVICES: &[&str] =
 pub fn load(bundle: &Path) -> Result<Bundle, Error> {
     let path = bundle.join("config.json");
     let text = std::fs::read(&path).map_err(|error| Error::Read(path.display().to_string(), error))?;
-    build(bundle, &text)
+    let built = build(bundle, &text)?;
+    // One that is missing is noticed when it is opened.
+    match built.exports.first() {
+        Some(root) if root.path.exists() && !root.path.is_dir() => {
+            Err(bad("root.path", format!("{} is no directory", root.path.display())))
+        }
+        _ => Ok(built),
+    }
 }
 
 /// Builds the specification from the text of a `config.json`.
@@ -95,7 +102,8 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     let json = |error| Error::Json(bundle.join("config.json").display().to_string(), error);
     let value: Value = serde_json::from_slice(text).map_err(json)?;
     refuse_unsupported(&value)?;
-    let config: Spec = serde_json::from_value(value).map_err(json)?;
+    // From the text again, as the error then says where.
+    let config: Spec = serde_json::from_slice(text).map_err(json)?;
     check_version(config.version())?;
     let network = check_namespaces(&config)?;
     check_devices(&config)?;
@@ -134,7 +142,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         kernel_release: super::host::KERNEL_RELEASE.into(),
         process: convert_process(process)?,
         mounts,
-        stdio: [Some(0), Some(1), Some(2)],
+        stdio: crate::process::standard_streams(),
         terminal: process.terminal().unwrap_or(false),
         memory_bytes: memory_bytes.unwrap_or_default(),
         overrides: Vec::new(),

@@ -70,6 +70,11 @@ pub enum Error {
     Cpus(usize),
 }
 
+/// Whether a machine can have so many vCPUs.
+pub fn check_cpus(cpus: usize) -> Result<(), Error> {
+    if (1..=MAX_CPUS).contains(&cpus) { Ok(()) } else { Err(Error::Cpus(cpus)) }
+}
+
 /// Turns a KVM error into one that says what was tried.
 fn kvm(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Error {
     move |source| Error::Kvm { what, source }
@@ -118,9 +123,7 @@ pub fn open_kvm() -> Result<Kvm, Error> {
 impl Machine {
     /// Makes a VM with the kernel loaded and every vCPU about to execute its first instruction.
     pub fn create(kvm_fd: &Kvm, config: &Config<'_>) -> Result<Self, Error> {
-        if config.cpus == 0 || config.cpus > MAX_CPUS {
-            return Err(Error::Cpus(config.cpus));
-        }
+        check_cpus(config.cpus)?;
         let image = Image::parse(config.image)?;
         let vm = kvm_fd.create_vm().map_err(kvm("create VM"))?;
         let memory = memory::create(config.memory_bytes)?;

@@ -4,6 +4,7 @@
 //! Readiness is asked for at most once: a direction is unknown, ready, or being watched (not ready; the thread will say).
 
 use super::host::client::File;
+use super::pipe::broken_pipe;
 use super::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Path, Sink, Source, dev, device};
 use crate::errno::Errno;
 use crate::platform::{ThreadRef, platform};
@@ -291,6 +292,7 @@ impl FileOps for HostStream {
                         Ok(())
                     }
                     Err(Errno::EAGAIN) => self.not_ready(current, file, &self.shared.output),
+                    Err(Errno::EPIPE) => Err(broken_pipe(current)),
                     Err(errno) => Err(errno.into()),
                 };
                 match result {

@@ -143,9 +143,18 @@ fn execute(current: &mut Current, spec: &ProcessSpec) -> Result<(), StartError> 
     for candidate in candidates(&name, &spec.env) {
         let arguments = Arguments { file_name: candidate.clone(), argv: spec.args.clone(), envp: spec.env.clone() };
         let opened = fs::open_exec(current, &candidate);
-        match opened.map_err(Fail::from).and_then(|(file, _)| exec::exec(current, &file, arguments)) {
+        let run = match opened {
+            Ok((file, _)) => exec::exec(current, &file, arguments),
+            Err(errno) => Err(exec::Failure::Call(errno.into())),
+        };
+        let result = run.map_err(|failure| match failure {
+            exec::Failure::Call(fail) => fail,
+            exec::Failure::Broken(errno) => errno.into(),
+        });
+        match result {
             Ok(()) => return Ok(()),
-            Err(Fail::Errno(Errno::ENOENT | Errno::ENOTDIR)) => {}
+            // The next directory may have it; a name with a slash is what it is.
+            Err(Fail::Errno(Errno::ENOENT | Errno::ENOTDIR)) if !name.contains(&b'/') => {}
             Err(Fail::Errno(errno)) => {
                 found = errno;
                 if errno != Errno::EACCES {

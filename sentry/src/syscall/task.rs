@@ -232,8 +232,14 @@ fn exec_opened(
         // As Linux since 5.18: never an empty vector.
         argv.push(Vec::new());
     }
-    exec::exec(current, file, Arguments { file_name, argv, envp })?;
-    Err(Fail::NoReturn)
+    match exec::exec(current, file, Arguments { file_name, argv, envp }) {
+        Ok(()) => Err(Fail::NoReturn),
+        Err(exec::Failure::Call(fail)) => Err(fail),
+        Err(exec::Failure::Broken(_)) => {
+            let died = ExitStatus::Signal { number: Signal::SIGSEGV.number() as u8, core: false };
+            Err(Fail::Exit(exit::end_process(&current.process, died)))
+        }
+    }
 }
 
 /// Copies in a NULL-terminated vector of strings, within `budget` bytes (E2BIG).

@@ -4,26 +4,39 @@ use super::registry::registry;
 use super::{Cap, Credentials, Current};
 use crate::errno::Errno;
 use crate::fs::{MountFlags, OpenFile, Sink};
-use crate::mm::exec::{Arguments, Identity, Image, load};
+use crate::mm::exec::{Arguments, Identity, Image, LoadError, load};
 use crate::platform::platform;
 use crate::syscall::Fail;
 use crate::wait::Events;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{S_ISGID, S_ISUID, S_IXGRP};
 
+/// Why another program does not run.
+#[must_use]
+pub enum Failure {
+    /// The system call fails.
+    Call(Fail),
+    /// The old program is to be gone, and there is no new one: SIGSEGV. The errno is for messages.
+    Broken(Errno),
+}
+
 /// Replaces the program by that of `file`, which was opened for execution. On success the registers are those of the new
-/// program's start.
-pub fn exec(current: &mut Current, file: &Arc<OpenFile>, arguments: Arguments) -> Result<(), Fail> {
+/// program's start; a program that is broken is for the caller to end the process for.
+pub fn exec(current: &mut Current, file: &Arc<OpenFile>, arguments: Arguments) -> Result<(), Failure> {
     let comm = arguments.file_name.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
     let mut creds = current.creds.clone();
     let image = load(current, file, arguments, |program| {
         creds = new_credentials(current, program)?;
         let gained = creds.euid != creds.uid || creds.egid != creds.gid;
         Ok(Identity { uid: creds.uid, euid: creds.euid, gid: creds.gid, egid: creds.egid, secure: gained })
+    })
+    .map_err(|error| match error {
+        LoadError::Refused(errno) => Failure::Call(errno.into()),
+        LoadError::Broken(errno) => Failure::Broken(errno),
     })?;
     // From here on there is no way back: a failure would kill the process.
     let before = current.task.tid();
-    end_other_threads(current)?;
+    end_other_threads(current).map_err(Failure::Call)?;
     commit(current, image, creds, &comm);
     super::trace::executed(current, before);
     Ok(())

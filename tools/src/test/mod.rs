@@ -2,6 +2,7 @@
 //!
 //! A stage counts what it ran. The last line is the sum, and the exit code is honest.
 
+mod cli;
 mod facts;
 mod network;
 pub mod lifecycle;
@@ -41,6 +42,7 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::Vm, name: "life cycles in the emulated reference", run: lifecycle::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
+    Stage { part: Part::Kvm, name: "the command line, end to end", run: cli::run },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
     Stage { part: Part::Kvm, name: "life cycles on this machine's KVM", run: lifecycle::on_host },
 ];

@@ -8,10 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 const NAMES: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TERM"];
 const PREFIXES: &[&str] = &["RINGWALL", "LC_", "RUST_"];
 
-/// A script that becomes the command.
-pub fn script(command: &[OsString]) -> Result<Vec<u8>> {
+/// A script that becomes the command; `more` are further variables.
+pub fn script(command: &[OsString], more: &[(&str, &str)]) -> Result<Vec<u8>> {
     let directory = std::env::current_dir().context("no current directory")?;
-    let variables = std::env::vars_os().filter(|(name, _)| goes_along(name));
+    let more = more.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let variables = std::env::vars_os().filter(|(name, _)| goes_along(name)).chain(more);
     Ok(script_for(directory.as_os_str(), variables, command))
 }
 

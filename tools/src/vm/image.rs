@@ -16,6 +16,30 @@ use std::process::{Command, Stdio};
 pub const QEMU_MODULES: &[&str] =
     &["virtio", "virtio_pci", "virtio_console", "9p", "9pnet_virtio", "overlay", "veth", "kvm-amd"];
 
+/// Further modules for machines in which Docker runs (`--docker`): bridges, address translation, devices.
+const DOCKER_MODULES: &[&str] = &[
+    "veth",
+    "bridge",
+    "br_netfilter",
+    "tun",
+    "nf_tables",
+    "nft_compat",
+    "nf_nat",
+    "nft_chain_nat",
+    "nft_ct",
+    "nft_nat",
+    "nft_masq",
+    "xt_MASQUERADE",
+    "xt_addrtype",
+    "xt_conntrack",
+    "xt_nat",
+    "xt_tcpudp",
+    "xt_comment",
+    "xt_mark",
+    "nf_conntrack_netlink",
+    "xfrm_user",
+];
+
 /// Kernel and initramfs of the reference machine.
 pub struct Images {
     /// The kernel as an ELF file.
@@ -24,14 +48,14 @@ pub struct Images {
     pub initramfs: PathBuf,
 }
 
-/// Makes what is missing.
-pub fn prepare() -> Result<Images> {
+/// Makes what is missing, with the modules for Docker or without.
+pub fn prepare(docker: bool) -> Result<Images> {
     setup::packages(setup::QEMU)?;
     let tree = kernel_tree()?;
     let kernel = elf_kernel(&tree)?;
     let assets = project::vm_assets();
-    let initramfs = assets.join("initramfs.cpio");
-    let content = reference_initramfs(&tree)?;
+    let initramfs = assets.join(if docker { "initramfs-docker.cpio" } else { "initramfs.cpio" });
+    let content = reference_initramfs(&tree, docker)?;
     // Rewritten only when it differs, as another machine may be starting from it.
     if fs::read(&initramfs).ok().as_deref() != Some(&content) {
         write_atomically(&initramfs, &content)?;
@@ -128,10 +152,11 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
     image.get(offset..offset.checked_add(length)?)
 }
 
-fn reference_initramfs(tree: &Path) -> Result<Vec<u8>> {
+fn reference_initramfs(tree: &Path, docker: bool) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     base(&mut archive)?;
-    modules(&mut archive, tree, QEMU_MODULES)?;
+    let wanted = if docker { [QEMU_MODULES, DOCKER_MODULES].concat() } else { QEMU_MODULES.to_vec() };
+    modules(&mut archive, tree, &wanted)?;
     archive.executable("init", include_bytes!("guest/init.sh"));
     archive.executable("ringwall-vm/session", include_bytes!("guest/session.sh"));
     Ok(archive.finish())

@@ -36,6 +36,9 @@ pub struct VmArgs {
     /// The emulated Intel machine; as --packed, and with an empty stdin
     #[arg(long)]
     pub intel: bool,
+    /// Load what Docker needs of the kernel, and keep temporary files where its overlays can lie
+    #[arg(long)]
+    pub docker: bool,
     /// Instead of the host's files, only CMD and what it needs, in memory: no I/O disturbs what is counted
     #[arg(long)]
     pub packed: bool,
@@ -54,6 +57,9 @@ const TIMED_OUT: u8 = 124;
 pub fn run(args: &VmArgs) -> Result<u8> {
     if !args.with.is_empty() && !args.intel && !args.packed {
         bail!("--with belongs to --intel or --packed: the machine has all of the host's files");
+    }
+    if args.docker && (args.intel || args.packed) {
+        bail!("--docker needs the host's files; leave out --intel and --packed");
     }
     if args.intel { bochs::run(args) } else { qemu::run(args) }
 }

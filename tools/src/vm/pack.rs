@@ -157,7 +157,7 @@ pub fn initramfs(args: &VmArgs, tree: &Path, modules: &[&str]) -> Result<Vec<u8>
     image::modules(&mut archive, tree, modules)?;
     archive.executable("init", include_bytes!("guest/init-packed.sh"));
     archive.executable("ringwall-vm/session", include_bytes!("guest/session.sh"));
-    archive.executable("ringwall-vm/command", &command::script(&command)?);
+    archive.executable("ringwall-vm/command", &command::script(&command, &[])?);
     pack.write(&mut archive);
     Ok(archive.finish())
 }

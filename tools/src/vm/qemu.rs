@@ -16,7 +16,7 @@ pub fn run(args: &VmArgs) -> Result<u8> {
     if args.icount && args.cpus != 1 {
         bail!("--icount counts the instructions of one CPU; leave out --cpus {}", args.cpus);
     }
-    let images = image::prepare()?;
+    let images = image::prepare(args.docker)?;
     let session = Session::create()?;
     let initramfs = session.path("initramfs");
     if args.packed {
@@ -24,7 +24,7 @@ pub fn run(args: &VmArgs) -> Result<u8> {
     } else {
         let mut content = fs::read(&images.initramfs)?;
         let mut archive = Archive::default();
-        archive.executable("ringwall-vm/command", &command::script(&args.command)?);
+        archive.executable("ringwall-vm/command", &command::script(&args.command, docker_variables(args))?);
         content.extend(archive.finish());
         fs::write(&initramfs, content)?;
     }
@@ -57,6 +57,11 @@ pub fn run(args: &VmArgs) -> Result<u8> {
             tail(&session.path("console"))
         ),
     }
+}
+
+/// Docker keeps its files where overlays can lie, which is not on the overlay that is the root; `session.sh` makes the directory.
+fn docker_variables(args: &VmArgs) -> &'static [(&'static str, &'static str)] {
+    if args.docker { &[("TMPDIR", "/run/docker-tmp")] } else { &[] }
 }
 
 fn start(args: &VmArgs, kernel: &Path, initramfs: &Path, session: &Session, relay: &Relay) -> Result<Child> {

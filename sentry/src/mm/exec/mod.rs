@@ -12,7 +12,7 @@ use super::{AddressSpace, Bounds, Mapping};
 use crate::errno::Errno;
 use crate::fs::text::Claim;
 use crate::fs::{OpenFile, Sink, open_exec};
-use crate::task::Current;
+use crate::task::{Current, Limits};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -55,6 +55,22 @@ pub struct Image {
     pub executable: Arc<OpenFile>,
 }
 
+/// Why there is no image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadError {
+    /// execve(2) says so, and the caller goes on.
+    Refused(Errno),
+    /// The headers are sound, but not what they describe. Linux finds out when the old program is gone already, and the process
+    /// dies of SIGSEGV.
+    Broken(Errno),
+}
+
+impl From<Errno> for LoadError {
+    fn from(errno: Errno) -> Self {
+        Self::Refused(errno)
+    }
+}
+
 /// Scripts whose interpreter is a script, at most (Linux's `exec_binprm`).
 const MAX_DEPTH: usize = 5;
 
@@ -68,13 +84,13 @@ struct Program {
 /// Loads `file`, which the caller opened and whose execute permission it checked; `#!` scripts are resolved here. `identify`
 /// is called once, with the final program's file, to say who it will be (set-id bits). Nothing of `current` changes.
 ///
-/// Errors are execve(2)'s: ENOEXEC, ELIBBAD, EINVAL, E2BIG, ENOMEM, ELOOP, and what opening an interpreter gives.
+/// Errors that are refused are execve(2)'s: ENOEXEC, ELIBBAD, E2BIG, ELOOP, and what opening an interpreter gives.
 pub fn load(
     current: &Current,
     file: &Arc<OpenFile>,
     arguments: Arguments,
     identify: impl FnOnce(&Arc<OpenFile>) -> Result<Identity, Errno>,
-) -> Result<Image, Errno> {
+) -> Result<Image, LoadError> {
     let mut arguments = arguments;
     if arguments.argv.is_empty() {
         // As Linux since 5.18: a program can rely on argv[0].
@@ -89,7 +105,23 @@ pub fn load(
     let interpreter = program.interpreter(current)?;
     let identity = identify(&program.file)?;
     let text = runnable(&program.file)?;
-    let mut placer = place::Placer::new(current, &limits)?;
+    let image = place(current, &limits, program, interpreter, &arguments, identity).map_err(LoadError::Broken)?;
+    if let Some(text) = text {
+        image.mm.runs(Arc::new(text));
+    }
+    Ok(image)
+}
+
+/// Maps everything and fills the stack.
+fn place(
+    current: &Current,
+    limits: &Limits,
+    program: Program,
+    interpreter: Option<Program>,
+    arguments: &Arguments,
+    identity: Identity,
+) -> Result<Image, Errno> {
+    let mut placer = place::Placer::new(current, limits)?;
     let placed = placer.program(&program, interpreter.is_some())?;
     let interpreter = match &interpreter {
         Some(interpreter) => Some(placer.interpreter(interpreter)?),
@@ -99,13 +131,9 @@ pub fn load(
     placer.start_heap(&program, &placed, interpreter.is_some());
     let auxiliary =
         stack::Auxiliary { program: &program, placed: &placed, interpreter: interpreter.as_ref(), vdso, identity };
-    let stack_pointer = stack::write(&placer, &arguments, &auxiliary)?;
+    let stack_pointer = stack::write(&placer, arguments, &auxiliary)?;
     let entry = interpreter.as_ref().map_or(placed.entry, |interpreter| interpreter.entry);
-    let mm = placer.finish();
-    if let Some(text) = text {
-        mm.runs(Arc::new(text));
-    }
-    Ok(Image { mm, entry: UserVa::new(entry), stack_pointer, executable: program.file })
+    Ok(Image { mm: placer.finish(), entry: UserVa::new(entry), stack_pointer, executable: program.file })
 }
 
 /// The claim on a program's file; none on one that never had a name (memfd).
@@ -125,7 +153,7 @@ fn read(mapping: &Mapping, offset: u64, len: usize) -> Result<Vec<u8>, Errno> {
 }
 
 /// Follows `#!` lines until an ELF program comes.
-fn resolve(current: &Current, file: &Arc<OpenFile>, arguments: &mut Arguments) -> Result<Program, Errno> {
+fn resolve(current: &Current, file: &Arc<OpenFile>, arguments: &mut Arguments) -> Result<Program, LoadError> {
     let mut file = file.clone();
     let mut name = arguments.file_name.clone();
     for _ in 0..=MAX_DEPTH {
@@ -143,7 +171,7 @@ fn resolve(current: &Current, file: &Arc<OpenFile>, arguments: &mut Arguments) -
         arguments.argv = argv;
         (file, _) = open_exec(current, script.interpreter)?;
     }
-    Err(Errno::ELOOP)
+    Err(Errno::ELOOP.into())
 }
 
 /// Why there is no plan.
@@ -153,19 +181,19 @@ enum PlanError {
 }
 
 impl PlanError {
-    fn program(self) -> Errno {
+    fn program(self) -> LoadError {
         match self {
-            Self::Elf(error) if error.is_invalid() => Errno::EINVAL,
-            Self::Elf(_) => Errno::ENOEXEC,
-            Self::Io(errno) => errno,
+            Self::Elf(error) if error.is_late() => LoadError::Broken(Errno::EINVAL),
+            Self::Elf(_) => LoadError::Refused(Errno::ENOEXEC),
+            Self::Io(errno) => LoadError::Refused(errno),
         }
     }
 
-    fn interpreter(self) -> Errno {
+    fn interpreter(self) -> LoadError {
         match self {
-            Self::Elf(error) if error.is_invalid() => Errno::EINVAL,
-            Self::Elf(_) => Errno::ELIBBAD,
-            Self::Io(errno) => errno,
+            Self::Elf(error) if error.is_late() => LoadError::Broken(Errno::EINVAL),
+            Self::Elf(_) => LoadError::Refused(Errno::ELIBBAD),
+            Self::Io(errno) => LoadError::Refused(errno),
         }
     }
 }
@@ -179,12 +207,12 @@ fn plan(mapping: &Mapping, first: &[u8]) -> Result<Plan, PlanError> {
 
 impl Program {
     /// Opens and reads the interpreter that the program names.
-    fn interpreter(&self, current: &Current) -> Result<Option<Program>, Errno> {
+    fn interpreter(&self, current: &Current) -> Result<Option<Program>, LoadError> {
         let Some(range) = &self.plan.interpreter else { return Ok(None) };
         let len = usize::try_from(range.end - range.start).map_err(|_| Errno::ENOEXEC)?;
         let bytes = read(&self.mapping, range.start, len)?;
         if bytes.len() < len {
-            return Err(Errno::EIO);
+            return Err(Errno::EIO.into());
         }
         let name = Plan::interpreter_name(&bytes).map_err(|_| Errno::ENOEXEC)?;
         let (file, _) = open_exec(current, name)?;

@@ -1,6 +1,6 @@
 //! Programs made by hand, loaded on the fake machine.
 
-use super::{Arguments, Identity, Image, load};
+use super::{Arguments, Identity, Image, LoadError, load};
 use crate::errno::Errno;
 use crate::fake::{self, current};
 use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Source};
@@ -81,7 +81,7 @@ fn program(kind: u16, base: u64) -> Vec<u8> {
     bytes
 }
 
-fn start(bytes: &[u8]) -> Result<Image, Errno> {
+fn start(bytes: &[u8]) -> Result<Image, LoadError> {
     let arguments = Arguments { file_name: b"/bin/x".to_vec(), argv: vec![b"x".to_vec()], envp: vec![b"E=1".to_vec()] };
     load(&current(), &open(bytes), arguments, |_| Ok(Identity { uid: 7, ..Identity::default() }))
 }
@@ -133,23 +133,23 @@ fn a_relative_program_is_put_somewhere_else_every_time() {
 
 #[test]
 fn what_is_no_program_is_enoexec() {
-    assert_eq!(start(b"just text").err(), Some(Errno::ENOEXEC));
-    assert_eq!(start(b"").err(), Some(Errno::ENOEXEC));
-    assert_eq!(start(b"#!\n").err(), Some(Errno::ENOEXEC));
-    assert_eq!(start(&program(2, 0x40_0000)[..100]).err(), Some(Errno::ENOEXEC));
-    assert_eq!(start(&program(4, 0x40_0000)).err(), Some(Errno::ENOEXEC));
+    assert_eq!(start(b"just text").err(), Some(LoadError::Refused(Errno::ENOEXEC)));
+    assert_eq!(start(b"").err(), Some(LoadError::Refused(Errno::ENOEXEC)));
+    assert_eq!(start(b"#!\n").err(), Some(LoadError::Refused(Errno::ENOEXEC)));
+    assert_eq!(start(&program(2, 0x40_0000)[..100]).err(), Some(LoadError::Refused(Errno::ENOEXEC)));
+    assert_eq!(start(&program(4, 0x40_0000)).err(), Some(LoadError::Refused(Errno::ENOEXEC)));
 }
 
 #[test]
-fn an_impossible_segment_is_einval() {
-    assert_eq!(start(&program(2, u64::MAX - 0xffff)).err(), Some(Errno::EINVAL));
+fn an_impossible_segment_is_noticed_too_late_to_go_back() {
+    assert_eq!(start(&program(2, u64::MAX - 0xffff)).err(), Some(LoadError::Broken(Errno::EINVAL)));
 }
 
 #[test]
 fn too_long_arguments_are_e2big() {
     let arguments = Arguments { argv: vec![vec![b'x'; 131_072]], ..Arguments::default() };
     let result = load(&current(), &open(&program(2, 0x40_0000)), arguments, |_| Ok(Identity::default()));
-    assert_eq!(result.err(), Some(Errno::E2BIG));
+    assert_eq!(result.err(), Some(LoadError::Refused(Errno::E2BIG)));
 }
 
 #[test]

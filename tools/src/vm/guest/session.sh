@@ -15,6 +15,11 @@ $B ln -sf fd/2 /dev/stderr
 $B chmod 666 /dev/kvm /dev/fuse /dev/net/tun 2>/dev/null
 $B ip link set lo up
 $B hostname ringwall-vm
+if [ -d /proc/sys/net/bridge ]; then
+  # A machine for Docker (--docker).
+  $B mkdir -p -m 1777 /run/docker-tmp
+  echo 1 >/proc/sys/net/ipv4/ip_forward
+fi
 ulimit -Hn 1048576
 ulimit -Sn 1024
 $B mkfifo -m 666 in out err

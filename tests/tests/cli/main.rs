@@ -1,0 +1,9 @@
+//! `ringwall` as a user meets it: at a terminal, in a pipeline, killed, and with nonsense for input.
+
+mod bundles;
+mod elf;
+mod endings;
+mod kills;
+mod refusals;
+mod streams;
+mod terminal;
