@@ -1,6 +1,5 @@
 //! What the end-to-end tests share: the same words run natively and inside ringwall, on pipes ([`outcome`]) or on a real
-//! terminal ([`terminal`]), and a look at what a sandbox left behind ([`leftovers`]). `tests/cli` holds the tests,
-//! `guest/` the programs that they run.
+//! terminal ([`terminal`]), and a look at what a sandbox left behind ([`leftovers`]). `tests/cli` holds the tests.
 
 #![forbid(unsafe_code)]
 
@@ -33,9 +32,9 @@ pub fn workspace() -> PathBuf {
     tests.parent().unwrap_or(tests).to_path_buf()
 }
 
-/// A program of `guest/`, compiled statically unless it has been since it was changed.
+/// A program beside the tests, compiled statically unless it has been since it was changed.
 pub fn guest_program(name: &str) -> PathBuf {
-    let source = workspace().join("tests/guest").join(name).with_extension("c");
+    let source = workspace().join("tests/tests/cli").join(name).with_extension("c");
     let program = workspace().join("target/guest").join(name);
     let changed = |file: &Path| std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok();
     if changed(&program) < changed(&source) {

@@ -1,11 +1,12 @@
 #!/bin/sh
-# guest.sh BENCH RINGWALL: all figures of one run, as `@section` lines and `name<TAB>value` lines below them.
-bench=$1 ringwall=$2
+# guest.sh BENCH RINGWALL [short]: the figures of one run, as `@section` lines and `name<TAB>value` lines below them.
+bench=$1 ringwall=$2 short=$3
 
 echo @native
 "$bench"
 echo @inside
 "$ringwall" do -- "$bench"
+[ -z "$short" ] || exit 0
 
 echo @start
 tab=$(printf '\t')

@@ -4,8 +4,10 @@
 //! every time. `guest.sh` runs in it; `tests/guest/bench.c` measures.
 
 use crate::build::{self, Profile};
+use crate::tally::Tally;
+use crate::test::Budget;
 use crate::{process, project, setup};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -37,25 +39,49 @@ const OPERATIONS: &[(&str, Bound)] = &[
 /// `name → value` by section.
 type Figures = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// Measures and prints the table.
+/// Measures everything and prints the table.
 pub fn run() -> Result<()> {
+    let (figures, result) = measure(false, "600")?;
+    print(&figures);
+    result
+}
+
+/// The short form for CI: what is counted in instructions, and is the same every time.
+pub fn check(budget: &Budget) -> Result<Tally> {
+    let (figures, result) = measure(true, &budget.seconds(300)?)?;
+    print_operations(&figures);
+    result?;
+    let mut tally = Tally::default();
+    for (name, bound) in OPERATIONS {
+        let (Bound::Instructions(most), inside) = (bound, get(&figures, "inside", name)) else { continue };
+        match inside {
+            Some(count) if count <= *most => tally.pass(name),
+            Some(count) => tally.fail(name, &format!("{count} instructions, at most {most}")),
+            None => tally.fail(name, "not measured"),
+        }
+    }
+    Ok(tally)
+}
+
+/// Runs the machine; what was measured, and whether all went well.
+fn measure(short: bool, seconds: &str) -> Result<(Figures, Result<()>)> {
     setup::packages(setup::BENCH)?;
     let ringwall = build::ringwall(Profile::Release)?;
     let bench = guest_program()?;
     let script = project::root().join("tools/src/bench/guest.sh");
     let mut vm = Command::new(std::env::current_exe()?);
-    vm.current_dir(project::root()).args(["vm", "--icount", "--packed", "--timeout", "600"]);
+    vm.current_dir(project::root()).args(["vm", "--icount", "--packed", "--timeout", seconds]);
     for file in TOOLS.iter().map(PathBuf::from).chain([bench.clone(), ringwall.clone()]) {
         vm.arg("--with").arg(file);
     }
-    vm.arg("--").arg(script).arg(bench).arg(ringwall);
+    vm.arg("--").arg(script).arg(bench).arg(ringwall).args(short.then_some("short"));
     let output = vm.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start the machine")?;
     let figures = parse(&String::from_utf8_lossy(&output.stdout));
-    print(&figures);
-    if !output.status.success() {
-        bail!("the run ended with {}", output.status);
-    }
-    Ok(())
+    let result = match output.status.success() {
+        true => Ok(()),
+        false => Err(anyhow::anyhow!("the run ended with {}", output.status)),
+    };
+    Ok((figures, result))
 }
 
 /// Compiles `bench.c`.
@@ -86,8 +112,12 @@ fn parse(text: &str) -> Figures {
     figures
 }
 
-fn print(figures: &Figures) {
-    let get = |section: &str, name: &str| figures.get(section).and_then(|values| values.get(name)).copied();
+fn get(figures: &Figures, section: &str, name: &str) -> Option<u64> {
+    figures.get(section)?.get(name).copied()
+}
+
+fn print_operations(figures: &Figures) {
+    let get = |section: &str, name: &str| get(figures, section, name);
     println!("instructions                       native      inside   of native   at most");
     for (name, bound) in OPERATIONS {
         let (native, inside) = (get("native", name), get("inside", name));
@@ -98,6 +128,11 @@ fn print(figures: &Figures) {
         };
         println!("{}", row(name, native, inside, bound));
     }
+}
+
+fn print(figures: &Figures) {
+    print_operations(figures);
+    let get = |section: &str, name: &str| get(figures, section, name);
     let runc = get("start", "runc");
     println!("\nstart to exit of /bin/true           runc    ringwall     of runc   at most");
     println!("{}", row("", runc, get("start", "ringwall"), runc.map(|runc| (runc, "1x runc".to_owned()))));

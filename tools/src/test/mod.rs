@@ -4,12 +4,12 @@
 
 mod cli;
 mod facts;
-mod network;
 pub mod lifecycle;
+mod network;
 pub mod programs;
 
 use crate::tally::Tally;
-use crate::{lint, project};
+use crate::{bench, lint, project};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead, BufReader};
@@ -37,6 +37,7 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Unit, name: "lint", run: |_| lint::run() },
     Stage { part: Part::Unit, name: "unit tests", run: unit_tests },
     Stage { part: Part::Vm, name: "self-test in the emulated reference", run: programs::self_test },
+    Stage { part: Part::Vm, name: "costs in instructions", run: bench::check },
     Stage { part: Part::Vm, name: "facts in the emulated reference", run: facts::in_reference },
     Stage { part: Part::Vm, name: "network in the emulated reference", run: network::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
@@ -58,7 +59,7 @@ pub struct Budget {
 
 impl Budget {
     /// Seconds for a stage that should take `at_most` that many, for a command line; none left is an error.
-    fn seconds(&self, at_most: u64) -> Result<String> {
+    pub fn seconds(&self, at_most: u64) -> Result<String> {
         let left = self.end.map_or(u64::MAX, |end| end.saturating_duration_since(Instant::now()).as_secs());
         if left == 0 {
             bail!("the stages before took all of {MOST_SECONDS} s");
@@ -77,6 +78,7 @@ pub fn run(part: Option<Part>) -> Result<u8> {
     let end = part.is_none().then(|| Instant::now() + Duration::from_secs(MOST_SECONDS));
     let budget = Budget { end };
     let mut sum = Tally::default();
+    let mut took = Vec::new();
     for stage in STAGES.iter().filter(|stage| part.is_none_or(|part| part == stage.part)) {
         println!("== {}", stage.name);
         let start = Instant::now();
@@ -85,8 +87,14 @@ pub fn run(part: Option<Part>) -> Result<u8> {
             tally.fail(stage.name, &format!("{error:#}"));
             tally
         });
-        println!("== {}: {tally} ({} s)", stage.name, start.elapsed().as_secs());
+        let seconds = start.elapsed().as_secs();
+        println!("== {}: {tally} ({seconds} s)", stage.name);
+        took.push((stage.name, tally, seconds));
         sum.add(tally);
+    }
+    // All in one place: what a change made slow, or a stage that counts less than it did.
+    for (name, tally, seconds) in took {
+        println!("{seconds:>5} s  {name}: {tally}");
     }
     println!("{sum}");
     Ok(sum.exit_code())
