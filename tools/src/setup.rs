@@ -61,6 +61,15 @@ pub const NETWORK: &[Need] = &[
     need("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
 ];
 
+/// For the end-to-end tests of the command line, beside [`PROGRAMS`].
+pub const TERMINAL: &[Need] = &[
+    need("/usr/bin/bash", "bash"),
+    need("/usr/bin/less", "less"),
+    need("/usr/bin/ps", "procps"),
+    need("/usr/bin/setsid", "util-linux"),
+    need("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
+];
+
 /// For `cargo xtask bench`.
 pub const BENCH: &[Need] = &[
     need("/usr/bin/gcc", "gcc"),
@@ -80,7 +89,7 @@ pub const DEMO: &[Need] = &[
 
 /// Everything that any verb needs.
 pub fn everything() -> Result<()> {
-    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, NETWORK, BENCH, DEMO].concat();
+    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, TERMINAL, NETWORK, BENCH, DEMO].concat();
     packages(&all)?;
     vm::image::prepare(false)?;
     guest_target();

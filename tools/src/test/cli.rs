@@ -15,6 +15,7 @@ const THREADS: &str = "3";
 /// Runs them on this machine's KVM, or in the emulated reference.
 pub fn run(budget: &Budget) -> Result<Tally> {
     setup::packages(setup::PROGRAMS)?;
+    setup::packages(setup::TERMINAL)?;
     let ringwall = build::ringwall(Profile::Release)?;
     let tests = build_tests()?;
     let host = host_soundness(&ringwall)?;
