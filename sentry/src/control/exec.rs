@@ -34,7 +34,7 @@ pub(super) fn set_up(spec: &ProcessSpec, streams: Streams) -> Result<Current, St
     let mut current = program::new_task(spec, namespace)?;
     let ready = streams.open(&current, spec.uid, false).and_then(|terminal| {
         STARTED.lock().insert(current.process.pid(), terminal);
-        program::load(&mut current, spec)
+        program::load(&mut current, spec, true)
     });
     match ready {
         Ok(()) => Ok(current),

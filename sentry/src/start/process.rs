@@ -28,7 +28,7 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     // As in a pid namespace: what has no handler does not reach the first process.
     current.process.signals.set_unkillable(spec.wait);
     control::start_events().map_err(|errno| StartError::new("events of the host", errno))?;
-    program::load(&mut current, &spec.process)?;
+    program::load(&mut current, &spec.process, spec.wait)?;
     if spec.wait {
         control::wait_for_start(&mut current);
     }

@@ -1,10 +1,10 @@
 //! A process that the host starts: the task, credentials, limits, standard streams, working directory, program. Called on
 //! the kernel thread that will run it.
 
-use super::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, StartError, describe};
+use super::{EXIT_FAILURE, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, StartError, describe};
 use crate::errno::Errno;
 use crate::fs::host::client::File;
-use crate::fs::{self, FdTable, FsContext, LookupFlags, Namespace};
+use crate::fs::{self, FdTable, FsContext, LookupFlags, Namespace, OpenFlags, Sink};
 use crate::mm::AddressSpace;
 use crate::mm::exec::Arguments;
 use crate::platform::{UserContext, platform};
@@ -15,8 +15,12 @@ use crate::tty::Terminal;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use linker::spec::ProcessSpec;
+
+/// Bytes of a user database that are looked at.
+const PASSWD_BYTES: usize = 1 << 20;
 
 /// The standard streams that a process begins with, held so that none stays open when it cannot be started.
 pub struct Streams {
@@ -96,11 +100,42 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
     })
 }
 
-/// Becomes the specification's user, enters its directory and loads its program.
-pub fn load(current: &mut Current, spec: &ProcessSpec) -> Result<(), StartError> {
+/// Becomes the specification's user, enters its directory and loads its program. `home`: where the environment does not say
+/// HOME, the container's user database does, as engines expect.
+pub fn load(current: &mut Current, spec: &ProcessSpec, home: bool) -> Result<(), StartError> {
+    let mut env = spec.env.clone();
+    let says_home = |entry: &Vec<u8>| entry.strip_prefix(b"HOME=").is_some_and(|home| !home.is_empty());
+    if home && !env.iter().any(says_home) {
+        env.retain(|entry| !entry.starts_with(b"HOME="));
+        env.push([b"HOME=", user_home(current, spec.uid).as_slice()].concat());
+    }
     become_user(current, spec);
     enter_directory(current, spec)?;
-    execute(current, spec)
+    execute(current, spec, &env)
+}
+
+/// The home directory of a user in the container's `/etc/passwd`, "/" where that does not say.
+fn user_home(current: &Current, uid: u32) -> Vec<u8> {
+    let mut text = Vec::new();
+    if let Ok(file) = fs::open(current, Fd::CWD, b"/etc/passwd", OpenFlags::empty(), 0) {
+        let mut piece = vec![0; PASSWD_BYTES];
+        while let Ok(read @ 1..) = file.read(current, &mut Sink::kernel(&mut piece)) {
+            text.extend_from_slice(piece.get(..read).unwrap_or_default());
+            if text.len() >= PASSWD_BYTES {
+                break;
+            }
+        }
+    }
+    home_in(&text, uid).map_or_else(|| b"/".to_vec(), <[u8]>::to_vec)
+}
+
+/// passwd(5): name, password, user, group, comment, home directory, shell.
+fn home_in(passwd: &[u8], uid: u32) -> Option<&[u8]> {
+    passwd.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':').skip(2);
+        let number: u32 = core::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+        if number == uid { fields.nth(2) } else { None }
+    })
 }
 
 /// The specification's credentials.
@@ -129,19 +164,26 @@ fn become_user(current: &mut Current, spec: &ProcessSpec) {
 fn enter_directory(current: &Current, spec: &ProcessSpec) -> Result<(), StartError> {
     let cwd: &[u8] = if spec.cwd.is_empty() { b"/" } else { &spec.cwd };
     let place = fs::lookup(current, Fd::CWD, cwd, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)
-        .map_err(|errno| StartError::new(&format!("working directory {}", text(cwd)), errno))?;
+        .map_err(|errno| no_directory(cwd, errno))?;
     current.fs.set_cwd(place);
     Ok(())
 }
 
+/// In runc's words, which engines show.
+fn no_directory(cwd: &[u8], errno: Errno) -> StartError {
+    let why = describe(errno).to_lowercase();
+    let message = format!("chdir to cwd ({:?}) set in config.json failed: {why}", text(cwd));
+    StartError { code: EXIT_FAILURE, errno: errno.raw().into(), message }
+}
+
 /// Finds the program as execvp(3) does and loads it.
-fn execute(current: &mut Current, spec: &ProcessSpec) -> Result<(), StartError> {
+fn execute(current: &mut Current, spec: &ProcessSpec, env: &[Vec<u8>]) -> Result<(), StartError> {
     let Some(name) = spec.args.first().cloned() else {
         return Err(StartError { code: EXIT_NOT_FOUND, errno: 0, message: String::from("no program given") });
     };
     let mut found = Errno::ENOENT;
-    for candidate in candidates(&name, &spec.env) {
-        let arguments = Arguments { file_name: candidate.clone(), argv: spec.args.clone(), envp: spec.env.clone() };
+    for candidate in candidates(&name, env) {
+        let arguments = Arguments { file_name: candidate.clone(), argv: spec.args.clone(), envp: env.to_vec() };
         let opened = fs::open_exec(current, &candidate);
         let run = match opened {
             Ok((file, _)) => exec::exec(current, &file, arguments),
@@ -185,4 +227,20 @@ fn candidates(name: &[u8], env: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::home_in;
+
+    #[test]
+    fn a_users_home_is_the_sixth_field_of_its_line() {
+        let passwd =
+            b"root:x:0:0:root:/root:/bin/sh\n# games\ngames:x:5:60:games:/usr/games:/usr/sbin/nologin\nodd:x:7\n";
+        assert_eq!(home_in(passwd, 0), Some(&b"/root"[..]));
+        assert_eq!(home_in(passwd, 5), Some(&b"/usr/games"[..]));
+        assert_eq!(home_in(passwd, 7), None);
+        assert_eq!(home_in(passwd, 1000), None);
+        assert_eq!(home_in(b"", 0), None);
+    }
 }
