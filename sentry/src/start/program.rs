@@ -114,10 +114,10 @@ pub fn load(current: &mut Current, spec: &ProcessSpec, home: bool) -> Result<(),
     execute(current, spec, &env)
 }
 
-/// The home directory of a user in the container's `/etc/passwd`, "/" where that does not say.
+/// The home directory of a user in the container's `/etc/passwd`, "/" where that does not say. Waits for nobody: it may be a FIFO.
 fn user_home(current: &Current, uid: u32) -> Vec<u8> {
     let mut text = Vec::new();
-    if let Ok(file) = fs::open(current, Fd::CWD, b"/etc/passwd", OpenFlags::empty(), 0) {
+    if let Ok(file) = fs::open(current, Fd::CWD, b"/etc/passwd", OpenFlags::NONBLOCK, 0) {
         let mut piece = vec![0; PASSWD_BYTES];
         while let Ok(read @ 1..) = file.read(current, &mut Sink::kernel(&mut piece)) {
             text.extend_from_slice(piece.get(..read).unwrap_or_default());
