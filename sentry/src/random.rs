@@ -1,5 +1,6 @@
-//! Random numbers: one ChaCha20 generator, keyed from the boot page's seed, re-keyed by itself after every request (so that a
-//! later look at its state tells nothing about earlier numbers) and with the host's entropy now and then.
+//! Random numbers: one ChaCha20 generator, keyed from the boot page's seed, re-keyed by itself whenever it has run and with the
+//! host's entropy now and then. Small requests come from a pool, out of which they are wiped: a later look at the state tells
+//! nothing about earlier numbers.
 
 use crate::errno::Errno;
 use crate::fs::Sink;
@@ -16,8 +17,16 @@ const RESEED_BYTES: u64 = 16 << 20;
 /// Time after which the host is asked for more entropy, where numbers are asked for at all.
 const RESEED_NS: u64 = 300_000_000_000;
 
+/// Bytes of the pool: with the next key, what the generator makes in one go.
+const POOL: usize = 256 - KEY;
+/// Bytes of a key.
+const KEY: usize = 32;
+
 struct Generator {
     rng: ChaCha20Rng,
+    /// The first `left` bytes have not been given out.
+    pool: [u8; POOL],
+    left: usize,
     bytes: u64,
     seeded_ns: u64,
 }
@@ -29,6 +38,8 @@ fn with<T>(f: impl FnOnce(&mut Generator) -> T) -> T {
     let mut guard = GENERATOR.lock();
     let generator = guard.get_or_insert_with(|| Generator {
         rng: ChaCha20Rng::from_seed(platform().boot_info().seed),
+        pool: [0; POOL],
+        left: 0,
         bytes: 0,
         seeded_ns: platform().monotonic_ns(),
     });
@@ -38,12 +49,39 @@ fn with<T>(f: impl FnOnce(&mut Generator) -> T) -> T {
 /// Fills `to` with random bytes. Never blocks; may be called with any lock held.
 pub fn fill(to: &mut [u8]) {
     with(|generator| {
-        generator.rng.fill_bytes(to);
         generator.bytes = generator.bytes.saturating_add(to.len() as u64);
-        let mut key = [0; 32];
-        generator.rng.fill_bytes(&mut key);
-        generator.rng = ChaCha20Rng::from_seed(key);
+        if !generator.take_pooled(to) {
+            if to.len() > POOL {
+                generator.rng.fill_bytes(to);
+                generator.change_key(&[]);
+            } else {
+                generator.rng.fill_bytes(&mut generator.pool);
+                generator.change_key(&[]);
+                generator.left = POOL;
+                generator.take_pooled(to);
+            }
+        }
     });
+}
+
+impl Generator {
+    /// Fills `to` from the pool, if that has so many bytes.
+    fn take_pooled(&mut self, to: &mut [u8]) -> bool {
+        let Some(rest) = self.left.checked_sub(to.len()) else { return false };
+        let Some(taken) = self.pool.get_mut(rest..self.left) else { return false };
+        to.copy_from_slice(taken);
+        taken.fill(0);
+        self.left = rest;
+        true
+    }
+
+    /// Changes the key to one of its own making, with `bytes` added.
+    fn change_key(&mut self, bytes: &[u8]) {
+        let mut key = [0; KEY];
+        self.rng.fill_bytes(&mut key);
+        key.iter_mut().zip(bytes).for_each(|(key, byte)| *key ^= byte);
+        self.rng = ChaCha20Rng::from_seed(key);
+    }
 }
 
 /// A random number.
@@ -56,14 +94,8 @@ pub fn next_u64() -> u64 {
 /// Adds `bytes` to the generator's key.
 pub fn mix(bytes: &[u8]) {
     with(|generator| {
-        for chunk in bytes.chunks(32) {
-            let mut key = [0; 32];
-            generator.rng.fill_bytes(&mut key);
-            for (key, byte) in key.iter_mut().zip(chunk) {
-                *key ^= byte;
-            }
-            generator.rng = ChaCha20Rng::from_seed(key);
-        }
+        generator.left = 0;
+        bytes.chunks(KEY).for_each(|chunk| generator.change_key(chunk));
     });
 }
 

@@ -339,22 +339,23 @@ impl PageTable for UserPageTable {
 impl Drop for UserPageTable {
     fn drop(&mut self) {
         assert!(self.active.load(Ordering::SeqCst) == 0, "an active page table is dropped");
-        for chunk in chunks(self, 0, USER_END) {
-            self.unmap_chunk(&chunk);
-        }
         free_tables(self.root, 3, kernel::KERNEL_HALF);
     }
 }
 
-/// Frees a table and, above the lowest level, those below it; user entries are gone already.
+/// Frees a table with all that it maps and the tables below it. No CPU has it loaded, so there is nothing to flush.
 fn free_tables(number: u64, level: u32, entries: usize) {
-    if level > 0 {
-        // SAFETY: the address space is being dropped, so nobody else uses or frees its tables.
-        for slot in unsafe { table(number) }.iter().take(entries) {
-            let entry = slot.load(Ordering::Relaxed);
-            if entry & PRESENT != 0 {
-                free_tables(pfn(entry), level - 1, ENTRIES);
-            }
+    // SAFETY: the address space is being dropped, so nobody else uses or frees its tables.
+    for slot in unsafe { table(number) }.iter().take(entries) {
+        let entry = slot.load(Ordering::Relaxed);
+        if entry == 0 {
+            continue;
+        }
+        match level {
+            0 if is_mapped(entry) => frame::put(pfn(entry)),
+            0 => {}
+            1 if entry & LARGE != 0 => (pfn(entry)..pfn(entry) + ENTRIES as u64).for_each(frame::put),
+            _ => free_tables(pfn(entry), level - 1, ENTRIES),
         }
     }
     frame::free_table(number);
