@@ -79,6 +79,9 @@ const UNSUPPORTED: &[&str] = &[
     "/linux/timeOffsets",
 ];
 
+/// Bytes of an argument or a variable, its NUL among them (execve(2), MAX_ARG_STRLEN).
+const MAX_STRING: usize = 32 * 4096;
+
 /// Devices that a container has anyway.
 const DEVICES: &[&str] =
     &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"];
@@ -291,6 +294,10 @@ pub fn convert_process(process: &Process) -> Result<ProcessSpec, Error> {
     if args.iter().chain(process.env().iter().flatten()).any(with_nul) {
         return Err(bad("process", "a NUL in an argument or in the environment"));
     }
+    // execve(2) would say so, after all of it was carried into the sandbox.
+    if args.iter().chain(process.env().iter().flatten()).any(|text| text.len() >= MAX_STRING) {
+        return Err(bad("process", "argument list too long"));
+    }
     let user = process.user();
     Ok(ProcessSpec {
         args: args.into_iter().map(String::into_bytes).collect(),
@@ -418,6 +425,7 @@ mod tests {
     fn what_is_unknown_or_impossible_is_refused_by_name() {
         assert!(refusal(|c| c["process"]["cwd"] = json!("tmp")).contains("process.cwd"));
         assert!(refusal(|c| c["process"]["args"] = json!([])).contains("process.args"));
+        assert!(refusal(|c| c["process"]["env"] = json!(["x".repeat(1 << 17)])).contains("too long"));
         assert!(refusal(|c| c["process"]["capabilities"]["effective"] = json!(["CAP_WHAT"])).contains("CAP_WHAT"));
         assert!(refusal(|c| c["process"]["rlimits"][0]["type"] = json!("RLIMIT_WHAT")).contains("RLIMIT_WHAT"));
         assert!(refusal(|c| c["process"]["rlimits"][0]["soft"] = json!(30)).contains("RLIMIT_NOFILE"));
