@@ -222,7 +222,7 @@ fn register_set(current: &Current, tid: Tid, kind: u64, vector: UserPtr<IoVec>, 
 }
 
 /// Replaces the x87 and SSE part of a vector state.
-fn set_legacy(area: &mut alloc::vec::Vec<u8>, given: &[u8; FXSAVE_BYTES]) {
+fn set_legacy(area: &mut [u8], given: &[u8; FXSAVE_BYTES]) {
     if let Some(place) = area.get_mut(..FXSAVE_BYTES) {
         place.copy_from_slice(given);
     }

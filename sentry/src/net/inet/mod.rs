@@ -84,7 +84,7 @@ pub fn new_socket(
     const TCP: u32 = abi::IPPROTO_TCP as u32;
     const UDP: u32 = abi::IPPROTO_UDP as u32;
     const ICMP: u32 = abi::IPPROTO_ICMP as u32;
-    const ICMP6: u32 = abi::IPPROTO_ICMPV6 as u32;
+    const ICMP6: u32 = abi::IPPROTO_ICMPV6;
     let echo = |family, protocol| -> (Arc<dyn Protocol>, Arc<Options>, u32) {
         let (socket, options) = Raw::new(family, protocol, true);
         (socket, options, u32::from(protocol))

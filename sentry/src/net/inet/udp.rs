@@ -165,7 +165,7 @@ impl Udp {
         payload.extend_from_slice(&((HEADER + data.len()) as u16).to_be_bytes());
         payload.extend_from_slice(&[0, 0]);
         payload.extend_from_slice(data);
-        if header.whole && header.len() + payload.len() > hop.mtu() {
+        if header.whole && header.header_bytes() + payload.len() > hop.mtu() {
             return Err(Errno::EMSGSIZE);
         }
         for packet in header.packets(&payload, Some(CHECKSUM), hop.mtu(), stack::next_id()) {

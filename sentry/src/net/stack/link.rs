@@ -202,10 +202,10 @@ impl Link {
 
     /// As `flush`, but lets another thread do it: for those that may not sleep.
     pub fn kick(&self) {
-        if self.queued.load(Ordering::SeqCst) != 0 {
-            if let Some(carrier) = self.carrier.get() {
-                carrier.unpark();
-            }
+        if self.queued.load(Ordering::SeqCst) != 0
+            && let Some(carrier) = self.carrier.get()
+        {
+            carrier.unpark();
         }
     }
 

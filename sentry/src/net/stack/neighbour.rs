@@ -289,7 +289,7 @@ fn discovery(from: Ipv6Addr, to: Ipv6Addr, head: [u8; 8], target: Ipv6Addr, opti
     let sum = !checksum::add(&[pseudo, checksum::sum(&payload)]);
     set_u16(&mut payload, 2, sum);
     let header = Header { ttl: HOP_LIMIT, ..Header::new(from.into(), to.into(), ICMP6) };
-    let mut bytes = Vec::with_capacity(header.len() + payload.len());
+    let mut bytes = Vec::with_capacity(header.header_bytes() + payload.len());
     header.put(&mut bytes, payload.len());
     bytes.extend_from_slice(&payload);
     Packet { bytes, checksum: None, segments: None }

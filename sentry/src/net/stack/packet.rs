@@ -171,7 +171,7 @@ impl Header {
     }
 
     /// Bytes of it.
-    pub fn len(&self) -> usize {
+    pub fn header_bytes(&self) -> usize {
         if self.to.is_ipv4() { HEADER4 } else { HEADER6 }
     }
 
@@ -220,12 +220,12 @@ impl Header {
     /// The packet with this payload, its checksum at `offset` left to the host where it fits in one; otherwise in parts of
     /// at most `mtu` bytes, complete.
     pub fn packets(&self, payload: &[u8], offset: Option<u16>, mtu: usize, id: u32) -> Vec<Packet> {
-        let len = self.len() + payload.len();
+        let len = self.header_bytes() + payload.len();
         if len <= mtu {
             let mut bytes = Vec::with_capacity(len);
             self.put(&mut bytes, payload.len());
             bytes.extend_from_slice(payload);
-            let start = self.len() as u16;
+            let start = self.header_bytes() as u16;
             if let Some(offset) = offset {
                 let pseudo = checksum::pseudo_header(self.from, self.to, self.protocol, payload.len());
                 set_u16(&mut bytes, usize::from(start + offset), pseudo);
@@ -240,7 +240,7 @@ impl Header {
             // UDP: 0 would mean that there is none (RFC 768).
             set_u16(&mut payload, usize::from(offset), if sum == 0 { 0xffff } else { sum });
         }
-        let headers = self.len() + if self.to.is_ipv4() { 0 } else { FRAGMENT_HEADER };
+        let headers = self.header_bytes() + if self.to.is_ipv4() { 0 } else { FRAGMENT_HEADER };
         let step = (mtu.saturating_sub(headers) & !7).max(8);
         let mut packets = Vec::new();
         for (index, chunk) in payload.chunks(step).enumerate() {
@@ -287,7 +287,7 @@ mod tests {
             let parsed = Parsed::new(&packet.bytes).unwrap();
             assert_eq!((parsed.from, parsed.to, parsed.protocol), (header.from, header.to, UDP));
             assert_eq!((parsed.ttl, parsed.tos, parsed.payload.len()), (header.ttl, header.tos, 100));
-            assert_eq!(packet.checksum, Some((header.len() as u16, 6)));
+            assert_eq!(packet.checksum, Some((header.header_bytes() as u16, 6)));
             for len in 0..packet.bytes.len() {
                 assert!(Parsed::new(&packet.bytes[..len]).is_none(), "{len}");
             }

@@ -121,7 +121,6 @@ mod tests {
     use super::{Parsed, add};
     use crate::fake;
     use crate::net::stack::packet::{Header, UDP};
-    use std::vec;
     use std::vec::Vec;
 
     fn fragments(from: [u8; 4], id: u32) -> (Vec<u8>, Vec<Vec<u8>>) {
@@ -152,7 +151,7 @@ mod tests {
         let (_, pieces) = fragments([192, 0, 2, 3], 6);
         let (last, first) = pieces.split_last().unwrap();
         let late: Vec<_> = first.iter().filter_map(|piece| add(&Parsed::new(piece).unwrap(), 0)).collect();
-        assert_eq!(late, vec![vec![0; 0]; 0]);
+        assert!(late.is_empty());
         assert_eq!(add(&Parsed::new(last).unwrap(), 31_000_000_000), None);
         let header = Header::new([192, 0, 2, 4].into(), [192, 0, 2, 2].into(), UDP);
         let other = header.packets(&[1; 3000], None, 1000, 9);

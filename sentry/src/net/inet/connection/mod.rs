@@ -160,10 +160,10 @@ impl Connection {
         set: impl FnOnce(&Self),
     ) -> Result<Arc<Self>, Errno> {
         let old = table::find(&ends);
-        if let Some(old) = old {
-            if !old.gives_way() {
-                return Err(Errno::EADDRNOTAVAIL);
-            }
+        if let Some(old) = old
+            && !old.gives_way()
+        {
+            return Err(Errno::EADDRNOTAVAIL);
         }
         let connection = Self::new(ends, hop, queue, options, None);
         if !connection.state.lock().engine.connect(ends.0, ends.1) {
