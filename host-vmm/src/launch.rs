@@ -252,6 +252,7 @@ fn sandbox_main(side: SandboxSide) -> u8 {
         .map(AsFd::as_fd)
         .collect();
     process::close_all_but(&kept);
+    process::raise_file_limit();
     let control = side.control.try_clone();
     let in_background = side.background.is_some();
     let error = match start_sandbox(side) {

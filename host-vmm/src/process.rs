@@ -1,7 +1,7 @@
 //! Processes: fork without exec, the report of a seccomp violation, and the end. One of the three files of this crate that may
 //! contain unsafe code.
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
@@ -122,4 +122,15 @@ extern "C" fn violated(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut li
     // SAFETY: `message` points to a live vector; sendmsg is async-signal-safe and in every filter.
     unsafe { libc::sendmsg(socket, &message, libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) };
     exit_now(crate::report::FAILURE)
+}
+
+/// As many descriptors as the system gives: the container's files cost some.
+pub fn raise_file_limit() {
+    let most: Option<u64> =
+        std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
+    let now = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: most, maximum: most };
+    if most.is_none() || setrlimit(Resource::Nofile, wanted).is_err() {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    }
 }

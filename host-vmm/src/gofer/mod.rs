@@ -19,7 +19,6 @@ use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
-use rustix::process::{Resource, Rlimit};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -99,7 +98,8 @@ pub struct Output {
 impl Gofer {
     /// Takes over the exports.
     pub fn new(calls: OwnedFd, replies: Vec<OwnedFd>, roots: Vec<Root>) -> Result<Self, Error> {
-        raise_file_limit();
+        // A node costs a descriptor.
+        crate::process::raise_file_limit();
         // Modes arrive with the umask of the program applied.
         rustix::process::umask(Mode::empty());
         let path_only = OFlags::PATH | OFlags::CLOEXEC;
@@ -150,16 +150,5 @@ impl Gofer {
         let parts = [IoSlice::new(header.as_bytes()), IoSlice::new(&output.data)];
         // A client that is gone needs no answer.
         while let Err(Errno::INTR) = sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL) {}
-    }
-}
-
-/// A node costs a descriptor: as many as the system gives.
-fn raise_file_limit() {
-    let most: Option<u64> =
-        std::fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
-    let now = rustix::process::getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: most, maximum: most };
-    if most.is_none() || rustix::process::setrlimit(Resource::Nofile, wanted).is_err() {
-        let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
     }
 }

@@ -1,6 +1,7 @@
 //! Requests to the host, typed: `Node` names a file by path (the gofer's), `File` is an open descriptor (the sandbox
 //! process's). Both give their handle back when dropped. What the host returns is checked against the buffers given to it.
 
+use super::data::close_idle;
 use super::deferred;
 use crate::errno::Errno;
 use crate::platform::{Frame, platform};
@@ -118,7 +119,16 @@ impl Node {
 
     /// Opens it with open(2)'s `flags`.
     pub fn open(&self, flags: u32) -> Result<File, Errno> {
-        let result = call(Request { arg: u64::from(flags), ..request(Op::Open, self.handle) }, &[], &mut [])?;
+        let open = || call(Request { arg: u64::from(flags), ..request(Op::Open, self.handle) }, &[], &mut []);
+        let result = match open() {
+            // What is kept for later, or still to be given back, makes room.
+            Err(Errno::EMFILE | Errno::ENFILE) => {
+                close_idle();
+                deferred::flush();
+                open()?
+            }
+            result => result?,
+        };
         handle(result).map(File)
     }
 

@@ -104,6 +104,14 @@ impl Data {
     }
 }
 
+/// Closes what nobody has open.
+pub(super) fn close_idle() {
+    let idle = core::mem::take(&mut *IDLE_DATA.lock());
+    for data in idle.iter().filter(|data| data.users.load(Ordering::Relaxed) == 0) {
+        data.close();
+    }
+}
+
 impl PageSource for Data {
     fn read_pages(&self, first_page: u64, frames: &[&Frame]) -> Result<(), Errno> {
         let file = self.reader()?;
