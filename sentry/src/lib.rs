@@ -13,6 +13,7 @@ pub mod errno;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod fs;
+pub mod ipc;
 pub mod kmsg;
 pub mod load;
 pub mod mm;

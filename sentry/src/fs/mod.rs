@@ -20,6 +20,7 @@ mod io;
 pub mod lock;
 pub mod memfd;
 mod mount;
+mod mqueue;
 mod open;
 mod open_file;
 pub mod overlay;

@@ -1,6 +1,6 @@
 //! File systems by name: what mount(2) and the start specification can ask for.
 
-use super::{Inode, dev, proc, sys, tmpfs};
+use super::{Inode, dev, mqueue, proc, sys, tmpfs};
 use crate::errno::Errno;
 use alloc::sync::Arc;
 
@@ -12,9 +12,8 @@ pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errn
         "proc" => Ok(proc::new()),
         "devpts" => crate::tty::new_devpts(options),
         "sysfs" => Ok(sys::new()),
+        "mqueue" => Ok(mqueue::new()),
         "cgroup2" => Ok(sys::cgroup::new()),
-        // There are no POSIX message queues yet: nothing appears there by itself.
-        "mqueue" => tmpfs::new(&tmpfs::Options::parse("mode=1777")?),
         _ => Err(Errno::ENODEV),
     }
 }

@@ -102,6 +102,11 @@ impl SigInfo {
         Self::new(signal, raw::SI_QUEUE, [pid, uid, value as u32, (value >> 32) as u32, 0, 0, 0, 0])
     }
 
+    /// A message came to a POSIX message queue.
+    pub const fn message(signal: Signal, pid: u32, uid: u32, value: u64) -> Self {
+        Self::new(signal, raw::SI_MESGQ, [pid, uid, value as u32, (value >> 32) as u32, 0, 0, 0, 0])
+    }
+
     /// A child stopped, continued or died.
     pub const fn child(signal: Signal, child: &ChildInfo) -> Self {
         let (user, system) = (child.utime, child.stime);

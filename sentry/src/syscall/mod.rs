@@ -20,6 +20,7 @@ mod futex;
 mod ids;
 mod inotify;
 pub mod iovec;
+mod ipc;
 mod memory;
 mod mount;
 pub mod outcome;

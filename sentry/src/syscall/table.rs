@@ -82,6 +82,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::futex::ROWS,
     super::ids::ROWS,
     super::inotify::ROWS,
+    super::ipc::ROWS,
     super::prctl::ROWS,
     super::ptrace::ROWS,
     super::sched::ROWS,

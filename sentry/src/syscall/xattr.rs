@@ -7,8 +7,10 @@ use crate::fs::attr::Target;
 use crate::fs::{FileKind, LookupFlags, May, owner_or_capable, permission};
 use crate::task::{Cap, Current};
 use alloc::vec::Vec;
+use linker::addr::UserVa;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// setxattr(2).
 pub fn setxattr(
@@ -224,7 +226,97 @@ fn remove(current: &Current, target: &Target, name: UserStr) -> Result<(), Errno
     target.inode.remove_xattr(&name)
 }
 
+/// struct xattr_args (linux/xattr.h).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct XattrArgs {
+    value: u64,
+    size: u32,
+    flags: u32,
+}
+
+const _: () = assert!(size_of::<XattrArgs>() == 16);
+
+/// The file of the *at calls: AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH are all the flags there are.
+fn find_at(current: &Current, dir: Fd, path: UserStr, flags: u32) -> Result<Target, Errno> {
+    if flags & !(raw::AT_SYMLINK_NOFOLLOW | raw::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = if path.is_null() && flags & raw::AT_EMPTY_PATH != 0 { Vec::new() } else { path.read_path(current)? };
+    if path.is_empty() && flags & raw::AT_EMPTY_PATH != 0 && dir != Fd::CWD {
+        return of_fd(current, dir);
+    }
+    let mut lookup = LookupFlags::default();
+    lookup.set(LookupFlags::FOLLOW, flags & raw::AT_SYMLINK_NOFOLLOW == 0);
+    lookup.set(LookupFlags::EMPTY, flags & raw::AT_EMPTY_PATH != 0);
+    Target::find(current, dir, &path, lookup)
+}
+
+fn read_args(current: &Current, at: UserPtr<XattrArgs>, size: usize) -> Result<XattrArgs, Errno> {
+    if size < size_of::<XattrArgs>() {
+        return Err(Errno::EINVAL);
+    }
+    super::task::read_extensible(current, at.addr(), size)
+}
+
+/// setxattrat(2).
+pub fn setxattrat(
+    current: &mut Current,
+    dir: Fd,
+    path: UserStr,
+    flags: u32,
+    name: UserStr,
+    args: UserPtr<XattrArgs>,
+    size: usize,
+) -> Result<(), Errno> {
+    let args = read_args(current, args, size)?;
+    let from = UserPtr::new(UserVa::new(args.value));
+    let (name, value) = read_attribute(current, name, from, args.size as usize, args.flags)?;
+    set(current, &find_at(current, dir, path, flags)?, &name, &value, args.flags)
+}
+
+/// getxattrat(2).
+pub fn getxattrat(
+    current: &mut Current,
+    dir: Fd,
+    path: UserStr,
+    flags: u32,
+    name: UserStr,
+    args: UserPtr<XattrArgs>,
+    size: usize,
+) -> Result<usize, Errno> {
+    let args = read_args(current, args, size)?;
+    if args.flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let target = find_at(current, dir, path, flags)?;
+    get(current, &target, name, UserPtr::new(UserVa::new(args.value)), args.size as usize)
+}
+
+/// listxattrat(2).
+pub fn listxattrat(
+    current: &mut Current,
+    dir: Fd,
+    path: UserStr,
+    flags: u32,
+    to: UserPtr<u8>,
+    size: usize,
+) -> Result<usize, Errno> {
+    let target = find_at(current, dir, path, flags)?;
+    list(current, &target, to, size)
+}
+
+/// removexattrat(2).
+pub fn removexattrat(current: &mut Current, dir: Fd, path: UserStr, flags: u32, name: UserStr) -> Result<(), Errno> {
+    let target = find_at(current, dir, path, flags)?;
+    remove(current, &target, name)
+}
+
 pub(super) const ROWS: &[Row] = &[
+    row!(setxattrat = setxattrat(6), Partial, "no access control lists"),
+    row!(getxattrat = getxattrat(6), Full, ""),
+    row!(listxattrat = listxattrat(5), Full, ""),
+    row!(removexattrat = removexattrat(4), Full, ""),
     row!(setxattr = setxattr(5), Partial, "no access control lists"),
     row!(lsetxattr = lsetxattr(5), Partial, "no access control lists"),
     row!(fsetxattr = fsetxattr(5), Partial, "no access control lists"),

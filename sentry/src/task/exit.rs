@@ -77,6 +77,7 @@ fn exit_process(process: &Arc<Process>, task: &Arc<Task>, status: ExitStatus) {
     }
     process.set_executable(None);
     process.timers.clear();
+    crate::ipc::sem::process_gone(process.pid());
     let mut hang_up = Vec::new();
     let mut adopted_zombies = false;
     let (parent, reaper) = {

@@ -57,12 +57,8 @@ const ENTRIES: &[Item<Global>] = &[
     directory(
         "sysvipc",
         &[
-            file("msg", |_, _| {
-                Ok(b"       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n".to_vec())
-            }),
-            file("sem", |_, _| {
-                Ok(b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n".to_vec())
-            }),
+            file("msg", |_, _| Ok(crate::ipc::msg::proc_text())),
+            file("sem", |_, _| Ok(crate::ipc::sem::proc_text())),
             file("shm", |_, _| Ok(crate::mm::shm::proc_text())),
         ],
     ),

@@ -10,6 +10,8 @@
 mod events;
 mod stop;
 mod syscall;
+#[cfg(test)]
+mod tests;
 mod tracer;
 
 pub use events::{clone_event, cloned, executed, exiting, forget_dead, thread_gone, tracer_gone, vfork_done};
