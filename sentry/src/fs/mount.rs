@@ -11,6 +11,7 @@ use crate::errno::Errno;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
 use crate::syscall::Fail;
 use crate::task::Current;
+use crate::uts::namespace_number;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -218,8 +219,12 @@ impl Inode for NoInode {
     }
 }
 
+/// The number of the first mount namespace (include/linux/proc_ns.h: MNT_NS_INIT_INO).
+const INITIAL_NUMBER: u32 = 0xf000_0001;
+
 /// A mount namespace: one tree.
 pub struct Namespace {
+    number: u32,
     root: Lock<Arc<Mount>>,
 }
 
@@ -227,12 +232,17 @@ impl Namespace {
     /// A namespace whose root mount shows `root`.
     pub fn new(root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo) -> Arc<Self> {
         let mount = Mount::new(Dentry::root(root, b""), flags, Arc::new(info));
-        Arc::new(Self { root: Lock::new(Rank::MountTree, mount) })
+        Arc::new(Self { number: INITIAL_NUMBER, root: Lock::new(Rank::MountTree, mount) })
     }
 
     /// A namespace with nothing in it.
     pub(super) fn empty() -> Arc<Self> {
-        Arc::new(Self { root: Lock::new(Rank::MountTree, internal_mount()) })
+        Arc::new(Self { number: INITIAL_NUMBER, root: Lock::new(Rank::MountTree, internal_mount()) })
+    }
+
+    /// Its number in `/proc/PID/ns`.
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     /// The root mount.
@@ -260,9 +270,10 @@ impl Namespace {
 
     /// A copy (unshare(CLONE_NEWNS)), and a function from places in the old to the same places in the new.
     pub fn duplicate(&self) -> (Arc<Self>, Vec<(Arc<Mount>, Arc<Mount>)>) {
+        let _change = CHANGE.lock();
         let root = self.root();
         let copy = root.copy(&root.root, true);
-        let new = Arc::new(Self { root: Lock::new(Rank::MountTree, copy) });
+        let new = Arc::new(Self { number: namespace_number(), root: Lock::new(Rank::MountTree, copy) });
         let pairs = self.mounts().into_iter().zip(new.mounts()).collect();
         (new, pairs)
     }

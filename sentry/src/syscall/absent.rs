@@ -109,7 +109,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(mount_setattr, ENOSYS, "as before Linux 5.12"),
     absent!(statmount, ENOSYS, "as before Linux 6.8"),
     absent!(listmount, ENOSYS, "as before Linux 6.8"),
-    absent!(setns, EINVAL, "no namespaces of the program's own"),
 ];
 
 #[cfg(test)]

@@ -72,11 +72,11 @@ fn field(text: &[u8]) -> [u8; UTS_FIELD] {
 pub fn uname(current: &mut Current, to: UserPtr<Utsname>) -> Result<(), Errno> {
     let names = Utsname {
         sysname: field(uts::SYSNAME.as_bytes()),
-        nodename: field(&uts::host()),
+        nodename: field(&current.task.uts().host()),
         release: field(uts::release().as_bytes()),
         version: field(uts::VERSION.as_bytes()),
         machine: field(uts::MACHINE.as_bytes()),
-        domainname: field(&uts::domain()),
+        domainname: field(&current.task.uts().domain()),
     };
     to.write(current, &names)
 }
@@ -124,14 +124,14 @@ fn read_name(current: &Current, from: UserVa, len: i64) -> Result<alloc::vec::Ve
 /// sethostname(2).
 pub fn sethostname(current: &mut Current, from: UserVa, len: i32) -> Result<(), Errno> {
     let name = read_name(current, from, i64::from(len))?;
-    uts::set_host(&name);
+    current.task.uts().set_host(&name);
     Ok(())
 }
 
 /// setdomainname(2).
 pub fn setdomainname(current: &mut Current, from: UserVa, len: i32) -> Result<(), Errno> {
     let name = read_name(current, from, i64::from(len))?;
-    uts::set_domain(&name);
+    current.task.uts().set_domain(&name);
     Ok(())
 }
 

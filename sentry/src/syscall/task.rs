@@ -7,6 +7,7 @@ use crate::fs::pidfd::PidFd;
 use crate::fs::{self, LookupFlags, OpenFile};
 use crate::mm::exec::Arguments;
 use crate::signal::{ABI_SIZE, ChildCode, ChildInfo, SigInfo, Signal};
+use crate::task::access::may_attach;
 use crate::task::clone::{CloneArgs, CloneFlags, clone};
 use crate::task::wait::{Change, Report, WaitOptions, Which};
 use crate::task::{Cap, Current, ExitStatus, Tid, exec, exit, groups, wait};
@@ -145,7 +146,7 @@ pub fn read_extensible<T: FromBytes + IntoBytes>(current: &Current, at: UserVa, 
     Ok(value)
 }
 
-/// unshare(2): what clone(2) shared. Namespaces are refused, as by a Linux without them.
+/// unshare(2): what clone(2) shared, and namespaces of mounts and names. Other namespaces are refused, as by a Linux without them.
 pub fn unshare(current: &mut Current, flags: u32) -> Result<(), Errno> {
     let alone = raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM;
     let spaces = raw::CLONE_NEWNS | raw::CLONE_NEWCGROUP | raw::CLONE_NEWUTS | raw::CLONE_NEWIPC;
@@ -154,17 +155,55 @@ pub fn unshare(current: &mut Current, flags: u32) -> Result<(), Errno> {
     if flags & !known != 0 || flags & alone != 0 && current.process.thread_count() > 1 {
         return Err(Errno::EINVAL);
     }
-    if flags & spaces != 0 {
-        let privileged = flags & spaces == raw::CLONE_NEWUSER || current.creds.has(Cap::SysAdmin);
-        return Err(if privileged { Errno::EINVAL } else { Errno::EPERM });
+    let served = raw::CLONE_NEWNS | raw::CLONE_NEWUTS;
+    if flags & spaces != 0 && flags & spaces != raw::CLONE_NEWUSER && !current.creds.has(Cap::SysAdmin) {
+        return Err(Errno::EPERM);
     }
-    if flags & raw::CLONE_FS != 0 {
+    if flags & spaces & !served != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & (raw::CLONE_FS | raw::CLONE_NEWNS) != 0 {
         current.fs = current.fs.duplicate();
+    }
+    if flags & raw::CLONE_NEWNS != 0 {
+        current.fs.unshare_namespace();
+    }
+    if flags & raw::CLONE_NEWUTS != 0 {
+        current.task.set_uts(current.task.uts().duplicate());
     }
     if flags & raw::CLONE_FILES != 0 && Arc::strong_count(&current.files) > 1 {
         current.files = Arc::new(current.files.duplicate());
     }
     current.publish();
+    Ok(())
+}
+
+/// setns(2), by a pidfd: into the namespaces of that process.
+pub fn setns(current: &mut Current, fd: Fd, flags: u32) -> Result<(), Errno> {
+    let served = raw::CLONE_NEWNS | raw::CLONE_NEWUTS;
+    let file = current.file(fd)?;
+    let task = PidFd::of(&file).map_err(|_| Errno::EINVAL)?.task()?;
+    if flags == 0 || flags & !served != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if !may_attach(current, &task) || !current.creds.has(Cap::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    if flags & raw::CLONE_NEWNS != 0 {
+        if !current.creds.has(Cap::SysChroot) {
+            return Err(Errno::EPERM);
+        }
+        let namespace = task.published().fs.ok_or(Errno::ESRCH)?.namespace();
+        if Arc::strong_count(&current.fs) > 2 {
+            // Other threads would move, too (the second reference is what others see of this one).
+            return Err(Errno::EINVAL);
+        }
+        let root = namespace.root_path();
+        current.fs.set_namespace(namespace, root.clone(), root);
+    }
+    if flags & raw::CLONE_NEWUTS != 0 {
+        current.task.set_uts(task.uts());
+    }
     Ok(())
 }
 
@@ -440,9 +479,10 @@ pub(super) const ROWS: &[Row] = &[
     row!(getppid = getppid(), Full, ""),
     row!(fork = fork(), Full, ""),
     row!(vfork = vfork(), Full, ""),
-    row!(clone = clone2(5), Partial, "no namespaces of the program's own"),
-    row!(unshare = unshare(1), Partial, "no namespaces of the program's own"),
-    row!(clone3 = clone3(2), Partial, "no namespaces of the program's own, no set_tid, no cgroup"),
+    row!(clone = clone2(5), Partial, "of namespaces, those of mounts and of names (UTS)"),
+    row!(unshare = unshare(1), Partial, "of namespaces, those of mounts and of names (UTS); others: EINVAL"),
+    row!(setns = setns(2), Partial, "namespaces of mounts and of names, by pidfd only"),
+    row!(clone3 = clone3(2), Partial, "of namespaces, those of mounts and of names (UTS); no set_tid, no cgroup"),
     row!(exit = exit_call(1), Full, ""),
     row!(exit_group = exit_group(1), Full, ""),
     row!(execve = execve(3), Full, ""),

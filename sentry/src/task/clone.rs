@@ -1,7 +1,7 @@
 //! fork, vfork, clone, clone3: a new thread or process.
 
 use super::registry::registry;
-use super::{Current, Process, Published, Task, Tid, run, trace};
+use super::{Cap, Current, Process, Published, Task, Tid, run, trace};
 use crate::errno::Errno;
 use crate::fs::OpenFlags;
 use crate::fs::pidfd::PidFd;
@@ -100,6 +100,9 @@ impl VforkDone {
 pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
     check(args)?;
     let flags = args.flags;
+    if flags.intersects(CloneFlags::NAMESPACES) && !current.creds.has(Cap::SysAdmin) {
+        return Err(Errno::EPERM.into());
+    }
     if current.process.is_exiting() {
         return Err(Fail::RestartAlways);
     }
@@ -154,8 +157,9 @@ fn check(args: &CloneArgs) -> Result<(), Errno> {
     if flags.contains(CloneFlags::PIDFD) && flags.intersects(CloneFlags::THREAD | CloneFlags::DETACHED) {
         return Err(Errno::EINVAL);
     }
-    // Namespaces of the program's own and cgroups are not there yet (docs/limits): Linux's errno without the feature.
-    if flags.intersects(CloneFlags::NAMESPACES.union(CloneFlags::INTO_CGROUP)) {
+    // Other namespaces of the program's own and cgroups are not there yet (docs/limits): Linux's errno without the feature.
+    let served = CloneFlags::NEWNS | CloneFlags::NEWUTS;
+    if flags.intersects(CloneFlags::NAMESPACES.difference(served).union(CloneFlags::INTO_CGROUP)) {
         return Err(Errno::EINVAL);
     }
     Ok(())
@@ -179,6 +183,9 @@ fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<Vfork
     let mm = if share(CloneFlags::VM) { parent.mm.clone() } else { parent.mm.fork()? };
     let files = if share(CloneFlags::FILES) { parent.files.clone() } else { Arc::new(parent.files.duplicate()) };
     let fs = if share(CloneFlags::FS) { parent.fs.clone() } else { parent.fs.duplicate() };
+    if share(CloneFlags::NEWNS) {
+        fs.unshare_namespace();
+    }
     let published = Published {
         mm: Some(mm.clone()),
         files: Some(files.clone()),
@@ -229,6 +236,7 @@ fn register(
     if flags.contains(CloneFlags::THREAD) {
         let task = Arc::new(Task::new(tid, me.clone(), parent.task.name(), published, signals));
         task.inherit_scheduling(&parent.task);
+        inherit_names(&task, &parent.task, flags);
         if !me.add_thread(&task) {
             return Err(Fail::RestartAlways);
         }
@@ -247,6 +255,7 @@ fn register(
     process.set_executable(me.executable());
     let task = Arc::new(Task::new(tid, process.clone(), parent.task.name(), published, signals));
     task.inherit_scheduling(&parent.task);
+    inherit_names(&task, &parent.task, flags);
     inherit_filters(&task, &parent.task);
     process.add_thread(&task);
     tables.add_process(&process, Some(parent_pid));
@@ -258,6 +267,12 @@ fn inherit_filters(child: &Task, parent: &Task) {
     if parent.is_filtered() {
         child.set_filters(parent.filters());
     }
+}
+
+/// The UTS namespace: the parent's, or a copy of it (CLONE_NEWUTS).
+fn inherit_names(child: &Task, parent: &Task, flags: CloneFlags) {
+    let uts = parent.uts();
+    child.set_uts(if flags.contains(CloneFlags::NEWUTS) { uts.duplicate() } else { uts });
 }
 
 /// Starts the child's kernel thread.

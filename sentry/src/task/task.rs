@@ -8,6 +8,7 @@ use crate::platform::ThreadRef;
 use crate::seccomp::Filters;
 use crate::signal::TaskSignals;
 use crate::sync::{Lock, Rank};
+use crate::uts::Uts;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
@@ -18,6 +19,7 @@ pub struct Task {
     process: Arc<Process>,
     thread: spin::Once<ThreadRef>,
     name: Lock<[u8; 16]>,
+    uts: Lock<Arc<Uts>>,
     published: Lock<Published>,
     /// Whether there are filters: what the system-call path looks at.
     filtered: AtomicBool,
@@ -55,6 +57,7 @@ impl Task {
             process,
             thread: spin::Once::new(),
             name: Lock::new(Rank::Leaf, name),
+            uts: Lock::new(Rank::Leaf, crate::uts::initial()),
             published: Lock::new(Rank::Task, published),
             filtered: AtomicBool::new(false),
             filters: Lock::new(Rank::Leaf, None),
@@ -160,6 +163,17 @@ impl Task {
     /// Sets that.
     pub fn set_io_priority(&self, value: u32) {
         self.io_priority.store(value, Ordering::Relaxed);
+    }
+
+    /// Its UTS namespace.
+    pub fn uts(&self) -> Arc<Uts> {
+        self.uts.lock().clone()
+    }
+
+    /// Moves it to another.
+    pub fn set_uts(&self, uts: Arc<Uts>) {
+        let old = core::mem::replace(&mut *self.uts.lock(), uts);
+        drop(old);
     }
 
     /// What a new thread or process takes over: scheduling and affinity.

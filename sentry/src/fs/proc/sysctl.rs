@@ -46,12 +46,12 @@ fn boot_id() -> String {
     BOOT_ID.call_once(new_uuid).clone()
 }
 
-fn read_hostname(_: &Current, _: &Global) -> Content {
-    Ok([&uts::host()[..], b"\n"].concat())
+fn read_hostname(current: &Current, _: &Global) -> Content {
+    Ok([&current.task.uts().host()[..], b"\n"].concat())
 }
 
-fn read_domainname(_: &Current, _: &Global) -> Content {
-    Ok([&uts::domain()[..], b"\n"].concat())
+fn read_domainname(current: &Current, _: &Global) -> Content {
+    Ok([&current.task.uts().domain()[..], b"\n"].concat())
 }
 
 fn name_to_set<'a>(current: &Current, bytes: &'a [u8]) -> Result<&'a [u8], Errno> {
@@ -63,12 +63,12 @@ fn name_to_set<'a>(current: &Current, bytes: &'a [u8]) -> Result<&'a [u8], Errno
 }
 
 fn write_hostname(current: &Current, _: &Global, bytes: &[u8]) -> Result<(), Errno> {
-    uts::set_host(name_to_set(current, bytes)?);
+    current.task.uts().set_host(name_to_set(current, bytes)?);
     Ok(())
 }
 
 fn write_domainname(current: &Current, _: &Global, bytes: &[u8]) -> Result<(), Errno> {
-    uts::set_domain(name_to_set(current, bytes)?);
+    current.task.uts().set_domain(name_to_set(current, bytes)?);
     Ok(())
 }
 

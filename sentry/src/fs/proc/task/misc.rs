@@ -133,6 +133,15 @@ pub const ATTR: &[Item<Subject>] = &[
     file("sockcreate", no_label),
 ];
 
+fn mount_namespace(_: &Current, subject: &Subject) -> Content {
+    let fs = subject.task()?.published().fs.ok_or(Errno::ENOENT)?;
+    Ok(format!("mnt:[{}]", fs.namespace().number()).into_bytes())
+}
+
+fn uts_namespace(_: &Current, subject: &Subject) -> Content {
+    Ok(format!("uts:[{}]", subject.task()?.uts().number()).into_bytes())
+}
+
 /// A namespace's link; the numbers are those of Linux's initial namespaces (include/linux/proc_ns.h).
 macro_rules! namespace {
     ($name:literal, $kind:literal, $number:literal) => {
@@ -144,12 +153,12 @@ macro_rules! namespace {
 pub const NAMESPACES: &[Item<Subject>] = &[
     namespace!("cgroup", "cgroup", 4026531835),
     namespace!("ipc", "ipc", 4026531839),
-    namespace!("mnt", "mnt", 4026531841),
+    link("mnt", mount_namespace),
     namespace!("net", "net", 4026531840),
     namespace!("pid", "pid", 4026531836),
     namespace!("pid_for_children", "pid", 4026531836),
     namespace!("time", "time", 4026531834),
     namespace!("time_for_children", "time", 4026531834),
     namespace!("user", "user", 4026531837),
-    namespace!("uts", "uts", 4026531838),
+    link("uts", uts_namespace),
 ];
