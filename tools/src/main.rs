@@ -48,6 +48,9 @@ enum Verb {
     },
     /// Run a command in the emulated reference machine, which has a /dev/kvm
     Vm(vm::VmArgs),
+    /// What the emulated machine runs beside the command: holds a VM until it is killed
+    #[command(hide = true)]
+    HoldKvm,
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         }),
         Verb::Test { part } => test::run(part),
         Verb::Vm(args) => vm::run(&args),
+        Verb::HoldKvm => vm::hold::run(),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

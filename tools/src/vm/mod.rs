@@ -7,6 +7,7 @@
 mod bochs;
 mod command;
 mod cpio;
+pub mod hold;
 pub mod image;
 mod pack;
 mod qemu;
@@ -45,6 +46,9 @@ pub struct VmArgs {
     /// One more file, directory or program to pack
     #[arg(long, value_name = "PATH")]
     pub with: Vec<PathBuf>,
+    /// Listen here for orders to QEMU's monitor, to look into a machine that hangs (`socat - UNIX:PATH`, then `info registers -a`)
+    #[arg(long, value_name = "PATH")]
+    pub monitor: Option<PathBuf>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -60,6 +64,9 @@ pub fn run(args: &VmArgs) -> Result<u8> {
     }
     if args.docker && (args.intel || args.packed) {
         bail!("--docker needs the host's files; leave out --intel and --packed");
+    }
+    if args.monitor.is_some() && args.intel {
+        bail!("--monitor is QEMU's; leave out --intel");
     }
     if args.intel { bochs::run(args) } else { qemu::run(args) }
 }

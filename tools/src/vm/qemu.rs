@@ -3,7 +3,7 @@
 use super::cpio::Archive;
 use super::relay::{Event, PORTS, Relay};
 use super::session::{Session, console_copy, tail};
-use super::{TIMED_OUT, VmArgs, command, image, pack};
+use super::{TIMED_OUT, VmArgs, command, hold, image, pack};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
@@ -25,6 +25,7 @@ pub fn run(args: &VmArgs) -> Result<u8> {
         let mut content = fs::read(&images.initramfs)?;
         let mut archive = Archive::default();
         archive.executable("ringwall-vm/command", &command::script(&args.command, docker_variables(args))?);
+        archive.executable("ringwall-vm/hold", &command::script(&hold::command()?, &[])?);
         content.extend(archive.finish());
         fs::write(&initramfs, content)?;
     }
@@ -92,6 +93,9 @@ fn start(args: &VmArgs, kernel: &Path, initramfs: &Path, session: &Session, rela
     for (number, port) in (1..).zip(PORTS) {
         qemu.arg("-chardev").arg(format!("socket,id={port},path={}", relay.socket(port).display()));
         qemu.arg("-device").arg(format!("virtserialport,chardev={port},nr={number}"));
+    }
+    if let Some(path) = &args.monitor {
+        qemu.arg("-monitor").arg(format!("unix:{},server=on,wait=off", path.display()));
     }
     qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("cannot start QEMU")
 }
