@@ -5,12 +5,17 @@ use kvm_bindings::{
     KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr, kvm_userspace_memory_region, kvm_xsave,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
-use linker::layout::KERNEL_IMAGE;
-use rustix::mm::Advice;
+use linker::layout::LARGE_PAGE_SIZE;
+use rustix::mm::{Advice, MapFlags, ProtFlags, mmap_anonymous};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::ptr::null_mut;
+use vm_memory::mmap::{FromRangesError, MmapRegion, MmapRegionError};
 use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::{ioctl::ioctl_with_ref, ioctl_iow_nr};
+
+/// Guest memory that is backed by small host pages, in bytes from address 0.
+const SMALL_PAGES: u64 = 16 << 20;
 
 ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 
@@ -28,11 +33,26 @@ pub fn map_region(vm: &VmFd, slot: u32, region: &impl GuestMemoryRegion) -> Resu
     unsafe { vm.set_user_memory_region(slot) }
 }
 
-/// Asks for large host pages behind guest memory from the kernel image on: one host fault for 2 MiB instead of 512. Below it
-/// a few pages are all that is ever used.
+/// Reserves private anonymous memory that begins at a multiple of a large page, as its guest-physical addresses do: KVM maps
+/// nothing large in a slot whose two addresses disagree below that. It lasts as long as the process.
+pub fn reserve(len: usize) -> Result<MmapRegion<()>, FromRangesError> {
+    let large = LARGE_PAGE_SIZE as usize;
+    let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+    let failed = |errno: rustix::io::Errno| FromRangesError::MmapRegion(MmapRegionError::Mmap(errno.into()));
+    // SAFETY: a new mapping, at an address that the kernel chooses.
+    let start = unsafe { mmap_anonymous(null_mut(), len + large, prot, flags) }.map_err(failed)?;
+    let skipped = (start as usize).wrapping_neg() % large;
+    let aligned = start.wrapping_byte_add(skipped).cast();
+    // SAFETY: `skipped` is less than `large`, so `len` bytes of the mapping follow; nobody else knows it.
+    unsafe { MmapRegion::build_raw(aligned, len, prot.bits() as i32, flags.bits() as i32 | libc::MAP_ANONYMOUS) }
+        .map_err(FromRangesError::MmapRegion)
+}
+
+/// Asks for large host pages behind guest memory from `SMALL_PAGES` on: one host fault for 2 MiB instead of 512. Below it lies what
+/// every sandbox touches; a short-lived one has ended before clearing 2 MiB at a time has paid, and an idle one stays small.
 pub fn advise_large_pages(memory: &Memory) {
     for region in memory.iter() {
-        let skipped = if region.start_addr().raw_value() == 0 { KERNEL_IMAGE.raw() } else { 0 };
+        let skipped = if region.start_addr().raw_value() == 0 { SMALL_PAGES } else { 0 };
         if let Ok(host) = region.get_host_address(MemoryRegionAddress(skipped)) {
             let len = region.len().saturating_sub(skipped) as usize;
             // SAFETY: advice about part of a mapping of ours; it changes no content. A host that refuses it is only slower.

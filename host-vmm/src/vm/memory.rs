@@ -2,7 +2,8 @@
 
 use crate::vm::{Error, Memory, kvm};
 use linker::layout::{DIRECT_MAP_BYTES, HIGH_RAM_START, LARGE_PAGE_SIZE, LOW_RAM_END};
-use vm_memory::GuestAddress;
+use vm_memory::mmap::FromRangesError;
+use vm_memory::{GuestAddress, GuestRegionMmap};
 
 /// Smallest RAM that a guest can start in.
 pub const MIN_BYTES: u64 = 64 << 20;
@@ -20,8 +21,13 @@ pub fn ranges(bytes: u64) -> Vec<(u64, u64)> {
 
 /// Reserves RAM.
 pub fn create(bytes: u64) -> Result<Memory, Error> {
-    let ranges: Vec<_> = ranges(bytes).into_iter().map(|(start, len)| (GuestAddress(start), len as usize)).collect();
-    let memory = Memory::from_ranges(&ranges).map_err(|source| Error::Memory { mib: bytes >> 20, source })?;
+    let region = |(start, len)| {
+        let region = GuestRegionMmap::new(kvm::reserve(len as usize)?, GuestAddress(start));
+        region.ok_or(FromRangesError::InvalidGuestRegion)
+    };
+    let failed = |source| Error::Memory { mib: bytes >> 20, source };
+    let regions = ranges(bytes).into_iter().map(region).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let memory = Memory::from_regions(regions).map_err(|error| failed(FromRangesError::Collection(error)))?;
     kvm::advise_large_pages(&memory);
     Ok(memory)
 }
