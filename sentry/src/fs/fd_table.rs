@@ -1,11 +1,15 @@
-//! A process's descriptors.
+//! A process's descriptors, in chunks: a number may be as high as RLIMIT_NOFILE allows without a slot for each one below.
 
 use super::OpenFile;
 use crate::errno::Errno;
 use crate::sync::{Rank, RwLock};
 use crate::syscall::Fd;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+/// Descriptors in a chunk.
+const CHUNK: usize = 64;
 
 /// One descriptor.
 #[derive(Clone)]
@@ -21,9 +25,50 @@ pub struct FdTable {
 
 #[derive(Clone, Default)]
 struct Slots {
-    entries: Vec<Option<Slot>>,
+    chunks: Vec<Option<Box<[Option<Slot>; CHUNK]>>>,
     /// No slot below is free.
     first_free: usize,
+}
+
+impl Slots {
+    #[inline]
+    fn get(&self, fd: Fd) -> Option<&Slot> {
+        let index = usize::try_from(fd.raw()).ok()?;
+        self.chunks.get(index / CHUNK)?.as_ref()?[index % CHUNK].as_ref()
+    }
+
+    fn get_mut(&mut self, fd: Fd) -> Option<&mut Option<Slot>> {
+        let index = usize::try_from(fd.raw()).ok()?;
+        Some(&mut self.chunks.get_mut(index / CHUNK)?.as_mut()?[index % CHUNK])
+    }
+
+    /// Whether a number is in use.
+    fn is_used(&self, index: usize) -> bool {
+        i32::try_from(index).is_ok_and(|number| self.get(Fd::new(number)).is_some())
+    }
+
+    /// The place of a number, with a chunk made for it if need be; ENOMEM where there is no room for the table.
+    fn place(&mut self, index: usize) -> Result<&mut Option<Slot>, Errno> {
+        let chunk = index / CHUNK;
+        if chunk >= self.chunks.len() {
+            let more = chunk + 1 - self.chunks.len();
+            self.chunks.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
+            self.chunks.resize_with(chunk + 1, || None);
+        }
+        Ok(&mut self.chunks[chunk].get_or_insert_with(|| Box::new([const { None }; CHUNK]))[index % CHUNK])
+    }
+
+    /// What is open, by number.
+    fn used(&self) -> impl DoubleEndedIterator<Item = (Fd, &Slot)> {
+        let chunks = self.chunks.iter().enumerate().filter_map(|(at, chunk)| Some((at * CHUNK, chunk.as_ref()?)));
+        chunks.flat_map(|(first, chunk)| {
+            let slots = chunk.iter().enumerate();
+            slots.filter_map(move |(at, slot)| {
+                let number = i32::try_from(first + at).ok()?;
+                slot.as_ref().map(|slot| (Fd::new(number), slot))
+            })
+        })
+    }
 }
 
 impl Default for FdTable {
@@ -52,29 +97,25 @@ impl FdTable {
     /// The file behind `fd`; EBADF if there is none. (O_PATH files included: what reads or writes checks access.)
     #[inline]
     pub fn get(&self, fd: Fd) -> Result<Arc<OpenFile>, Errno> {
-        let slots = self.slots.read();
-        let slot = usize::try_from(fd.raw()).ok().and_then(|index| slots.entries.get(index)).and_then(Option::as_ref);
-        slot.map(|slot| slot.file.clone()).ok_or(Errno::EBADF)
+        self.slots.read().get(fd).map(|slot| slot.file.clone()).ok_or(Errno::EBADF)
     }
 
     /// Puts `file` in the lowest free slot from `from` on, below `limit` (RLIMIT_NOFILE); EMFILE if there is none.
     pub fn add(&self, file: Arc<OpenFile>, close_on_exec: bool, from: usize, limit: usize) -> Result<Fd, Errno> {
         let mut slots = self.slots.write();
         let mut index = from.max(slots.first_free);
-        while slots.entries.get(index).is_some_and(Option::is_some) {
+        while slots.is_used(index) {
             index += 1;
         }
         if index >= limit {
             return Err(Errno::EMFILE);
         }
-        if index >= slots.entries.len() {
-            slots.entries.resize(index + 1, None);
-        }
-        slots.entries[index] = Some(Slot { file, close_on_exec });
+        let fd = i32::try_from(index).map(Fd::new).map_err(|_| Errno::EMFILE)?;
+        *slots.place(index)? = Some(Slot { file, close_on_exec });
         if from <= slots.first_free {
             slots.first_free = index + 1;
         }
-        i32::try_from(index).map(Fd::new).map_err(|_| Errno::EMFILE)
+        Ok(fd)
     }
 
     /// Puts `file` at `fd` (dup2), returning what was there. EBADF outside `limit`.
@@ -86,56 +127,79 @@ impl FdTable {
         limit: usize,
     ) -> Result<Option<Arc<OpenFile>>, Errno> {
         let index = usize::try_from(fd.raw()).ok().filter(|index| *index < limit).ok_or(Errno::EBADF)?;
-        let mut slots = self.slots.write();
-        if index >= slots.entries.len() {
-            slots.entries.resize(index + 1, None);
-        }
-        let old = slots.entries[index].replace(Slot { file, close_on_exec });
+        let old = self.slots.write().place(index)?.replace(Slot { file, close_on_exec });
         Ok(old.map(|slot| slot.file))
     }
 
     /// Takes `fd` out; EBADF if there is none.
     pub fn remove(&self, fd: Fd) -> Result<Arc<OpenFile>, Errno> {
-        let index = usize::try_from(fd.raw()).map_err(|_| Errno::EBADF)?;
         let mut slots = self.slots.write();
-        let slot = slots.entries.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
-        slots.first_free = slots.first_free.min(index);
+        let slot = slots.get_mut(fd).and_then(Option::take).ok_or(Errno::EBADF)?;
+        slots.first_free = slots.first_free.min(usize::try_from(fd.raw()).unwrap_or(0));
         Ok(slot.file)
     }
 
     /// FD_CLOEXEC of `fd`.
     pub fn close_on_exec(&self, fd: Fd) -> Result<bool, Errno> {
-        let slots = self.slots.read();
-        let slot = usize::try_from(fd.raw()).ok().and_then(|index| slots.entries.get(index)).and_then(Option::as_ref);
-        slot.map(|slot| slot.close_on_exec).ok_or(Errno::EBADF)
+        self.slots.read().get(fd).map(|slot| slot.close_on_exec).ok_or(Errno::EBADF)
     }
 
     /// Sets FD_CLOEXEC of `fd`.
     pub fn set_close_on_exec(&self, fd: Fd, on: bool) -> Result<(), Errno> {
         let mut slots = self.slots.write();
-        let slot =
-            usize::try_from(fd.raw()).ok().and_then(|index| slots.entries.get_mut(index)).and_then(Option::as_mut);
+        let slot = slots.get_mut(fd).and_then(Option::as_mut);
         slot.map(|slot| slot.close_on_exec = on).ok_or(Errno::EBADF)
     }
 
     /// Takes out what `pick` (number, close-on-exec) says; returns the files, for the caller to drop.
     pub fn take(&self, mut pick: impl FnMut(Fd, bool) -> bool) -> Vec<Arc<OpenFile>> {
-        let mut taken = Vec::new();
         let mut slots = self.slots.write();
-        for index in 0..slots.entries.len() {
-            let fd = Fd::new(i32::try_from(index).unwrap_or(i32::MAX));
-            if slots.entries[index].as_ref().is_some_and(|slot| pick(fd, slot.close_on_exec)) {
-                taken.extend(slots.entries[index].take().map(|slot| slot.file));
-                slots.first_free = slots.first_free.min(index);
-            }
+        let picked = slots.used().filter(|(fd, slot)| pick(*fd, slot.close_on_exec)).map(|(fd, _)| fd);
+        let picked: Vec<Fd> = picked.collect();
+        if let Some(first) = picked.first() {
+            slots.first_free = slots.first_free.min(usize::try_from(first.raw()).unwrap_or(0));
         }
-        taken
+        picked.into_iter().filter_map(|fd| slots.get_mut(fd)?.take()).map(|slot| slot.file).collect()
     }
 
     /// The numbers in use, in order.
     pub fn numbers(&self) -> Vec<Fd> {
-        let slots = self.slots.read();
-        let used = slots.entries.iter().enumerate().filter(|(_, slot)| slot.is_some());
-        used.filter_map(|(index, _)| i32::try_from(index).ok().map(Fd::new)).collect()
+        self.slots.read().used().map(|(fd, _)| fd).collect()
+    }
+
+    /// How many are in use.
+    pub fn len(&self) -> usize {
+        self.slots.read().used().count()
+    }
+
+    /// The highest number in use.
+    pub fn last(&self) -> Option<Fd> {
+        self.slots.read().used().next_back().map(|(fd, _)| fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FdTable;
+    use crate::errno::Errno;
+    use crate::fake::current;
+    use crate::fs::OpenFlags;
+    use crate::fs::pipe::new_pipe;
+    use crate::syscall::Fd;
+
+    #[test]
+    fn the_highest_number_costs_no_slot_for_those_below() {
+        let (file, _) = new_pipe(&current(), OpenFlags::empty());
+        let table = FdTable::new();
+        let (limit, high) = (1 << 20, Fd::new((1 << 20) - 1));
+        assert!(table.set(high, file.clone(), true, limit).expect("in the limit").is_none());
+        assert_eq!(table.set(Fd::new(1 << 20), file.clone(), true, limit).err(), Some(Errno::EBADF));
+        assert_eq!(table.add(file.clone(), false, 0, limit), Ok(Fd::new(0)));
+        assert_eq!(table.add(file.clone(), false, 70, limit), Ok(Fd::new(70)));
+        assert_eq!(table.add(file, false, 0, limit), Ok(Fd::new(1)));
+        assert_eq!((table.len(), table.last()), (4, Some(high)));
+        assert_eq!(table.duplicate().take(|_, close_on_exec| close_on_exec).len(), 1);
+        assert_eq!(table.numbers(), [0, 1, 70, high.raw()].map(Fd::new));
+        assert_eq!(table.slots.read().chunks.iter().flatten().count(), 3);
     }
 }

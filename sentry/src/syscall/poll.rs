@@ -141,7 +141,8 @@ fn do_poll(current: &Current, fds: UserPtr<PollFd>, count: u32, timeout: Timeout
         return Err(Errno::EINVAL.into());
     }
     let mut list = fds.read_vec(current, count as usize)?;
-    let mut items = Vec::with_capacity(list.len());
+    let mut items = Vec::new();
+    items.try_reserve_exact(list.len()).map_err(|_| Errno::ENOMEM)?;
     let mut bad = 0;
     for entry in &mut list {
         entry.revents = 0;

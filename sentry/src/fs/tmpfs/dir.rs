@@ -34,16 +34,18 @@ impl Entries {
         self.by_name.len() as u64
     }
 
-    fn insert(&mut self, name: &[u8], inode: Arc<TmpInode>) -> Option<Arc<TmpInode>> {
+    /// Adds a name, or gives it to another file; returns which had it. ENOSPC where there is no room for the table.
+    fn insert(&mut self, name: &[u8], inode: Arc<TmpInode>) -> Result<Option<Arc<TmpInode>>, Errno> {
         if let Some(entry) = self.by_name.get_mut(name) {
-            return Some(core::mem::replace(&mut entry.inode, inode));
+            return Ok(Some(core::mem::replace(&mut entry.inode, inode)));
         }
+        self.by_name.try_reserve(1).map_err(|_| Errno::ENOSPC)?;
         let name: Arc<[u8]> = name.into();
         let cookie = self.made + FIRST_ENTRY;
         self.made += 1;
         self.by_cookie.insert(cookie, name.clone());
         self.by_name.insert(name, Entry { inode, cookie });
-        None
+        Ok(None)
     }
 
     fn remove(&mut self, name: &[u8]) -> Option<Arc<TmpInode>> {
@@ -81,7 +83,7 @@ impl TmpInode {
             if entries.by_name.contains_key(name) {
                 return Err(Errno::EEXIST);
             }
-            entries.insert(name, inode.clone());
+            entries.insert(name, inode.clone())?;
         }
         match inode.kind() {
             FileKind::Directory => self.change_links(1),
@@ -150,8 +152,8 @@ impl TmpInode {
         let is_dir = |inode: &Arc<Self>| inode.kind() == FileKind::Directory;
         if flags & raw::RENAME_EXCHANGE != 0 {
             let over = over.ok_or(Errno::ENOENT)?;
-            let old = self.entries()?.lock().insert(name, over.clone());
-            let other = new_dir.entries()?.lock().insert(new_name, inode.clone());
+            let old = self.entries()?.lock().insert(name, over.clone())?;
+            let other = new_dir.entries()?.lock().insert(new_name, inode.clone())?;
             drop((old, other));
             if is_dir(&inode) != is_dir(&over) {
                 let change = if is_dir(&inode) { 1 } else { -1 };
@@ -171,8 +173,9 @@ impl TmpInode {
                     (false, false) => {}
                 }
             }
+            // Only a name that is new there can fail, and nothing has changed then.
+            let replaced = new_dir.entries()?.lock().insert(new_name, inode.clone())?;
             let old = self.entries()?.lock().remove(name);
-            let replaced = new_dir.entries()?.lock().insert(new_name, inode.clone());
             drop((old, replaced));
             if let Some(over) = &over {
                 new_dir.lost(over);

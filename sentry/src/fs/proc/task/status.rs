@@ -175,7 +175,7 @@ pub fn status(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let tid = if subject.is_thread() { task.map_or(process.pid(), |task| task.tid()) } else { process.pid() };
     let umask = published.as_ref().and_then(|seen| seen.fs.as_ref()).map_or(0, |fs| fs.umask());
     let files = published.as_ref().and_then(|seen| seen.files.as_ref());
-    let descriptors = files.and_then(|files| files.numbers().last().map(|fd| fd.raw() as usize + 1)).unwrap_or(0);
+    let descriptors = files.and_then(|files| files.last()).map_or(0, |fd| fd.raw() as usize + 1);
     let creds = task.map(|task| task.creds()).unwrap_or_default();
     let (pid, group, session) = (process.pid().raw(), process.group().raw(), process.session().raw());
     let tracer = task.and_then(|task| task.trace.tracer()).map_or(0, |tracer| tracer.raw());
