@@ -42,6 +42,10 @@ pub const DIRECT_MAP_BYTES: u64 = 1 << 44;
 pub const KERNEL_STACKS: KernelVa = KernelVa::new(0xffff_c900_0000_0000);
 /// Bytes set aside for kernel stacks.
 pub const KERNEL_STACKS_BYTES: u64 = 1 << 39;
+/// Heap blocks that are larger than a block of frames: contiguous here only.
+pub const KERNEL_VMALLOC: KernelVa = KernelVa::new(0xffff_c980_0000_0000);
+/// Bytes set aside for them: one root entry.
+pub const KERNEL_VMALLOC_BYTES: u64 = 1 << 39;
 /// Device registers that ring0 maps for itself, uncached (the LAPIC of a CPU without x2APIC).
 pub const DEVICES: KernelVa = KernelVa::new(0xffff_fe00_0000_0000);
 /// Virtual address of the kernel image: `KERNEL_BASE + pa` (the top 2 GiB, for `code-model=kernel`).
@@ -55,7 +59,9 @@ const _: () = {
     assert!(KERNEL_IMAGE.raw() < LOW_RAM_END.raw());
     assert!(LOW_RAM_END.raw() < HIGH_RAM_START.raw());
     assert!(DIRECT_MAP.raw() + DIRECT_MAP_BYTES <= KERNEL_STACKS.raw());
-    assert!(KERNEL_STACKS.raw() + KERNEL_STACKS_BYTES <= DEVICES.raw());
+    assert!(KERNEL_STACKS.raw() + KERNEL_STACKS_BYTES <= KERNEL_VMALLOC.raw());
+    assert!(KERNEL_VMALLOC.raw().is_multiple_of(KERNEL_VMALLOC_BYTES));
+    assert!(KERNEL_VMALLOC.raw() + KERNEL_VMALLOC_BYTES <= DEVICES.raw());
     assert!(DEVICES.raw() + LARGE_PAGE_SIZE <= KERNEL_BASE.raw());
     assert!(KERNEL_IMAGE.raw().is_multiple_of(LARGE_PAGE_SIZE));
 };

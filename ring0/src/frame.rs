@@ -7,7 +7,7 @@
 //! User frames (`Kind::User`) are what `sentry::platform::Frame` names; a number that is not a live user frame panics.
 
 use crate::lock::Lock;
-use crate::percpu::cpu;
+use crate::percpu::{attention, cpu};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use linker::addr::GuestPa;
 use linker::boot::BootInfo;
@@ -215,11 +215,25 @@ pub fn free_table(pfn: u64) {
     give_cached(pfn);
 }
 
-/// 2^order consecutive frames, aligned to their size, for the kernel's own use.
+/// 2^order consecutive frames, aligned to their size, for the kernel's own use. Where that uses up what is kept in reserve, the
+/// sentry is told before user mode goes on.
 pub fn alloc_kernel(order: usize) -> Option<Block> {
     let block = if order == 0 { take_cached() } else { take_block(order) }?;
+    if is_low() {
+        cpu().attention.fetch_or(attention::MEMORY, Ordering::Relaxed);
+    }
     meta(block.pfn).0.store(word(Kind::Kernel, order, 0), Ordering::Relaxed);
     Some(block)
+}
+
+/// Whether the kernel lives on its reserve.
+pub fn is_low() -> bool {
+    FREE.load(Ordering::Relaxed) < frames().reserve / 2
+}
+
+/// Whether `pages` more can be had and the kernel keeps its reserve.
+pub fn can_spare(pages: u64) -> bool {
+    FREE.load(Ordering::Relaxed) >= pages.saturating_add(frames().reserve)
 }
 
 /// Gives back what `alloc_kernel` gave.

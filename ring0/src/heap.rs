@@ -1,9 +1,11 @@
 //! The kernel heap. Blocks up to 2 KiB come from size classes: a free list of each CPU, filled from a shared one, filled
-//! from frames. Bigger ones are whole blocks of frames. Frames that became small blocks stay so.
+//! from frames. Bigger ones are whole blocks of frames, the largest single frames that are mapped together (`vmalloc`). Frames that
+//! became small blocks stay so.
 
 use crate::frame;
 use crate::lock::Lock;
 use crate::percpu::cpu;
+use crate::vmalloc;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::null_mut;
 use linker::layout::{DIRECT_MAP, PAGE_SIZE};
@@ -14,6 +16,8 @@ const SIZES: [usize; CLASSES] = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 76
 const MAX_SMALL: usize = SIZES[CLASSES - 1];
 /// A CPU keeps at most this many bytes of a class to itself, and moves half of that at a time.
 const CACHE_BYTES: usize = 16 << 10;
+/// Bytes of the longest buffer that a request to the host has.
+const MAX_BUFFER: usize = linker::control::MAX_MESSAGE;
 /// Order of the frames that are cut up.
 const SLAB_ORDER: usize = 2;
 
@@ -112,9 +116,7 @@ unsafe impl GlobalAlloc for Heap {
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        let Some(class) = class(layout) else {
-            return frame::free_kernel((block as u64 - DIRECT_MAP.raw()) / PAGE_SIZE, order(layout));
-        };
+        let Some(class) = class(layout) else { return free_big(block, layout) };
         // SAFETY: as in `alloc`; the caller gives the block back.
         unsafe {
             let list = &mut (&mut *cpu().heap.get()).0[class];
@@ -141,16 +143,29 @@ unsafe impl GlobalAlloc for Heap {
 
 fn alloc_big(layout: Layout, zeroed: bool) -> *mut u8 {
     let order = order(layout);
-    if order > frame::MAX_ORDER {
-        return null_mut();
-    }
-    let Some(block) = frame::alloc_kernel(order) else { return null_mut() };
-    let start = frame::frame_ptr(block.pfn);
-    if zeroed && !block.zero {
+    let block = if order > frame::MAX_ORDER { None } else { frame::alloc_kernel(order) };
+    let (start, zero) = match block {
+        Some(block) => (frame::frame_ptr(block.pfn), block.zero),
+        // Also where there are frames enough, but none side by side. (What is shorter may be a buffer of a request, which the host
+        // finds by one physical address.)
+        None if layout.size() > MAX_BUFFER && layout.align() <= PAGE_SIZE as usize => {
+            (vmalloc::alloc(layout.size()), false)
+        }
+        None => return null_mut(),
+    };
+    if zeroed && !zero && !start.is_null() {
         // SAFETY: the block is ours and at least that long.
         unsafe { start.write_bytes(0, layout.size()) };
     }
     start
+}
+
+fn free_big(block: *mut u8, layout: Layout) {
+    if vmalloc::contains(block as u64) {
+        vmalloc::free(block, layout.size());
+    } else {
+        frame::free_kernel((block as u64 - DIRECT_MAP.raw()) / PAGE_SIZE, order(layout));
+    }
 }
 
 #[cold]

@@ -37,4 +37,5 @@ mod time;
 mod timer;
 mod usercopy;
 mod vdso;
+mod vmalloc;
 mod x86;

@@ -27,6 +27,8 @@ pub mod attention {
     pub const HOST: u32 = 1 << 2;
     /// User mode can be entered by IRET only; never cleared.
     pub const IRET: u32 = 1 << 3;
+    /// The kernel lives on its reserve of memory.
+    pub const MEMORY: u32 = 1 << 4;
 }
 
 /// One CPU's data. The first fields are known to the entry stubs.
@@ -84,6 +86,8 @@ pub struct PerCpu {
     pub switched_tsc: Cell<u64>,
     /// The running thread should let others run.
     pub resched: Cell<bool>,
+    /// User mode is not entered: the sentry is to free memory first.
+    pub memory_low: Cell<bool>,
 
     /// Requests of this CPU's ring that the host has not answered.
     pub in_flight: Cell<u32>,
@@ -147,6 +151,7 @@ impl PerCpu {
             loaded: UnsafeCell::new(None),
             switched_tsc: Cell::new(0),
             resched: Cell::new(false),
+            memory_low: Cell::new(false),
             in_flight: Cell::new(0),
             host_armed: Cell::new(false),
             frames: UnsafeCell::new(FrameCache::new()),

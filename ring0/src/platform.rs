@@ -176,6 +176,10 @@ impl Platform for Ring0 {
         frame::info()
     }
 
+    fn memory_is_low(&self) -> bool {
+        frame::is_low()
+    }
+
     fn spawn(&self, inherit_vector_state: bool, main: Box<dyn FnOnce() + Send>) -> Result<ThreadRef, NoMemory> {
         sched::spawn(inherit_vector_state, main)
     }

@@ -5,6 +5,7 @@ use crate::asm::trap::TrapFrame;
 use crate::asm::usercopy::fixups;
 use crate::features::features;
 use crate::fpu;
+use crate::frame;
 use crate::gdt::{USER_CS, USER_CS32, USER_SS};
 use crate::idt::{FIRST_INTERRUPT, GENERAL_PROTECTION, PAGE_FAULT};
 use crate::ipi;
@@ -62,11 +63,15 @@ pub extern "C" fn prepare(context: &mut UserContext) -> bool {
         if bits & attention::RUNNABLE != 0 && this.queue.len() != 0 {
             timer::start_slice(this);
         }
+        if bits & attention::MEMORY != 0 {
+            this.memory_low.set(frame::is_low());
+        }
         if bits & !attention::IRET == 0 {
             break;
         }
     }
-    quirk::standing_attention() & attention::IRET != 0
+    // `sanitize`, on the way by IRET, says that user mode is not entered.
+    this.memory_low.get() || quirk::standing_attention() & attention::IRET != 0
 }
 
 /// See `Platform::load_segment_bases`. Nothing changes for a context that asks for what it asked for last, so that what a
@@ -126,13 +131,18 @@ fn canonical(base: u64) -> u64 {
     if base < USER_END { base } else { 0 }
 }
 
-/// Called before IRET: makes the frame one that it cannot fault on. False: RIP is not canonical, and `trap` says so.
+/// Called before IRET: makes the frame one that it cannot fault on. False: user mode is not entered, and `trap` says why (RIP is not
+/// canonical, or memory is low).
 pub extern "C" fn sanitize(context: &mut UserContext, trap: &mut Trap) -> bool {
     if context.cs != u64::from(USER_CS32) {
         context.cs = u64::from(USER_CS);
     }
     context.ss = u64::from(USER_SS);
     context.rflags = context.rflags & USER_FLAGS.bits() | RFlags::INTERRUPT_FLAG.bits() | RESERVED_FLAG;
+    if cpu().memory_low.take() {
+        *trap = Trap::MemoryLow;
+        return false;
+    }
     let is_canonical = context.rip >> 47 == 0;
     if !is_canonical {
         context.error = 0;

@@ -321,6 +321,11 @@ pub fn busy_others() -> u64 {
     all_cpus() & !IDLE.load(Ordering::SeqCst) & !(1 << cpu().number.get())
 }
 
+/// All other CPUs.
+pub fn all_others() -> u64 {
+    all_cpus() & !(1 << cpu().number.get())
+}
+
 /// What a CPU does when it has nothing else to do. Runs on the boot stack.
 pub fn idle_loop() -> ! {
     loop {

@@ -31,6 +31,10 @@ impl Stack {
         if let Some(stack) = pool.0.pop() {
             return Ok(stack);
         }
+        // User memory and page tables were refused before; threads without end must not take the rest.
+        if frame::is_low() {
+            return Err(NoMemory);
+        }
         if (pool.1 + 1) * SLOT_BYTES > KERNEL_STACKS_BYTES {
             return Err(NoMemory);
         }

@@ -71,6 +71,8 @@ pub enum Trap {
     },
     /// An interrupt was handled: reschedule if due, look for signals, go on.
     Interrupt,
+    /// User mode was not entered: the kernel lives on its reserve of memory (`Platform::memory_is_low`).
+    MemoryLow,
 }
 
 /// A kind of memory access.
@@ -293,6 +295,8 @@ pub trait Platform: Send + Sync {
     fn frame_from_user(&self, frame: &Frame, offset: usize, from: UserVa, len: usize) -> Result<(), CopyFault>;
     /// How much memory there is.
     fn memory_info(&self) -> MemoryInfo;
+    /// Whether the kernel lives on its reserve, which user memory is refused long before. Goes along with `Trap::MemoryLow`.
+    fn memory_is_low(&self) -> bool;
 
     // Threads.
 

@@ -55,6 +55,24 @@ pub fn heap_hands_out_disjoint_aligned_blocks() {
     }
 }
 
+pub fn heap_block_may_be_larger_than_any_block_of_frames() {
+    const BYTES: usize = 9 << 20;
+    let before = PLATFORM.memory_info().free_pages;
+    for _ in 0..2 {
+        let mut blocks: [Vec<u8>; 2] = core::array::from_fn(|_| Vec::with_capacity(BYTES));
+        for (tag, block) in blocks.iter_mut().enumerate() {
+            block.resize(BYTES / 2048, tag as u8);
+            // The end of the block, without writing all of it.
+            block.spare_capacity_mut()[BYTES - BYTES / 2048 - 1].write(7);
+        }
+        assert!(blocks[0].iter().all(|&byte| byte == 0) && blocks[1].iter().all(|&byte| byte == 1));
+    }
+    let after = PLATFORM.memory_info().free_pages;
+    assert!(before - after < 64, "{before} free frames before, {after} after");
+    let mut too_large: Vec<u8> = Vec::new();
+    assert!(too_large.try_reserve_exact(before as usize * PAGE_SIZE as usize).is_err());
+}
+
 pub fn page_tables_map_protect_split_and_release() {
     let before = PLATFORM.memory_info().free_pages;
     let table = new_space();

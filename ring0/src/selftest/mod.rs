@@ -26,6 +26,10 @@ pub fn run() -> ! {
     let tests: &[(&str, fn())] = &[
         ("frames are counted, recycled and zeroed", memory::frames_are_counted_recycled_and_zeroed),
         ("the heap hands out disjoint, aligned blocks", memory::heap_hands_out_disjoint_aligned_blocks),
+        (
+            "a heap block may be larger than any block of frames",
+            memory::heap_block_may_be_larger_than_any_block_of_frames,
+        ),
         ("page tables map, protect, split and release", memory::page_tables_map_protect_split_and_release),
         ("fork shares pages until one side writes", memory::fork_shares_pages_until_one_side_writes),
         ("a user copy stops exactly at a missing page", memory::user_copy_stops_exactly_at_a_missing_page),

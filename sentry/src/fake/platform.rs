@@ -234,6 +234,10 @@ impl Platform for FakePlatform {
         machine().memory_info()
     }
 
+    fn memory_is_low(&self) -> bool {
+        machine().memory_info().free_pages == 0
+    }
+
     fn spawn(&self, inherit_vector_state: bool, main: Box<dyn FnOnce() + Send>) -> Result<ThreadRef, NoMemory> {
         thread::spawn(inherit_vector_state, main)
     }

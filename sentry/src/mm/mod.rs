@@ -28,6 +28,6 @@ pub use areas::Layout;
 pub use futex::FutexKey;
 pub use map::{ALL, MapRequest, Object, Place, may_commit};
 pub use mapping::{Mapping, PageBudget, PageError, PageSource, zero_behind};
-pub use reclaim::cached_pages;
+pub use reclaim::{cached_pages, give_back};
 pub use remap::Move;
 pub use report::{AreaPages, AreaReport};

@@ -53,6 +53,11 @@ pub(in crate::mm) fn make_room(pages: u64) {
     }
 }
 
+/// Gives back some pages of caches; how many.
+pub fn give_back() -> u64 {
+    shrink(BATCH)
+}
+
 /// Gives back up to `want` pages, cache after cache; returns how many.
 #[cold]
 fn shrink(want: u64) -> u64 {

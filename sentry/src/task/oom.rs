@@ -3,6 +3,7 @@
 use super::registry::registry;
 use super::{Current, ExitStatus, Process, exit};
 use crate::control;
+use crate::mm;
 use crate::platform::platform;
 use crate::signal::Signal;
 use alloc::sync::Arc;
@@ -15,6 +16,11 @@ const LOOK_NS: u64 = 1_000_000;
 /// oom_score_adj of a process that is never chosen (OOM_SCORE_ADJ_MIN).
 const NEVER: i32 = -1000;
 
+/// Pages of the kernel's for a thread: its stack, and what else it has.
+const THREAD_PAGES: u64 = 10;
+/// Descriptors with their files that a page of the kernel's holds: a pipe's ends, half a socket.
+const DESCRIPTORS_PER_PAGE: u64 = 4;
+
 /// When a process was killed last, and how many were.
 static LAST_NS: AtomicU64 = AtomicU64::new(0);
 static KILLS: AtomicU64 = AtomicU64::new(0);
@@ -22,6 +28,11 @@ static KILLS: AtomicU64 = AtomicU64::new(0);
 /// Processes killed for want of memory.
 pub fn kills() -> u64 {
     KILLS.load(Ordering::Relaxed)
+}
+
+/// Frees memory until the kernel need not live on its reserve: caches first, then a process at a time. Blocks.
+pub fn make_room(current: &Current) {
+    while platform().memory_is_low() && (mm::give_back() > 0 || relieve(current)) {}
 }
 
 /// Makes room for the running thread, which wants memory and cannot have it. True: it may try again. False: it has to end.
@@ -60,10 +71,13 @@ fn choose(processes: &[Arc<Process>]) -> Option<Arc<Process>> {
     scored.max_by_key(|(score, _)| *score).map(|(_, process)| process.clone())
 }
 
-/// Resident pages of a process; `None` where it has no memory any more.
+/// Resident pages of a process, and about what the kernel keeps for its threads and descriptors; `None` where it has no memory any more.
 fn pages(process: &Process) -> Option<u64> {
-    let mm = process.threads().iter().find_map(|task| task.published().mm)?;
-    Some(mm.resident_pages().0)
+    let threads = process.threads();
+    let published = threads.iter().map(|task| task.published()).find(|published| published.mm.is_some())?;
+    let descriptors = published.files.map_or(0, |files| files.len() as u64);
+    let kernel = threads.len() as u64 * THREAD_PAGES + descriptors / DESCRIPTORS_PER_PAGE;
+    Some(published.mm?.resident_pages().0 + kernel)
 }
 
 #[cfg(test)]

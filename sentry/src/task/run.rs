@@ -1,6 +1,6 @@
 //! A task's loop: user mode, trap, what the trap asks for, pending signals, round again.
 
-use super::{Current, ExitStatus, exit};
+use super::{Current, ExitStatus, exit, oom};
 use crate::platform::{Trap, platform};
 use crate::signal::{self, AfterSignals};
 use crate::syscall::{Fail, dispatch};
@@ -60,6 +60,7 @@ fn other_trap(current: &mut Current, trap: Trap) {
         }
         Trap::Exception { vector } => signal::exception(current, vector),
         Trap::Interrupt => platform().preempt(),
+        Trap::MemoryLow => oom::make_room(current),
         Trap::Syscall => {}
     }
 }
