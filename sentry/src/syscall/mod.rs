@@ -5,6 +5,7 @@
 //! `fn(&mut Current, typed arguments…) -> Result<impl IntoRet, impl Into<Fail>>`.
 
 mod absent;
+mod aio;
 pub mod args;
 mod dir;
 pub mod dispatch;

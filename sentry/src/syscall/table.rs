@@ -70,6 +70,7 @@ pub const FAMILIES: &[&[Row]] = &[
     #[cfg(test)]
     super::example::ROWS,
     super::absent::ROWS,
+    super::aio::ROWS,
     super::memory::ROWS,
     super::dir::ROWS,
     super::fd::ROWS,
