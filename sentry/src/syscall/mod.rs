@@ -22,6 +22,7 @@ mod ids;
 mod inotify;
 pub mod iovec;
 mod ipc;
+mod keys;
 mod memory;
 mod mount;
 pub mod outcome;

@@ -84,6 +84,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::ids::ROWS,
     super::inotify::ROWS,
     super::ipc::ROWS,
+    super::keys::ROWS,
     super::prctl::ROWS,
     super::ptrace::ROWS,
     super::sched::ROWS,

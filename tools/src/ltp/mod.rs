@@ -60,6 +60,9 @@ pub struct LtpArgs {
     /// Keep what the tests say on both sides here (with --host)
     #[arg(long, value_name = "DIRECTORY")]
     logs: Option<PathBuf>,
+    /// This binary, instead of one built from this tree
+    #[arg(long, value_name = "FILE")]
+    ringwall: Option<PathBuf>,
     /// What this tool tells itself in the emulated machine: all is built, and nothing can be harmed
     #[arg(long, hide = true)]
     in_machine: bool,
@@ -69,11 +72,16 @@ pub struct LtpArgs {
 pub fn run(args: &LtpArgs) -> Result<u8> {
     let path = args.path.canonicalize().with_context(|| format!("no {}", args.path.display()))?;
     if !args.host && !args.in_machine {
-        build::ringwall(Profile::Release)?;
+        if args.ringwall.is_none() {
+            build::ringwall(Profile::Release)?;
+        }
         return in_reference(args);
     }
-    let ringwall =
-        if args.in_machine { project::target().join("release/ringwall") } else { build::ringwall(Profile::Release)? };
+    let ringwall = match &args.ringwall {
+        Some(file) => file.clone(),
+        None if args.in_machine => project::target().join("release/ringwall"),
+        None => build::ringwall(Profile::Release)?,
+    };
     let known = Known::read(args.suite)?;
     let tests = chosen(args, args.suite.tests(&path)?, &known);
     if tests.is_empty() {
