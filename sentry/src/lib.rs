@@ -14,6 +14,7 @@ pub mod errno;
 pub mod fake;
 pub mod fs;
 pub mod ipc;
+pub mod keys;
 pub mod kmsg;
 pub mod load;
 pub mod mm;

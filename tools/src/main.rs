@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod demo;
 mod lint;
+mod ltp;
 mod process;
 mod project;
 mod setup;
@@ -41,6 +42,11 @@ enum Verb {
     Demo,
     /// Check format, warnings, machine code, fences and sizes
     Lint,
+    /// Run the Linux Test Project's tests natively and inside, and say which differ
+    Ltp(ltp::LtpArgs),
+    /// What runs those tests, on either side
+    #[command(hide = true)]
+    LtpDrive(ltp::DriveArgs),
     /// Run all tests, or those of one part
     Test {
         /// Only this part
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
             println!("{tally}");
             tally.exit_code()
         }),
+        Verb::Ltp(args) => ltp::run(&args),
+        Verb::LtpDrive(args) => ltp::drive(&args),
         Verb::Test { part } => test::run(part),
         Verb::Vm(args) => vm::run(&args),
         Verb::HoldKvm => vm::hold::run(),

@@ -30,6 +30,13 @@ impl EventFd {
         OpenFile::new(Arc::new(event), flags | OpenFlags::RDWR, AnonInode::anonymous("[eventfd]"), None)
     }
 
+    /// Counts one event up for a part of the sentry; a full counter stays.
+    pub fn count_one(&self) {
+        if self.add(1).is_some() {
+            self.queue.wake(Events::READABLE);
+        }
+    }
+
     fn take(&self) -> Option<u64> {
         let mut count = self.count.lock();
         let taken = if self.semaphore { (*count).min(1) } else { *count };

@@ -2,6 +2,7 @@
 //!
 //! `fd_table` → `open_file` (position, flags) → `FileOps` (what read and write do) ; names go `walk` → `Path` (`Mount`, `Dentry`) → `Inode`.
 
+pub mod aio;
 pub mod anon;
 pub mod attr;
 mod context;
@@ -50,7 +51,9 @@ pub use dentry::Dentry;
 pub use fd_table::FdTable;
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
-pub use mount::{FsInfo, Mount, MountFlags, Namespace, bind_at, mount_at, move_mount, next_device, unmount};
+pub use mount::{
+    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, mount_at, move_mount, next_device, unmount,
+};
 pub use open::{open, open_at, open_exec, open_exec_at, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
 pub use path::Path;

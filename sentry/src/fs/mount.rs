@@ -7,6 +7,7 @@ use super::dentry::Dentry;
 use super::inode::{FileKind, Inode};
 use super::open_file::{FileOps, OpenFlags};
 use super::path::Path;
+use super::pseudo::Changes;
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
 use crate::syscall::Fail;
@@ -63,6 +64,9 @@ static NEXT_ID: AtomicU32 = AtomicU32::new(20);
 /// Changes to the tree exclude each other.
 static CHANGE: SleepLock<()> = SleepLock::new(());
 
+/// What changed in any tree, for those who watch `/proc/PID/mounts`.
+pub static MOUNT_CHANGES: Changes = Changes::new();
+
 /// A device number (major << 32 | minor) for a file system that has no device.
 pub fn next_device() -> u64 {
     // Major 0 is Linux's for these; the first minors are what its own boot uses up.
@@ -107,6 +111,7 @@ impl Mount {
     /// Replaces its flags (remount).
     pub fn set_flags(&self, flags: MountFlags) {
         self.flags.store(flags.bits(), Ordering::Relaxed);
+        MOUNT_CHANGES.add();
     }
 
     /// What it shows.
@@ -293,6 +298,7 @@ impl Namespace {
         new.detach();
         old.attach(put_old);
         *self.root.lock() = new;
+        MOUNT_CHANGES.add();
         Ok(())
     }
 }
@@ -304,11 +310,13 @@ pub fn mount_at(at: &Path, root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo
         return Err(Errno::ENOTDIR);
     }
     let mount = Mount::new(Dentry::root(root, b""), flags, Arc::new(info));
-    let _change = CHANGE.lock();
+    let change = CHANGE.lock();
     if at.dentry().is_deleted() {
         return Err(Errno::ENOENT);
     }
     mount.attach(&at);
+    drop(change);
+    MOUNT_CHANGES.add();
     Ok(mount)
 }
 
@@ -318,15 +326,17 @@ pub fn bind_at(at: &Path, source: &Path, recursive: bool) -> Result<Arc<Mount>, 
     if source.dentry().is_directory() != at.dentry().is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    let _change = CHANGE.lock();
+    let change = CHANGE.lock();
     let copy = source.mount().copy(source.dentry(), recursive);
     copy.attach(&at);
+    drop(change);
+    MOUNT_CHANGES.add();
     Ok(copy)
 }
 
 /// Moves a mount (MS_MOVE): `from` is its root.
 pub fn move_mount(from: &Path, to: &Path) -> Result<(), Errno> {
-    let _change = CHANGE.lock();
+    let change = CHANGE.lock();
     let mount = from.mount();
     if !Arc::ptr_eq(mount.root(), from.dentry()) || mount.mount_point().is_none() {
         return Err(Errno::EINVAL);
@@ -336,6 +346,8 @@ pub fn move_mount(from: &Path, to: &Path) -> Result<(), Errno> {
     }
     mount.detach();
     mount.attach(to);
+    drop(change);
+    MOUNT_CHANGES.add();
     Ok(())
 }
 
@@ -354,6 +366,7 @@ pub fn unmount(at: &Path, lazy: bool) -> Result<(), Errno> {
         }
         mount.detach();
     }
+    MOUNT_CHANGES.add();
     if !lazy && Arc::strong_count(&mount.info) == 1 {
         mount.root.prune();
     }

@@ -6,6 +6,7 @@
 
 use super::areas::{Areas, Layout};
 use super::vma::{Backing, Vma, VmaFlags};
+use crate::fs::aio::Contexts;
 use crate::fs::text::Claim;
 use crate::platform::{NoMemory, PageTable, platform};
 use crate::sync::{Rank, RwLock};
@@ -30,6 +31,8 @@ pub struct AddressSpace {
     pub(in crate::mm) barriers: AtomicU32,
     /// The program's file, which nobody may write to.
     text: spin::Once<Arc<Claim>>,
+    /// Asynchronous I/O.
+    aio: Contexts,
 }
 
 /// Why a page cannot be had.
@@ -121,12 +124,18 @@ impl AddressSpace {
             stack_limit: AtomicU64::new(8 << 20),
             barriers: AtomicU32::new(0),
             text: spin::Once::new(),
+            aio: Contexts::default(),
         }
     }
 
     /// The page tables, for `Platform::use_page_table`.
     pub fn table(&self) -> &Arc<dyn PageTable> {
         &self.table
+    }
+
+    /// Its asynchronous I/O contexts.
+    pub fn aio(&self) -> &Contexts {
+        &self.aio
     }
 
     /// A copy for fork: private memory is copied when it is written to, shared memory stays shared.

@@ -157,6 +157,7 @@ fn become_user(current: &mut Current, spec: &ProcessSpec) {
         caps: spec.capabilities,
         securebits: 0,
         no_new_privs: spec.no_new_privs,
+        rings: Default::default(),
     });
     current.publish();
 }

@@ -1,5 +1,6 @@
 //! epoll_create, epoll_ctl, epoll_wait and their variants.
 
+use super::file::open_file;
 use super::poll::{read_mask, read_timespec, timeout_ms, with_mask};
 use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, Fd, UserPtr};
@@ -70,7 +71,7 @@ pub fn epoll_ctl(
         raw::EPOLL_CTL_DEL => EpollEvent { events: 0, data: 0 },
         _ => event.read(current)?,
     };
-    let (epoll_file, file) = (current.file(epoll_fd)?, current.file(fd)?);
+    let (epoll_file, file) = (open_file(current, epoll_fd)?, open_file(current, fd)?);
     if file.ops().wait_queue().is_none() {
         return Err(Errno::EPERM);
     }

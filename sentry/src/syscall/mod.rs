@@ -5,6 +5,7 @@
 //! `fn(&mut Current, typed arguments…) -> Result<impl IntoRet, impl Into<Fail>>`.
 
 mod absent;
+mod aio;
 pub mod args;
 mod dir;
 pub mod dispatch;
@@ -21,6 +22,7 @@ mod ids;
 mod inotify;
 pub mod iovec;
 mod ipc;
+mod keys;
 mod memory;
 mod mount;
 pub mod outcome;

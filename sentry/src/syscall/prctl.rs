@@ -203,9 +203,11 @@ const ARCH_SET_FS: u32 = raw::ARCH_SET_FS;
 const ARCH_SET_GS: u32 = 0x1001;
 const ARCH_GET_FS: u32 = 0x1003;
 const ARCH_GET_GS: u32 = 0x1004;
+const ARCH_GET_CPUID: u32 = 0x1011;
+const ARCH_SET_CPUID: u32 = 0x1012;
 
-/// arch_prctl(2): the thread pointer.
-pub fn arch_prctl(current: &mut Current, code: u32, address: u64) -> Result<(), Errno> {
+/// arch_prctl(2): the thread pointer. (CPUID cannot be made to fault, as on a CPU without that feature.)
+pub fn arch_prctl(current: &mut Current, code: u32, address: u64) -> Result<u32, Errno> {
     let at = UserPtr::<u64>::new(UserVa::new(address));
     let valid = address < linker::layout::USER_END;
     // Programs may change the bases without asking.
@@ -216,10 +218,12 @@ pub fn arch_prctl(current: &mut Current, code: u32, address: u64) -> Result<(), 
         ARCH_SET_FS | ARCH_SET_GS => return Err(Errno::EPERM),
         ARCH_GET_FS => at.write(current, &current.regs.fs_base)?,
         ARCH_GET_GS => at.write(current, &current.regs.gs_base)?,
+        ARCH_GET_CPUID => return Ok(1),
+        ARCH_SET_CPUID => return Err(Errno::ENODEV),
         _ => return Err(Errno::EINVAL),
     }
     platform().load_segment_bases(&current.regs);
-    Ok(())
+    Ok(0)
 }
 
 /// personality(2).

@@ -1,7 +1,7 @@
 //! uname, sysinfo, getrandom, host and domain name, the kernel log, getcpu: the system as a whole.
 
 use super::table::{Level, Row, arg, finish, row};
-use super::{UserBuf, UserPtr};
+use super::{UserBuf, UserPtr, UserStr};
 use crate::errno::Errno;
 use crate::fs::Sink;
 use crate::platform::platform;
@@ -195,6 +195,20 @@ pub fn getcpu(current: &mut Current, cpu: UserPtr<u32>, node: UserPtr<u32>) -> R
     Ok(())
 }
 
+/// Bytes of a module's name (linux/module.h: MODULE_NAME_LEN); what is longer is cut.
+const MODULE_NAME: usize = 56;
+
+/// delete_module(2): no module is ever loaded, so none is found.
+pub fn delete_module(current: &mut Current, name: UserStr, _flags: u32) -> Result<(), Errno> {
+    if !current.creds.has(Cap::SysModule) {
+        return Err(Errno::EPERM);
+    }
+    match name.read(current, MODULE_NAME, Errno::ENOENT) {
+        Err(errno) => Err(errno),
+        Ok(_) => Err(Errno::ENOENT),
+    }
+}
+
 pub(super) const ROWS: &[Row] = &[
     row!(uname = uname(1), Full, ""),
     row!(sysinfo = sysinfo(1), Full, ""),
@@ -203,4 +217,5 @@ pub(super) const ROWS: &[Row] = &[
     row!(setdomainname = setdomainname(2), Full, ""),
     row!(syslog = syslog(3), Partial, "a fixed log"),
     row!(getcpu = getcpu(2), Full, ""),
+    row!(delete_module = delete_module(2), Unsupported, "no kernel modules: ENOENT, or EPERM without CAP_SYS_MODULE"),
 ];

@@ -70,6 +70,7 @@ pub const FAMILIES: &[&[Row]] = &[
     #[cfg(test)]
     super::example::ROWS,
     super::absent::ROWS,
+    super::aio::ROWS,
     super::memory::ROWS,
     super::dir::ROWS,
     super::fd::ROWS,
@@ -83,6 +84,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::ids::ROWS,
     super::inotify::ROWS,
     super::ipc::ROWS,
+    super::keys::ROWS,
     super::prctl::ROWS,
     super::ptrace::ROWS,
     super::sched::ROWS,

@@ -31,7 +31,8 @@ pub fn clock_settime(current: &mut Current, id: i32, at: UserPtr<Timespec>) -> R
     let clock = Clock::from_id(current, id)?;
     let given = at.read(current)?;
     match clock {
-        clock if clock.is_cpu() => Err(Errno::EPERM),
+        // Those that name a process or a thread.
+        clock if clock.is_cpu() && id < 0 => Err(Errno::EPERM),
         Clock::Realtime(false) if u32::try_from(id) == Ok(raw::CLOCK_REALTIME) => {
             time::set_realtime(current, given.checked_ns()?)
         }
@@ -185,11 +186,6 @@ pub fn timer_delete(current: &mut Current, id: i32) -> Result<(), Errno> {
 /// adjtimex(2): the host disciplines the clock; it can be looked at.
 pub fn adjtimex(current: &mut Current, at: UserPtr<Timex>) -> Result<u32, Errno> {
     let given = at.read(current)?;
-    // ADJ_OFFSET_SS_READ (adjtimex(2)) only reads; everything else changes something.
-    const ADJ_OFFSET_SS_READ: u32 = 0xa001;
-    if given.modes != 0 && given.modes != ADJ_OFFSET_SS_READ {
-        return Err(Errno::EPERM);
-    }
     // STA_UNSYNC, TIME_ERROR (adjtimex(2)): nobody here knows how good the host's time is.
     let (unsynchronised, error) = (0x40, 5);
     let worst = 16_000_000;
@@ -205,8 +201,54 @@ pub fn adjtimex(current: &mut Current, at: UserPtr<Timex>) -> Result<u32, Errno>
         tick: 10_000,
         ..Timex::default()
     };
+    check_adjustment(current, &given, &answer)?;
     at.write(current, &answer)?;
     Ok(error)
+}
+
+// adjtimex(2)'s modes (linux/timex.h); linux-raw-sys does not export them.
+const ADJ_OFFSET: u32 = 0x0001;
+const ADJ_FREQUENCY: u32 = 0x0002;
+const ADJ_MAXERROR: u32 = 0x0004;
+const ADJ_ESTERROR: u32 = 0x0008;
+const ADJ_STATUS: u32 = 0x0010;
+const ADJ_TIMECONST: u32 = 0x0020;
+const ADJ_TICK: u32 = 0x4000;
+const ADJ_ADJTIME: u32 = 0x8000;
+const ADJ_OFFSET_SINGLESHOT: u32 = ADJ_ADJTIME | ADJ_OFFSET;
+const ADJ_OFFSET_READONLY: u32 = 0x2000;
+/// USER_HZ: ticks of the clock in a second, as programs see it.
+const TICKS: i64 = 100;
+
+/// Linux's checks, in its order; then EPERM for whatever would change something, with any privilege: what is there already may be set again.
+fn check_adjustment(current: &Current, given: &Timex, now: &Timex) -> Result<(), Errno> {
+    let modes = given.modes;
+    let privileged = current.creds.has(Cap::SysTime);
+    if modes & ADJ_ADJTIME != 0 {
+        if modes & ADJ_OFFSET == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let reads = modes & ADJ_OFFSET_READONLY != 0;
+        let nothing = privileged && modes == ADJ_OFFSET_SINGLESHOT && given.offset == 0;
+        return if reads || nothing { Ok(()) } else { Err(Errno::EPERM) };
+    }
+    if modes != 0 && !privileged {
+        return Err(Errno::EPERM);
+    }
+    if modes & ADJ_TICK != 0 && !(900_000 / TICKS..=1_100_000 / TICKS).contains(&given.tick) {
+        return Err(Errno::EINVAL);
+    }
+    let settings = [
+        (ADJ_OFFSET, given.offset == now.offset),
+        (ADJ_FREQUENCY, given.freq == now.freq),
+        (ADJ_MAXERROR, given.maxerror == now.maxerror),
+        (ADJ_ESTERROR, given.esterror == now.esterror),
+        (ADJ_STATUS, given.status == now.status),
+        (ADJ_TIMECONST, given.constant == now.constant),
+        (ADJ_TICK, given.tick == now.tick),
+    ];
+    let same = settings.iter().filter(|(_, same)| *same).fold(0, |same, (mode, _)| same | mode);
+    if modes & !same == 0 { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// clock_adjtime(2).
@@ -234,6 +276,6 @@ pub(super) const ROWS: &[Row] = &[
     row!(timer_gettime = timer_gettime(2), Full, ""),
     row!(timer_getoverrun = timer_getoverrun(1), Full, ""),
     row!(timer_delete = timer_delete(1), Full, ""),
-    row!(adjtimex = adjtimex(1), Partial, "read-only: the host disciplines the clock"),
-    row!(clock_adjtime = clock_adjtime(2), Partial, "read-only: the host disciplines the clock"),
+    row!(adjtimex = adjtimex(1), Partial, "changes nothing: the host disciplines the clock"),
+    row!(clock_adjtime = clock_adjtime(2), Partial, "changes nothing: the host disciplines the clock"),
 ];

@@ -1,7 +1,7 @@
 //! fork, vfork, clone, clone3: a new thread or process.
 
 use super::registry::registry;
-use super::{Cap, Current, Process, Published, Task, Tid, run, trace};
+use super::{Cap, Credentials, Current, Process, Published, Task, Tid, run, trace};
 use crate::errno::Errno;
 use crate::fs::OpenFlags;
 use crate::fs::pidfd::PidFd;
@@ -186,12 +186,9 @@ fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<Vfork
     if share(CloneFlags::NEWNS) {
         fs.unshare_namespace();
     }
-    let published = Published {
-        mm: Some(mm.clone()),
-        files: Some(files.clone()),
-        fs: Some(fs.clone()),
-        creds: parent.creds.clone(),
-    };
+    let creds = child_credentials(&parent.creds, share(CloneFlags::THREAD));
+    let published =
+        Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
     let (process, task) = register(parent, flags, args.exit_signal, published)?;
     let mut regs = parent.regs;
     platform().sync_segment_bases(&mut regs);
@@ -211,7 +208,7 @@ fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<Vfork
         mm,
         files,
         fs,
-        creds: parent.creds.clone(),
+        creds,
         signal: ThreadSignalState::for_child(&parent.signal, keep_stack),
         robust_list: 0,
         clear_child_tid: if share(CloneFlags::CHILD_CLEARTID) { args.child_tid.raw() } else { 0 },
@@ -219,6 +216,14 @@ fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<Vfork
         personality: parent.personality,
         timer_slack_ns: parent.timer_slack_ns,
     })
+}
+
+/// The parent's own, unless there are keyrings that a child does not have.
+fn child_credentials(parent: &Arc<Credentials>, same_process: bool) -> Arc<Credentials> {
+    if parent.rings.are_inherited(same_process) {
+        return parent.clone();
+    }
+    Arc::new(Credentials { rings: parent.rings.for_child(same_process), ..(**parent).clone() })
 }
 
 /// Numbers the child and makes it known.

@@ -1,5 +1,6 @@
 //! Credentials: ids, groups and capabilities, immutable once made; a change makes a new set.
 
+use crate::keys::Rings;
 use alloc::vec::Vec;
 use linker::spec::Capabilities;
 
@@ -20,6 +21,7 @@ pub struct Credentials {
     /// SECBIT_*.
     pub securebits: u32,
     pub no_new_privs: bool,
+    pub rings: Rings,
 }
 
 /// A capability, by number (capabilities(7)).

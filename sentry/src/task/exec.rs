@@ -125,6 +125,7 @@ fn new_credentials(current: &Current, file: &OpenFile) -> Result<Arc<Credentials
     exec_capabilities(&mut new, gained);
     // SECBIT_KEEP_CAPS is cleared by execve (prctl(2)).
     new.securebits &= !super::SECBIT_KEEP_CAPS;
+    new.rings = new.rings.after_exec();
     Ok(Arc::new(new))
 }
 

@@ -39,6 +39,8 @@ const ENTRIES: &[Item<Global>] = &[
     file("iomem", system::empty),
     file("ioports", system::empty),
     directory("irq", &[]),
+    file("key-users", |_, _| crate::keys::show::users()),
+    file("keys", |current, _| crate::keys::show::keys(current)),
     file("loadavg", system::loadavg),
     file("locks", system::empty),
     file("meminfo", system::meminfo),

@@ -2,6 +2,7 @@
 
 use crate::errno::Errno;
 use crate::fs::pseudo::{Global, Item, What, directory, file};
+use crate::keys;
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
@@ -11,6 +12,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 
 type Content = Result<Vec<u8>, Errno>;
 
@@ -130,7 +132,38 @@ const KERNEL: &[Item<Global>] = &[
     value!("shm_rmid_forced", 0),
     directory("random", RANDOM),
     directory("yama", &[value!("ptrace_scope", 1)]),
-    directory("keys", &[value!("maxkeys", 200), value!("maxbytes", 20000)]),
+    directory("keys", KEYS),
+];
+
+/// A limit of keys or of their bytes, for users or for root.
+macro_rules! key_limit {
+    ($name:literal, $who:literal, $what:literal) => {
+        Item {
+            name: $name,
+            mode: 0o644,
+            what: What::Writable(
+                |_, _| Ok(format!("{}\n", keys::LIMITS[$who][$what].load(Ordering::Relaxed)).into_bytes()),
+                |current, _, bytes| {
+                    if current.creds.fsuid != 0 {
+                        return Err(Errno::EPERM);
+                    }
+                    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+                    let limit: u32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+                    keys::LIMITS[$who][$what].store(limit, Ordering::Relaxed);
+                    Ok(())
+                },
+            ),
+        }
+    };
+}
+
+const KEYS: &[Item<Global>] = &[
+    key_limit!("maxkeys", 0, 0),
+    key_limit!("maxbytes", 0, 1),
+    key_limit!("root_maxkeys", 1, 0),
+    key_limit!("root_maxbytes", 1, 1),
+    // What is unreachable goes when room is needed, and is never counted.
+    value!("gc_delay", 0),
 ];
 
 const VM: &[Item<Global>] = &[
@@ -164,8 +197,8 @@ const FS: &[Item<Global>] = &[
     value!("inode-nr", "1024\t0"),
     value!("inode-state", "1024\t0\t0\t0\t0\t0\t0"),
     value!("dentry-state", "1024\t512\t45\t0\t0\t0"),
-    value!("aio-max-nr", 65536),
-    value!("aio-nr", 0),
+    value!("aio-max-nr", crate::fs::aio::MAX_EVENTS),
+    value!("aio-nr", crate::fs::aio::asked_for()),
     value!("leases-enable", 1),
     value!("lease-break-time", 45),
     value!("mount-max", 100_000),

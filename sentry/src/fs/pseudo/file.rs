@@ -7,9 +7,11 @@ use crate::fs::{DirSink, FileOps, OpenFile, Sink, Source};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
+use crate::wait::{Events, WaitQueue};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that one write may bring.
 const WRITE_LIMIT: usize = 64 << 10;
@@ -18,11 +20,14 @@ const WRITE_LIMIT: usize = 64 << 10;
 pub(super) struct Snapshot<C: 'static> {
     node: Arc<Node<C>>,
     content: Lock<Option<Arc<Vec<u8>>>>,
+    /// Changes that poll has reported.
+    reported: AtomicU64,
 }
 
 impl<C: Context> Snapshot<C> {
     pub(super) fn new(node: Arc<Node<C>>) -> Self {
-        Self { node, content: Lock::new(Rank::Leaf, None) }
+        let changes = node.changes().map_or(0, |changes| changes.count.load(Ordering::SeqCst));
+        Self { node, content: Lock::new(Rank::Leaf, None), reported: AtomicU64::new(changes) }
     }
 }
 
@@ -61,6 +66,23 @@ impl<C: Context> FileOps for Snapshot<C> {
     fn seek(&self, _file: &OpenFile, _offset: i64, _whence: u32) -> Result<u64, Errno> {
         // There is no end to seek from: the size is 0, the content is not there yet (as Linux's seq_lseek).
         Err(Errno::EINVAL)
+    }
+
+    fn poll(&self, _file: &OpenFile) -> Events {
+        let mut events = Events::READABLE | Events::WRITABLE;
+        if let Some(changes) = self.node.changes() {
+            let count = changes.count.load(Ordering::SeqCst);
+            events = Events::READABLE;
+            // Each is reported once.
+            if self.reported.swap(count, Ordering::SeqCst) != count {
+                events |= Events::PRI | Events::ERR;
+            }
+        }
+        events
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        self.node.changes().map(|changes| &changes.queue)
     }
 
     fn as_any(&self) -> &dyn Any {

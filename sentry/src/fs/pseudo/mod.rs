@@ -12,9 +12,11 @@ use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
+use crate::wait::{Events, WaitQueue};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
 use file::{Directory, Snapshot};
 use hashbrown::HashMap;
 use linker::request::{Attr, SetAttr, StatFs, Time};
@@ -75,12 +77,33 @@ pub enum What<C: 'static> {
     Guarded(fn(&Current, &C) -> Result<(), Errno>, Read<C>),
     /// A file to read and write.
     Writable(Read<C>, Write<C>),
+    /// A file to read whose changes poll(2) reports, as POLLPRI and POLLERR.
+    Watched(Read<C>, &'static Changes),
     /// A symbolic link's text.
     Link(Read<C>),
     /// A link that leads to a place, whatever its text.
     Magic(fn(&Current, &C) -> Result<Path, Errno>),
     /// A file with a mind of its own.
     Special(fn(&Current, &C, OpenFlags) -> Result<Arc<dyn FileOps>, Fail>),
+}
+
+/// Counts the changes of what a file shows.
+pub struct Changes {
+    count: AtomicU64,
+    queue: WaitQueue,
+}
+
+impl Changes {
+    /// None so far.
+    pub const fn new() -> Self {
+        Self { count: AtomicU64::new(0), queue: WaitQueue::new() }
+    }
+
+    /// There was one. Call without spinning locks.
+    pub fn add(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.queue.wake(Events::PRI | Events::ERR);
+    }
 }
 
 /// `name` with a table below it.
@@ -219,8 +242,17 @@ impl<C: Context> Node<C> {
     fn content(&self, current: &Current) -> Result<Vec<u8>, Errno> {
         self.context.check()?;
         match self.item.what {
-            What::File(read) | What::Guarded(_, read) | What::Writable(read, _) => read(current, &self.context),
+            What::File(read) | What::Guarded(_, read) | What::Writable(read, _) | What::Watched(read, _) => {
+                read(current, &self.context)
+            }
             _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn changes(&self) -> Option<&'static Changes> {
+        match self.item.what {
+            What::Watched(_, changes) => Some(changes),
+            _ => None,
         }
     }
 
@@ -288,7 +320,7 @@ impl<C: Context> Inode for Node<C> {
                 guard(current, &self.context)?;
                 Ok(Arc::new(Snapshot::new(self)))
             }
-            What::File(_) | What::Writable(..) => Ok(Arc::new(Snapshot::new(self))),
+            What::File(_) | What::Writable(..) | What::Watched(..) => Ok(Arc::new(Snapshot::new(self))),
         }
     }
 

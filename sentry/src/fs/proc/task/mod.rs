@@ -11,9 +11,9 @@ mod mounts;
 pub(in crate::fs) mod status;
 
 use crate::errno::Errno;
-use crate::fs::Inode;
 use crate::fs::proc::net;
 use crate::fs::pseudo::{Context, Global, Item, PseudoFs, What, directory, file};
+use crate::fs::{Inode, MOUNT_CHANGES};
 use crate::task::{Current, Process, Task, Tid, registry};
 use alloc::format;
 use alloc::sync::{Arc, Weak};
@@ -146,8 +146,8 @@ macro_rules! entries {
             file("loginuid", |_, _| Ok(b"4294967295".to_vec())),
             guarded("maps", 0o444, memory::maps),
             Item { name: "mem", mode: 0o600, what: What::Special(memory::open_mem) },
-            file("mountinfo", mounts::mountinfo),
-            file("mounts", mounts::mounts),
+            Item { name: "mountinfo", mode: 0o444, what: What::Watched(mounts::mountinfo, &MOUNT_CHANGES) },
+            Item { name: "mounts", mode: 0o444, what: What::Watched(mounts::mounts, &MOUNT_CHANGES) },
             Item { name: "mountstats", mode: 0o400, what: What::File(mounts::mountstats) },
             directory("net", net::Net::<Subject>::ITEMS),
             Item { name: "ns", mode: 0o511, what: What::Directory(misc::NAMESPACES) },
