@@ -156,6 +156,12 @@ impl PerCpu {
         }
     }
 
+    /// Says how user mode ended, to the `enter_user` that is under way on this CPU.
+    pub fn set_trap(&self, trap: Trap) {
+        // SAFETY: `enter_user` stored the pointer it was given and has not returned; the caller runs on its behalf.
+        unsafe { self.trap.get().write(trap) }
+    }
+
     /// What GS base must be on this CPU; also sets the self pointer.
     pub fn gs_value(&'static self) -> u64 {
         self.this.set(self);

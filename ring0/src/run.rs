@@ -9,10 +9,11 @@ use crate::gdt::{USER_CS, USER_CS32, USER_SS};
 use crate::idt::{FIRST_INTERRUPT, GENERAL_PROTECTION, PAGE_FAULT};
 use crate::ipi;
 use crate::lapic;
-use crate::percpu::{attention, cpu};
+use crate::percpu::{PerCpu, attention, cpu};
 use crate::quirk;
 use crate::ring;
 use crate::sched;
+use crate::thread::KThread;
 use crate::timer;
 use crate::usercopy;
 use crate::x86::{self, wrfsbase, wrmsr};
@@ -47,12 +48,21 @@ pub fn run_user(context: &mut UserContext) -> Trap {
     trap
 }
 
-/// Called by `enter_user` when there is something in `PerCpu::attention`. Returns whether IRET must be used.
-pub extern "C" fn prepare(context: &mut UserContext) -> bool {
+/// What `prepare` says: the fast way may be tried.
+const WAY_ANY: u8 = 0;
+/// What `prepare` says: by IRET only.
+const WAY_IRET: u8 = 1;
+/// What `prepare` says: not into user mode; the trap is `Trap::Moved`.
+pub const WAY_BACK: u8 = 2;
+
+/// Called by `enter_user` when there is something in `PerCpu::attention`. Returns which way to take.
+pub extern "C" fn prepare(context: &mut UserContext) -> u8 {
     let this = cpu();
+    let mut moved = false;
     loop {
         let bits = this.attention.swap(quirk::standing_attention(), Ordering::Acquire);
         if bits & attention::USER_STATE != 0 {
+            moved |= is_move(this, sched::current(), context);
             fpu::enter(this, sched::current());
             load_segment_bases(context);
         }
@@ -66,7 +76,23 @@ pub extern "C" fn prepare(context: &mut UserContext) -> bool {
             break;
         }
     }
-    quirk::standing_attention() & attention::IRET != 0
+    if moved {
+        this.set_trap(Trap::Moved);
+        WAY_BACK
+    } else if quirk::standing_attention() & attention::IRET != 0 {
+        WAY_IRET
+    } else {
+        WAY_ANY
+    }
+}
+
+/// Whether a thread that asked for it must hear that it enters user mode elsewhere than it left it, or that another thread's
+/// user mode came between where it was not in a system call (SYSCALL leaves RIP in RCX and the flags in R11).
+fn is_move(this: &PerCpu, thread: &KThread, context: &UserContext) -> bool {
+    let in_call = context.rcx == context.rip && context.r11 == context.rflags;
+    thread.watches_moves.get()
+        && !fpu::is_loaded(this, thread)
+        && (!in_call || thread.user_cpu.get() != this.number.get())
 }
 
 /// See `Platform::load_segment_bases`. Nothing changes for a context that asks for what it asked for last, so that what a
