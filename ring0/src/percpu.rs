@@ -86,8 +86,6 @@ pub struct PerCpu {
     pub switched_tsc: Cell<u64>,
     /// The running thread should let others run.
     pub resched: Cell<bool>,
-    /// User mode is not entered: the sentry is to free memory first.
-    pub memory_low: Cell<bool>,
 
     /// Requests of this CPU's ring that the host has not answered.
     pub in_flight: Cell<u32>,
@@ -151,7 +149,6 @@ impl PerCpu {
             loaded: UnsafeCell::new(None),
             switched_tsc: Cell::new(0),
             resched: Cell::new(false),
-            memory_low: Cell::new(false),
             in_flight: Cell::new(0),
             host_armed: Cell::new(false),
             frames: UnsafeCell::new(FrameCache::new()),
@@ -159,6 +156,12 @@ impl PerCpu {
             syscalls: AtomicU64::new(0),
             held_locks: AtomicU64::new(0),
         }
+    }
+
+    /// Says how user mode ended, to the `enter_user` that is under way on this CPU.
+    pub fn set_trap(&self, trap: Trap) {
+        // SAFETY: `enter_user` stored the pointer it was given and has not returned; the caller runs on its behalf.
+        unsafe { self.trap.get().write(trap) }
     }
 
     /// What GS base must be on this CPU; also sets the self pointer.

@@ -63,6 +63,10 @@ impl Platform for Ring0 {
         run::load_segment_bases(context);
     }
 
+    fn watch_moves(&self, on: bool) {
+        sched::current().watches_moves.set(on);
+    }
+
     fn use_page_table(&self, table: Option<Arc<dyn PageTable>>) {
         sched::use_page_table(table.map(UserPageTable::from_dyn));
     }

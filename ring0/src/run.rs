@@ -10,10 +10,11 @@ use crate::gdt::{USER_CS, USER_CS32, USER_SS};
 use crate::idt::{FIRST_INTERRUPT, GENERAL_PROTECTION, PAGE_FAULT};
 use crate::ipi;
 use crate::lapic;
-use crate::percpu::{attention, cpu};
+use crate::percpu::{PerCpu, attention, cpu};
 use crate::quirk;
 use crate::ring;
 use crate::sched;
+use crate::thread::KThread;
 use crate::timer;
 use crate::usercopy;
 use crate::x86::{self, wrfsbase, wrmsr};
@@ -48,12 +49,21 @@ pub fn run_user(context: &mut UserContext) -> Trap {
     trap
 }
 
-/// Called by `enter_user` when there is something in `PerCpu::attention`. Returns whether IRET must be used.
-pub extern "C" fn prepare(context: &mut UserContext) -> bool {
+/// What `prepare` says: the fast way may be tried.
+const WAY_ANY: u8 = 0;
+/// What `prepare` says: by IRET only.
+const WAY_IRET: u8 = 1;
+/// What `prepare` says: not into user mode; the trap says why.
+pub const WAY_BACK: u8 = 2;
+
+/// Called by `enter_user` when there is something in `PerCpu::attention`. Returns which way to take.
+pub extern "C" fn prepare(context: &mut UserContext) -> u8 {
     let this = cpu();
+    let (mut moved, mut low) = (false, false);
     loop {
         let bits = this.attention.swap(quirk::standing_attention(), Ordering::Acquire);
         if bits & attention::USER_STATE != 0 {
+            moved |= is_move(this, sched::current(), context);
             fpu::enter(this, sched::current());
             load_segment_bases(context);
         }
@@ -64,14 +74,34 @@ pub extern "C" fn prepare(context: &mut UserContext) -> bool {
             timer::start_slice(this);
         }
         if bits & attention::MEMORY != 0 {
-            this.memory_low.set(frame::is_low());
+            low = frame::is_low();
         }
         if bits & !attention::IRET == 0 {
             break;
         }
     }
-    // `sanitize`, on the way by IRET, says that user mode is not entered.
-    this.memory_low.get() || quirk::standing_attention() & attention::IRET != 0
+    if moved {
+        // Memory is for the next round.
+        this.attention.fetch_or(if low { attention::MEMORY } else { 0 }, Ordering::Relaxed);
+        this.set_trap(Trap::Moved);
+        WAY_BACK
+    } else if low {
+        this.set_trap(Trap::MemoryLow);
+        WAY_BACK
+    } else if quirk::standing_attention() & attention::IRET != 0 {
+        WAY_IRET
+    } else {
+        WAY_ANY
+    }
+}
+
+/// Whether a thread that asked for it must hear that it enters user mode elsewhere than it left it, or that another thread's
+/// user mode came between where it was not in a system call (SYSCALL leaves RIP in RCX and the flags in R11).
+fn is_move(this: &PerCpu, thread: &KThread, context: &UserContext) -> bool {
+    let in_call = context.rcx == context.rip && context.r11 == context.rflags;
+    thread.watches_moves.get()
+        && !fpu::is_loaded(this, thread)
+        && (!in_call || thread.user_cpu.get() != this.number.get())
 }
 
 /// See `Platform::load_segment_bases`. Nothing changes for a context that asks for what it asked for last, so that what a
@@ -131,18 +161,13 @@ fn canonical(base: u64) -> u64 {
     if base < USER_END { base } else { 0 }
 }
 
-/// Called before IRET: makes the frame one that it cannot fault on. False: user mode is not entered, and `trap` says why (RIP is not
-/// canonical, or memory is low).
+/// Called before IRET: makes the frame one that it cannot fault on. False: RIP is not canonical, and `trap` says so.
 pub extern "C" fn sanitize(context: &mut UserContext, trap: &mut Trap) -> bool {
     if context.cs != u64::from(USER_CS32) {
         context.cs = u64::from(USER_CS);
     }
     context.ss = u64::from(USER_SS);
     context.rflags = context.rflags & USER_FLAGS.bits() | RFlags::INTERRUPT_FLAG.bits() | RESERVED_FLAG;
-    if cpu().memory_low.take() {
-        *trap = Trap::MemoryLow;
-        return false;
-    }
     let is_canonical = context.rip >> 47 == 0;
     if !is_canonical {
         context.error = 0;

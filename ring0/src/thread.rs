@@ -42,6 +42,8 @@ pub struct KThread {
     pub live_bases: Cell<(u64, u64)>,
     /// FS and GS base that its context asked for last.
     pub asked_bases: Cell<(u64, u64)>,
+    /// It wants to hear when it enters user mode on another CPU, or after another thread's (`Trap::Moved`).
+    pub watches_moves: Cell<bool>,
     /// `state` bits.
     pub state: AtomicU32,
     /// Some CPU's stack pointer is on its stack.
@@ -106,6 +108,7 @@ impl KThread {
             user_cpu: Cell::new(usize::MAX),
             live_bases: Cell::new((0, 0)),
             asked_bases: Cell::new((0, 0)),
+            watches_moves: Cell::new(false),
             state: AtomicU32::new(0),
             on_cpu: AtomicBool::new(false),
             dead: Cell::new(false),

@@ -73,6 +73,9 @@ pub enum Trap {
     Interrupt,
     /// User mode was not entered: the kernel lives on its reserve of memory (`Platform::memory_is_low`).
     MemoryLow,
+    /// User mode was not entered: for a thread that `watch_moves`, this is another CPU than before, or another thread's user
+    /// mode came between where the last trap was no system call.
+    Moved,
 }
 
 /// A kind of memory access.
@@ -241,6 +244,8 @@ pub trait Platform: Send + Sync {
     /// Gives the current thread's user mode the context's `fs_base` and `gs_base`. Call after changing them in it: `run_user`
     /// looks at them only when a thread first runs or runs elsewhere.
     fn load_segment_bases(&self, context: &UserContext);
+    /// Whether the current thread wants to hear of `Trap::Moved`.
+    fn watch_moves(&self, on: bool);
     /// Makes `table` the current thread's (kept referenced), or none.
     fn use_page_table(&self, table: Option<Arc<dyn PageTable>>);
     /// A new, empty page table.

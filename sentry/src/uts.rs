@@ -1,6 +1,7 @@
 //! The names of the system: host and domain name, and what uname(2) says besides.
 
 use crate::sync::{Lock, Rank};
+use crate::task::UserSpace;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -20,6 +21,7 @@ pub const MACHINE: &str = "x86_64";
 /// A UTS namespace: host and domain name (uts_namespaces(7)).
 pub struct Uts {
     number: u32,
+    owner: UserSpace,
     names: Lock<Names>,
 }
 
@@ -38,7 +40,7 @@ static RELEASE: Lock<String> = Lock::new(Rank::Leaf, String::new());
 /// The namespace that the container starts with.
 pub fn initial() -> Arc<Uts> {
     static INITIAL: spin::Once<Arc<Uts>> = spin::Once::new();
-    let new = || Arc::new(Uts { number: INITIAL_NUMBER, names: Lock::new(Rank::Leaf, Names::default()) });
+    let new = || Arc::new(Uts { number: INITIAL_NUMBER, owner: None, names: Lock::new(Rank::Leaf, Names::default()) });
     INITIAL.call_once(new).clone()
 }
 
@@ -52,9 +54,14 @@ pub fn init(host: &str, domain: &str, release: &str) {
 
 impl Uts {
     /// A copy with a life of its own (CLONE_NEWUTS).
-    pub fn duplicate(&self) -> Arc<Self> {
+    pub fn duplicate(&self, owner: UserSpace) -> Arc<Self> {
         let names = self.names.lock().clone();
-        Arc::new(Self { number: namespace_number(), names: Lock::new(Rank::Leaf, names) })
+        Arc::new(Self { number: namespace_number(), owner, names: Lock::new(Rank::Leaf, names) })
+    }
+
+    /// Whose capabilities count.
+    pub fn owner(&self) -> &UserSpace {
+        &self.owner
     }
 
     /// Its number in `/proc/PID/ns`.

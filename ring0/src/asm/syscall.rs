@@ -20,7 +20,7 @@
 
 use crate::gdt::{USER_CS, USER_SS};
 use crate::percpu::{ATTENTION, KERNEL_RSP, SYSCALLS, TRAP, TSS_RSP0, USER_END, USER_RSP};
-use crate::run::{prepare, sanitize};
+use crate::run::{WAY_BACK, prepare, sanitize};
 use core::arch::naked_asm;
 use core::mem::offset_of;
 use sentry::platform::{Trap, UserContext};
@@ -97,11 +97,21 @@ pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) 
         "mov rdi, rbx",
         "test al, al",
         "jz 2b",
+        "cmp al, {back}",
+        "je 5f",
         "mov gs:[{kernel_rsp}], rsp",
         "lea rax, [rdi + {frame_end}]",
         "mov gs:[{tss_rsp0}], rax",
         "4:",
         "jmp {iret}",
+        "5:",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
         trap = const TRAP,
         attention = const ATTENTION,
         kernel_rsp = const KERNEL_RSP,
@@ -111,6 +121,7 @@ pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) 
         interrupt_flag = const RFlags::INTERRUPT_FLAG.bits(),
         user_end = const USER_END,
         prepare = sym prepare,
+        back = const WAY_BACK,
         iret = sym leave_by_iret,
         rip = const offset_of!(UserContext, rip),
         rflags = const offset_of!(UserContext, rflags),

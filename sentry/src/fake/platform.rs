@@ -93,6 +93,8 @@ impl Platform for FakePlatform {
         machine().run_user(context)
     }
 
+    fn watch_moves(&self, _on: bool) {}
+
     fn load_segment_bases(&self, _context: &UserContext) {}
 
     fn sync_segment_bases(&self, _context: &mut UserContext) {}

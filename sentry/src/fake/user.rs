@@ -5,6 +5,7 @@ use crate::fs::{FdTable, FsContext};
 use crate::mm::{AddressSpace, Bounds, MapRequest, Place};
 use crate::platform::{Prot, UserContext, platform};
 use crate::signal::{ProcessSignals, TaskSignals, ThreadSignalState};
+use crate::task::spaces::Spaces;
 use crate::task::{Credentials, Current, INIT, Limits, Process, Published, Task, registry};
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
@@ -45,11 +46,13 @@ pub fn current_in(mm: Arc<AddressSpace>) -> Current {
     install();
     let tid = registry().lock().new_number().expect("a free number");
     let limits = Limits::default();
-    let process = Arc::new(Process::new(tid, INIT, tid, tid, SIGCHLD, limits, ProcessSignals::default()));
+    let process =
+        Arc::new(Process::new(tid, (None, tid, INIT), INIT, tid, tid, SIGCHLD, limits, ProcessSignals::default()));
     let (files, fs, creds) = (Arc::new(FdTable::new()), FsContext::nowhere(), credentials());
     let published =
         Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
-    let task = Arc::new(Task::new(tid, process.clone(), [0; 16], published, TaskSignals::default()));
+    let task =
+        Arc::new(Task::new((tid, tid), process.clone(), [0; 16], published, TaskSignals::default(), Spaces::initial()));
     task.set_name(b"test");
     task.set_thread(platform().current_thread());
     process.add_thread(&task);
@@ -68,6 +71,7 @@ pub fn current_in(mm: Arc<AddressSpace>) -> Current {
         creds,
         signal,
         robust_list: 0,
+        rseq: None,
         clear_child_tid: 0,
         vfork_done: None,
         personality: 0,

@@ -3,7 +3,7 @@
 use super::inode::{FileKind, Inode};
 use super::open_file::OpenFile;
 use super::path::Path;
-use super::permission::{May, owner_or_capable, permission};
+use super::permission::{May, holds, owner_or_capable, permission};
 use super::regular::{MAX_FILE_SIZE, beyond_limit, mode_after_write, now};
 use crate::errno::Errno;
 use crate::syscall::{Fail, Fd};
@@ -63,7 +63,7 @@ pub fn chmod(current: &Current, target: &Target, mode: u32) -> Result<(), Errno>
         return Err(Errno::EPERM);
     }
     let mut mode = mode & 0o7777;
-    if !current.creds.in_group(attr.gid) && !current.creds.has(Cap::Fsetid) {
+    if !current.creds.in_group(attr.gid) && !holds(&current.creds, Cap::Fsetid, &attr) {
         mode &= !raw::S_ISGID;
     }
     target.inode.set_attr(&SetAttr { valid: SetAttr::MODE, mode, ..SetAttr::default() })?;
@@ -73,19 +73,21 @@ pub fn chmod(current: &Current, target: &Target, mode: u32) -> Result<(), Errno>
 
 /// chown(2); `u32::MAX` leaves an id as it is.
 pub fn chown(current: &Current, target: &Target, uid: u32, gid: u32) -> Result<(), Errno> {
-    target.check_writable()?;
     let creds = &current.creds;
+    let uid = if uid == u32::MAX { uid } else { creds.global_uid(uid)? };
+    let gid = if gid == u32::MAX { gid } else { creds.global_gid(gid)? };
+    target.check_writable()?;
     let attr = target.inode.attr()?;
     let mut change = SetAttr { uid, gid, ..SetAttr::default() };
     if uid != u32::MAX {
-        if !creds.has(Cap::Chown) && (creds.fsuid != attr.uid || uid != attr.uid) {
+        if !holds(creds, Cap::Chown, &attr) && (creds.fsuid != attr.uid || uid != attr.uid) {
             return Err(Errno::EPERM);
         }
         change.valid |= SetAttr::UID;
     }
     if gid != u32::MAX {
         let own = creds.fsuid == attr.uid && (creds.in_group(gid) || gid == attr.gid);
-        if !creds.has(Cap::Chown) && !own {
+        if !holds(creds, Cap::Chown, &attr) && !own {
             return Err(Errno::EPERM);
         }
         change.valid |= SetAttr::GID;
@@ -165,7 +167,7 @@ pub fn resize(current: &Current, inode: &dyn Inode, size: u64) -> Result<(), Fai
     }
     let mut change = SetAttr { valid: SetAttr::SIZE, size, ..SetAttr::default() };
     let kept = mode_after_write(attr.mode);
-    if kept != attr.mode && !current.creds.has(Cap::Fsetid) {
+    if kept != attr.mode && !holds(&current.creds, Cap::Fsetid, &attr) {
         change.valid |= SetAttr::MODE;
         change.mode = kept & 0o7777;
     }

@@ -3,6 +3,7 @@
 use super::mount::Namespace;
 use super::path::Path;
 use crate::sync::{Rank, RwLock};
+use crate::task::UserSpace;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -82,9 +83,9 @@ impl FsContext {
     }
 
     /// unshare(CLONE_NEWNS): a copy of the namespace, with the same places in it.
-    pub fn unshare_namespace(&self) {
+    pub fn unshare_namespace(&self, owner: UserSpace) {
         let Places { namespace, root, cwd } = self.places.read().clone();
-        let (copy, pairs) = namespace.duplicate();
+        let (copy, pairs) = namespace.duplicate(owner);
         let moved = |place: Path| {
             let pair = pairs.iter().find(|(old, _)| Arc::ptr_eq(old, place.mount()));
             pair.map_or(place.clone(), |(_, new)| Path::new(new.clone(), place.dentry().clone()))

@@ -22,6 +22,7 @@ pub mod lock;
 pub mod memfd;
 mod mount;
 mod mqueue;
+pub mod nsfs;
 mod open;
 mod open_file;
 pub mod overlay;

@@ -11,7 +11,7 @@ use super::pseudo::Changes;
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
 use crate::syscall::Fail;
-use crate::task::Current;
+use crate::task::{Current, UserSpace};
 use crate::uts::namespace_number;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -230,6 +230,7 @@ const INITIAL_NUMBER: u32 = 0xf000_0001;
 /// A mount namespace: one tree.
 pub struct Namespace {
     number: u32,
+    owner: UserSpace,
     root: Lock<Arc<Mount>>,
 }
 
@@ -237,17 +238,22 @@ impl Namespace {
     /// A namespace whose root mount shows `root`.
     pub fn new(root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo) -> Arc<Self> {
         let mount = Mount::new(Dentry::root(root, b""), flags, Arc::new(info));
-        Arc::new(Self { number: INITIAL_NUMBER, root: Lock::new(Rank::MountTree, mount) })
+        Arc::new(Self { number: INITIAL_NUMBER, owner: None, root: Lock::new(Rank::MountTree, mount) })
     }
 
     /// A namespace with nothing in it.
     pub(super) fn empty() -> Arc<Self> {
-        Arc::new(Self { number: INITIAL_NUMBER, root: Lock::new(Rank::MountTree, internal_mount()) })
+        Arc::new(Self { number: INITIAL_NUMBER, owner: None, root: Lock::new(Rank::MountTree, internal_mount()) })
     }
 
     /// Its number in `/proc/PID/ns`.
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Whose capabilities count.
+    pub fn owner(&self) -> &UserSpace {
+        &self.owner
     }
 
     /// The root mount.
@@ -274,11 +280,11 @@ impl Namespace {
     }
 
     /// A copy (unshare(CLONE_NEWNS)), and a function from places in the old to the same places in the new.
-    pub fn duplicate(&self) -> (Arc<Self>, Vec<(Arc<Mount>, Arc<Mount>)>) {
+    pub fn duplicate(&self, owner: UserSpace) -> (Arc<Self>, Vec<(Arc<Mount>, Arc<Mount>)>) {
         let _change = CHANGE.lock();
         let root = self.root();
         let copy = root.copy(&root.root, true);
-        let new = Arc::new(Self { number: namespace_number(), root: Lock::new(Rank::MountTree, copy) });
+        let new = Arc::new(Self { number: namespace_number(), owner, root: Lock::new(Rank::MountTree, copy) });
         let pairs = self.mounts().into_iter().zip(new.mounts()).collect();
         (new, pairs)
     }

@@ -32,10 +32,11 @@ pub fn permission(creds: &Credentials, inode: &dyn Inode, wanted: May) -> Result
     if mode_allows(creds, &attr, wanted) {
         return Ok(());
     }
-    if creds.has(Cap::DacOverride) && attr.mode & 0o111 != 0 {
+    if (directory || !wanted.contains(May::EXEC) || attr.mode & 0o111 != 0) && holds(creds, Cap::DacOverride, &attr) {
         return Ok(());
     }
-    if creds.has(Cap::DacReadSearch) && wanted == May::READ {
+    let reads = if directory { !wanted.contains(May::WRITE) } else { wanted == May::READ };
+    if reads && holds(creds, Cap::DacReadSearch, &attr) {
         return Ok(());
     }
     Err(Errno::EACCES)
@@ -52,9 +53,14 @@ fn mode_allows(creds: &Credentials, attr: &Attr, wanted: May) -> bool {
     wanted.bits() & !bits == 0
 }
 
+/// Whether the capability holds over a file with these attributes.
+pub fn holds(creds: &Credentials, cap: Cap, attr: &Attr) -> bool {
+    creds.has_over(cap, attr.uid, attr.gid)
+}
+
 /// Whether `creds` own the file or may act as its owner.
 pub fn owner_or_capable(creds: &Credentials, attr: &Attr) -> bool {
-    creds.fsuid == attr.uid || creds.has(Cap::Fowner)
+    creds.fsuid == attr.uid || holds(creds, Cap::Fowner, attr)
 }
 
 /// EPERM (EACCES without write access) unless `creds` may remove `child` from `dir`: the sticky bit's rule.
@@ -64,7 +70,7 @@ pub fn may_remove(creds: &Credentials, dir: &dyn Inode, child: &dyn Inode) -> Re
         return Ok(());
     }
     let dir = dir.attr()?;
-    if dir.mode & raw::S_ISVTX == 0 || dir.uid == creds.fsuid || child.attr()?.uid == creds.fsuid {
+    if dir.mode & raw::S_ISVTX == 0 || dir.uid == creds.fsuid || owner_or_capable(creds, &child.attr()?) {
         return Ok(());
     }
     Err(Errno::EPERM)

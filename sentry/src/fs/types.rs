@@ -2,17 +2,20 @@
 
 use super::{Inode, dev, mqueue, proc, sys, tmpfs};
 use crate::errno::Errno;
+use crate::ipc::IpcNs;
+use crate::task::Current;
 use alloc::sync::Arc;
 
-/// The root of a new file system of the sentry's own, with the options of mount(2)'s `data`. ENODEV for a name that is none.
-pub fn new_file_system(name: &str, options: &str) -> Result<Arc<dyn Inode>, Errno> {
+/// The root of a new file system of the sentry's own, with the options of mount(2)'s `data`. It shows the namespaces of `maker`,
+/// the first ones without. ENODEV for a name that is none.
+pub fn new_file_system(maker: Option<&Current>, name: &str, options: &str) -> Result<Arc<dyn Inode>, Errno> {
     match name {
         "tmpfs" => tmpfs::new(&tmpfs::Options::parse(options)?),
         "devtmpfs" => dev::new(),
-        "proc" => Ok(proc::new()),
+        "proc" => Ok(proc::new(maker.and_then(|current| current.process.space().clone()))),
         "devpts" => crate::tty::new_devpts(options),
         "sysfs" => Ok(sys::new()),
-        "mqueue" => Ok(mqueue::new()),
+        "mqueue" => Ok(mqueue::new(maker.map_or_else(|| IpcNs::number(&None), IpcNs::of))),
         "cgroup2" => Ok(sys::cgroup::new()),
         _ => Err(Errno::ENODEV),
     }

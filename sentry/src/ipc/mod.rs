@@ -7,7 +7,9 @@ pub mod msg;
 pub mod sem;
 
 use crate::platform::platform;
-use crate::task::{Cap, Credentials, Current};
+use crate::task::{Cap, Current, UserSpace};
+use crate::uts::namespace_number;
+use alloc::sync::Arc;
 
 /// The key that always makes a new object (IPC_PRIVATE).
 pub const PRIVATE: i32 = 0;
@@ -37,7 +39,8 @@ impl Perm {
     }
 
     /// Whether all of `wanted` (`READ`, `WRITE`) is allowed.
-    pub fn may(&self, creds: &Credentials, wanted: u32) -> bool {
+    pub fn may(&self, current: &Current, wanted: u32) -> bool {
+        let creds = &current.creds;
         let granted = if creds.euid == self.uid || creds.euid == self.creator_uid {
             self.mode >> 6
         } else if creds.in_group(self.gid) || creds.in_group(self.creator_gid) {
@@ -45,12 +48,13 @@ impl Perm {
         } else {
             self.mode
         };
-        wanted & !granted & 7 == 0 || creds.has(Cap::IpcOwner)
+        wanted & !granted & 7 == 0 || IpcNs::holds(current, Cap::IpcOwner)
     }
 
     /// Whether the object may be changed and removed.
-    pub fn owned_by(&self, creds: &Credentials) -> bool {
-        creds.euid == self.uid || creds.euid == self.creator_uid || creds.has(Cap::SysAdmin)
+    pub fn owned_by(&self, current: &Current) -> bool {
+        let creds = &current.creds;
+        creds.euid == self.uid || creds.euid == self.creator_uid || IpcNs::holds(current, Cap::SysAdmin)
     }
 
     /// IPC_SET.
@@ -68,4 +72,53 @@ fn wanted(mode: u32) -> u32 {
 /// CLOCK_REALTIME in seconds.
 fn now() -> i64 {
     i64::try_from(platform().realtime_ns() / 1_000_000_000).unwrap_or(i64::MAX)
+}
+
+/// A namespace of its own for all three kinds (ipc_namespaces(7)); `None` elsewhere is the first.
+pub struct IpcNs {
+    number: u32,
+    owner: UserSpace,
+}
+
+/// The first one's number in `/proc/PID/ns` (include/linux/proc_ns.h: PROC_IPC_INIT_INO).
+const INITIAL_NUMBER: u32 = 0xefff_ffff;
+
+impl IpcNs {
+    /// An empty one.
+    pub fn new(owner: UserSpace) -> Arc<Self> {
+        Arc::new(Self { number: namespace_number(), owner })
+    }
+
+    /// Whose capabilities count.
+    pub fn owner(&self) -> &UserSpace {
+        &self.owner
+    }
+
+    /// The number in `/proc/PID/ns`, by which the tables keep namespaces apart.
+    pub fn number(space: &Option<Arc<Self>>) -> u32 {
+        space.as_ref().map_or(INITIAL_NUMBER, |ns| ns.number)
+    }
+
+    /// Whether the caller has the capability over its own namespace.
+    pub fn holds(current: &Current, cap: Cap) -> bool {
+        match &current.task.spaces().ipc {
+            None => current.creds.has(cap),
+            Some(ns) => current.creds.has_in(&ns.owner, cap),
+        }
+    }
+
+    /// That of the caller.
+    pub fn of(current: &Current) -> u32 {
+        Self::number(&current.task.spaces().ipc)
+    }
+}
+
+impl Drop for IpcNs {
+    /// Nobody can name the objects any more.
+    fn drop(&mut self) {
+        sem::forget(self.number);
+        msg::forget(self.number);
+        mqueue::forget(self.number);
+        crate::mm::shm::forget(self.number);
+    }
 }

@@ -1,5 +1,6 @@
 //! POSIX message queues: named queues of messages by priority, as descriptors (mq_overview(7)).
 
+use super::IpcNs;
 use crate::errno::Errno;
 use crate::fs::anon::AnonInode;
 use crate::fs::{FileOps, OpenFile, OpenFlags, Sink};
@@ -28,8 +29,8 @@ const HARD_BYTES: i64 = 16 << 20;
 /// MQ_PRIO_MAX (linux/mqueue.h).
 pub const PRIORITIES: u32 = 32_768;
 
-/// Every queue that has a name.
-static NAMES: Lock<BTreeMap<Vec<u8>, Arc<Queue>>> = Lock::new(Rank::FileSystem, BTreeMap::new());
+/// Every queue that has a name, by namespace and name.
+static NAMES: Lock<BTreeMap<(u32, Vec<u8>), Arc<Queue>>> = Lock::new(Rank::FileSystem, BTreeMap::new());
 
 /// Who is told of a message that comes to an empty queue (mq_notify(3)).
 #[derive(Clone, Copy, Debug)]
@@ -133,7 +134,7 @@ pub fn open(
     if name.len() > raw::NAME_MAX as usize {
         return Err(Errno::ENAMETOOLONG);
     }
-    let found = NAMES.lock().get(name).cloned();
+    let found = NAMES.lock().get(&(IpcNs::of(current), name.to_vec())).cloned();
     let queue = match (found, make) {
         (Some(_), Some(_)) if flags.contains(OpenFlags::EXCL) => return Err(Errno::EEXIST),
         (Some(queue), _) if !queue.may(&current.creds, flags) => return Err(Errno::EACCES),
@@ -163,6 +164,7 @@ fn create(current: &Current, name: &[u8], mode: u32, shape: Option<Shape>) -> Re
         state: Lock::new(Rank::Pipe, State::default()),
         queue: WaitQueue::new(),
     });
+    let space = IpcNs::of(current);
     let mut names = NAMES.lock();
     if names.len() >= MOST_QUEUES && !privileged {
         return Err(Errno::ENOSPC);
@@ -173,32 +175,39 @@ fn create(current: &Current, name: &[u8], mode: u32, shape: Option<Shape>) -> Re
         return Err(Errno::EMFILE);
     }
     // Two that make the same one at once: the first one's is it.
-    Ok(names.entry(name.to_vec()).or_insert(queue).clone())
+    Ok(names.entry((space, name.to_vec())).or_insert(queue).clone())
 }
 
 /// mq_unlink(2). Who has it open keeps it.
 pub fn unlink(current: &Current, name: &[u8]) -> Result<(), Errno> {
+    let key = (IpcNs::of(current), name.to_vec());
     let gone = {
         let mut names = NAMES.lock();
-        let queue = names.get(name).ok_or(Errno::ENOENT)?;
+        let queue = names.get(&key).ok_or(Errno::ENOENT)?;
         // The directory is everybody's, with the sticky bit.
         if queue.owner.0 != current.creds.fsuid && !current.creds.has(Cap::Fowner) {
             return Err(Errno::EPERM);
         }
-        names.remove(name)
+        names.remove(&key)
     };
     drop(gone);
     Ok(())
 }
 
-/// Every name.
-pub fn names() -> Vec<Vec<u8>> {
-    NAMES.lock().keys().cloned().collect()
+/// The namespace is gone; who has a queue open keeps it.
+pub(super) fn forget(space: u32) {
+    let gone: Vec<_> = NAMES.lock().extract_if(.., |(of, _), _| *of == space).collect();
+    drop(gone);
+}
+
+/// Every name in a namespace.
+pub fn names(space: u32) -> Vec<Vec<u8>> {
+    NAMES.lock().keys().filter(|(of, _)| *of == space).map(|(_, name)| name.clone()).collect()
 }
 
 /// What reading a queue's file says; ENOENT where there is no such queue.
-pub fn text(name: &[u8]) -> Result<Vec<u8>, Errno> {
-    let queue = NAMES.lock().get(name).cloned().ok_or(Errno::ENOENT)?;
+pub fn text(space: u32, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let queue = NAMES.lock().get(&(space, name.to_vec())).cloned().ok_or(Errno::ENOENT)?;
     Ok(queue.text())
 }
 
@@ -301,7 +310,7 @@ fn ended(error: WaitError) -> Fail {
 
 fn tell(current: &Current, notify: &Notify) {
     let (Some(signal), Some(process)) = (notify.signal, registry().process(notify.process)) else { return };
-    let (pid, uid) = (current.process.pid().raw(), current.creds.uid);
+    let (pid, uid) = (registry().shown(current.process.pid(), process.space()).raw(), current.creds.uid);
     signal::send_to_process(&process, SigInfo::message(signal, pid, uid, notify.value));
 }
 

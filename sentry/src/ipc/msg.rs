@@ -1,6 +1,6 @@
 //! System V message queues.
 
-use super::{PRIVATE, Perm, READ, WRITE, now, wanted};
+use super::{IpcNs, PRIVATE, Perm, READ, WRITE, now, wanted};
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
@@ -45,22 +45,26 @@ struct Queue {
     gate: Arc<WaitQueue>,
 }
 
+#[derive(Default)]
 struct Table {
     queues: BTreeMap<i32, Queue>,
     next: i32,
 }
 
-static TABLE: Lock<Table> = Lock::new(Rank::FileSystem, Table { queues: BTreeMap::new(), next: 0 });
+/// By namespace.
+static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap::new());
 
 /// msgget(2).
 pub fn get(current: &Current, key: i32, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
-    let mut table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     if let Some(queue) = table.queues.values().find(|queue| key != PRIVATE && queue.about.perm.key == key) {
         if create && exclusive {
             return Err(Errno::EEXIST);
         }
         let perm = &queue.about.perm;
-        return if perm.may(&current.creds, wanted(mode)) { Ok(perm.id) } else { Err(Errno::EACCES) };
+        return if perm.may(current, wanted(mode)) { Ok(perm.id) } else { Err(Errno::EACCES) };
     }
     if key != PRIVATE && !create {
         return Err(Errno::ENOENT);
@@ -84,16 +88,19 @@ fn with_queue<T>(
     nowait: Option<Errno>,
     mut attempt: impl FnMut(&mut Queue) -> Option<Result<T, Errno>>,
 ) -> Result<T, Fail> {
+    let space = IpcNs::of(current);
     let gate = {
-        let table = TABLE.lock();
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         let queue = table.queues.get(&id).ok_or(Errno::EINVAL)?;
-        if !queue.about.perm.may(&current.creds, wanted) {
+        if !queue.about.perm.may(current, wanted) {
             return Err(Errno::EACCES.into());
         }
         queue.gate.clone()
     };
     let result = current.wait(&gate, Events::IN, None, || {
-        let mut table = TABLE.lock();
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         match table.queues.get_mut(&id).filter(|queue| Arc::ptr_eq(&queue.gate, &gate)) {
             None => Some(Err(Errno::EIDRM)),
             Some(queue) => attempt(queue).or_else(|| nowait.map(Err)),
@@ -114,7 +121,7 @@ fn with_queue<T>(
 /// msgsnd(2).
 pub fn send(current: &Current, id: i32, kind: i64, text: Vec<u8>, nowait: bool) -> Result<(), Fail> {
     let mut message = Some(Message { kind, text });
-    let pid = current.process.pid().raw();
+    let pid = current.process.shown_pid().raw();
     with_queue(current, id, WRITE, nowait.then_some(Errno::EAGAIN), |queue| {
         let len = message.as_ref().map_or(0, |message| message.text.len()) as u64;
         let about = &mut queue.about;
@@ -167,7 +174,7 @@ pub fn receive(
     cut: bool,
     nowait: bool,
 ) -> Result<(i64, Vec<u8>), Fail> {
-    let pid = current.process.pid().raw();
+    let pid = current.process.shown_pid().raw();
     with_queue(current, id, READ, nowait.then_some(Errno::ENOMSG), |queue| {
         let place = choose(&queue.messages, choice)?;
         if queue.messages.get(place).is_some_and(|message| message.text.len() > most) && !cut {
@@ -190,17 +197,21 @@ pub fn receive(
 
 /// Looks at a queue.
 pub fn look(current: &Current, id: i32, any: bool) -> Result<About, Errno> {
-    let table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     let queue = table.queues.get(&id).ok_or(Errno::EINVAL)?;
-    if any || queue.about.perm.may(&current.creds, READ) { Ok(queue.about) } else { Err(Errno::EACCES) }
+    if any || queue.about.perm.may(current, READ) { Ok(queue.about) } else { Err(Errno::EACCES) }
 }
 
 /// IPC_SET.
 pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32, limit: u64) -> Result<(), Errno> {
+    let space = IpcNs::of(current);
     let gate = {
-        let mut table = TABLE.lock();
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         let queue = table.queues.get_mut(&id).ok_or(Errno::EINVAL)?;
-        if !queue.about.perm.owned_by(&current.creds) {
+        if !queue.about.perm.owned_by(current) {
             return Err(Errno::EPERM);
         }
         if limit > MOST_QUEUE_BYTES && !current.creds.has(Cap::SysResource) {
@@ -216,10 +227,12 @@ pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32, limit: u64
 
 /// IPC_RMID.
 pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
+    let space = IpcNs::of(current);
     let queue = {
-        let mut table = TABLE.lock();
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         let queue = table.queues.get(&id).ok_or(Errno::EINVAL)?;
-        if !queue.about.perm.owned_by(&current.creds) {
+        if !queue.about.perm.owned_by(current) {
             return Err(Errno::EPERM);
         }
         table.queues.remove(&id)
@@ -230,13 +243,22 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The namespace is gone, and its queues with it.
+pub(super) fn forget(space: u32) {
+    let gone = TABLES.lock().remove(&space);
+    drop(gone);
+}
+
 /// Every queue, by number.
-pub fn list() -> Vec<About> {
-    TABLE.lock().queues.values().map(|queue| queue.about).collect()
+pub fn list(current: &Current) -> Vec<About> {
+    TABLES
+        .lock()
+        .get(&IpcNs::of(current))
+        .map_or_else(Vec::new, |table| table.queues.values().map(|queue| queue.about).collect())
 }
 
 /// `/proc/sysvipc/msg`.
-pub fn proc_text() -> Vec<u8> {
+pub fn proc_text(current: &Current) -> Vec<u8> {
     let mut text = format!(
         "{:>10} {:>10} {:>5} {:>11} {:>10} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10}\n",
         "key",
@@ -254,7 +276,7 @@ pub fn proc_text() -> Vec<u8> {
         "rtime",
         "ctime"
     );
-    for about in list() {
+    for about in list(current) {
         let perm = about.perm;
         text += &format!(
             "{:>10} {:>10}  {:>4o}  {:>10} {:>10} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10}\n",

@@ -1,8 +1,8 @@
 //! System V semaphores: sets by key and number, operations that happen whole or not at all, and their undoing at exit.
 
-use super::{PRIVATE, Perm, READ, WRITE, now, wanted};
+use super::{IpcNs, PRIVATE, Perm, READ, WRITE, now, wanted};
 use crate::errno::Errno;
-use crate::sync::{Lock, LockGuard, Rank};
+use crate::sync::{Lock, Rank};
 use crate::task::{Current, Tid};
 use crate::wait::{Events, WaitError, WaitQueue};
 use alloc::collections::BTreeMap;
@@ -65,6 +65,7 @@ pub struct Set {
     gate: Arc<Gate>,
 }
 
+#[derive(Default)]
 struct Table {
     sets: BTreeMap<i32, Set>,
     /// What the end of a process adds to the semaphores of a set.
@@ -72,15 +73,17 @@ struct Table {
     next: i32,
 }
 
-static TABLE: Lock<Table> =
-    Lock::new(Rank::FileSystem, Table { sets: BTreeMap::new(), undo: BTreeMap::new(), next: 0 });
+/// By namespace.
+static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap::new());
 /// Whether any process ever asked for undoing: what exits look at.
 static UNDOING: AtomicBool = AtomicBool::new(false);
 
 /// semget(2).
 pub fn get(current: &Current, key: i32, count: i32, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
+    let space = IpcNs::of(current);
     let count = usize::try_from(count).ok().filter(|count| *count <= MOST_IN_SET).ok_or(Errno::EINVAL)?;
-    let mut table = TABLE.lock();
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     if let Some(set) = table.sets.values().find(|set| key != PRIVATE && set.perm.key == key) {
         if create && exclusive {
             return Err(Errno::EEXIST);
@@ -88,7 +91,7 @@ pub fn get(current: &Current, key: i32, count: i32, create: bool, exclusive: boo
         if count > set.all.len() {
             return Err(Errno::EINVAL);
         }
-        return if set.perm.may(&current.creds, wanted(mode)) { Ok(set.perm.id) } else { Err(Errno::EACCES) };
+        return if set.perm.may(current, wanted(mode)) { Ok(set.perm.id) } else { Err(Errno::EACCES) };
     }
     if key != PRIVATE && !create {
         return Err(Errno::ENOENT);
@@ -164,15 +167,17 @@ impl Set {
 
 /// semop(2), semtimedop(2).
 pub fn operate(current: &Current, id: i32, operations: &[Operation], deadline_ns: Option<u64>) -> Result<(), Errno> {
+    let space = IpcNs::of(current);
     let pid = current.process.pid();
     let changes = operations.iter().any(|operation| operation.change != 0);
     let gate = {
-        let table = TABLE.lock();
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         let set = table.sets.get(&id).ok_or(Errno::EINVAL)?;
         if operations.iter().any(|operation| usize::from(operation.number) >= set.all.len()) {
             return Err(Errno::EFBIG);
         }
-        if !set.perm.may(&current.creds, if changes { WRITE } else { READ }) {
+        if !set.perm.may(current, if changes { WRITE } else { READ }) {
             return Err(Errno::EACCES);
         }
         set.gate.clone()
@@ -183,8 +188,8 @@ pub fn operate(current: &Current, id: i32, operations: &[Operation], deadline_ns
     // The semaphore at which this thread is counted as waiting.
     let mut counted: Option<Operation> = None;
     let result = current.wait(&gate.queue, Events::IN, deadline_ns, || {
-        let mut guard = TABLE.lock();
-        let table: &mut Table = &mut guard;
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         let Some(set) = table.sets.get_mut(&id).filter(|set| Arc::ptr_eq(&set.gate, &gate)) else {
             counted = None;
             return Some(Err(Errno::EIDRM));
@@ -213,7 +218,8 @@ pub fn operate(current: &Current, id: i32, operations: &[Operation], deadline_ns
         }
     });
     if let Some(operation) = counted
-        && let Some(set) = TABLE.lock().sets.get_mut(&id).filter(|set| Arc::ptr_eq(&set.gate, &gate))
+        && let Some(set) =
+            TABLES.lock().entry(space).or_default().sets.get_mut(&id).filter(|set| Arc::ptr_eq(&set.gate, &gate))
     {
         set.count_waiter(operation, -1);
     }
@@ -233,21 +239,24 @@ pub fn operate(current: &Current, id: i32, operations: &[Operation], deadline_ns
 
 /// Looks at a set.
 pub fn look(current: &Current, id: i32, any: bool) -> Result<Set, Errno> {
-    let table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     let set = table.sets.get(&id).ok_or(Errno::EINVAL)?;
-    if any || set.perm.may(&current.creds, READ) { Ok(set.clone()) } else { Err(Errno::EACCES) }
+    if any || set.perm.may(current, READ) { Ok(set.clone()) } else { Err(Errno::EACCES) }
 }
 
 /// Sets values: one (SETVAL) or all (SETALL). What was to be undone is forgotten.
 pub fn set_values(current: &Current, id: i32, only: Option<usize>, values: &[u16]) -> Result<(), Errno> {
+    let space = IpcNs::of(current);
     let gate = {
-        let mut guard = TABLE.lock();
-        let table: &mut Table = &mut guard;
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         let set = table.sets.get_mut(&id).ok_or(Errno::EINVAL)?;
         if only.is_some_and(|index| index >= set.all.len()) {
             return Err(Errno::EINVAL);
         }
-        if !set.perm.may(&current.creds, WRITE) {
+        if !set.perm.may(current, WRITE) {
             return Err(Errno::EACCES);
         }
         if values.iter().any(|value| i32::from(*value) > MOST_VALUE) {
@@ -256,7 +265,7 @@ pub fn set_values(current: &Current, id: i32, only: Option<usize>, values: &[u16
         let first = only.unwrap_or(0);
         for (offset, value) in values.iter().enumerate() {
             if let Some(semaphore) = set.all.get_mut(first + offset) {
-                (semaphore.value, semaphore.pid) = (i32::from(*value), current.process.pid().raw());
+                (semaphore.value, semaphore.pid) = (i32::from(*value), current.process.shown_pid().raw());
             }
         }
         for (_, undo) in table.undo.iter_mut().filter(|((_, of), _)| *of == id) {
@@ -271,19 +280,21 @@ pub fn set_values(current: &Current, id: i32, only: Option<usize>, values: &[u16
 }
 
 /// How many semaphores a set has.
-pub fn count(id: i32) -> Result<usize, Errno> {
-    TABLE.lock().sets.get(&id).map(|set| set.all.len()).ok_or(Errno::EINVAL)
+pub fn count(current: &Current, id: i32) -> Result<usize, Errno> {
+    TABLES.lock().entry(IpcNs::of(current)).or_default().sets.get(&id).map(|set| set.all.len()).ok_or(Errno::EINVAL)
 }
 
-fn owned<'a>(table: &'a mut LockGuard<'_, Table>, current: &Current, id: i32) -> Result<&'a mut Set, Errno> {
+fn owned<'a>(table: &'a mut Table, current: &Current, id: i32) -> Result<&'a mut Set, Errno> {
     let set = table.sets.get_mut(&id).ok_or(Errno::EINVAL)?;
-    if set.perm.owned_by(&current.creds) { Ok(set) } else { Err(Errno::EPERM) }
+    if set.perm.owned_by(current) { Ok(set) } else { Err(Errno::EPERM) }
 }
 
 /// IPC_SET.
 pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32) -> Result<(), Errno> {
-    let mut table = TABLE.lock();
-    let set = owned(&mut table, current, id)?;
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
+    let set = owned(table, current, id)?;
     set.perm.set(uid, gid, mode);
     set.change_time = now();
     Ok(())
@@ -291,9 +302,11 @@ pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32) -> Result<
 
 /// IPC_RMID.
 pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
+    let space = IpcNs::of(current);
     let set = {
-        let mut table = TABLE.lock();
-        owned(&mut table, current, id)?;
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
+        owned(table, current, id)?;
         table.undo.retain(|(_, of), _| *of != id);
         table.sets.remove(&id)
     };
@@ -304,9 +317,15 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The namespace is gone, and its sets with it.
+pub(super) fn forget(space: u32) {
+    let gone = TABLES.lock().remove(&space);
+    drop(gone);
+}
+
 /// Every set, by number.
-pub fn list() -> Vec<Set> {
-    TABLE.lock().sets.values().cloned().collect()
+pub fn list(current: &Current) -> Vec<Set> {
+    TABLES.lock().get(&IpcNs::of(current)).map_or_else(Vec::new, |table| table.sets.values().cloned().collect())
 }
 
 /// A process ended: what it asked to undo is undone, as far as values stay in their bounds.
@@ -315,9 +334,7 @@ pub fn process_gone(pid: Tid) {
         return;
     }
     let mut gates = Vec::new();
-    {
-        let mut guard = TABLE.lock();
-        let table: &mut Table = &mut guard;
+    for table in TABLES.lock().values_mut() {
         let mine: Vec<(Tid, i32)> = table.undo.range((pid, i32::MIN)..=(pid, i32::MAX)).map(|(key, _)| *key).collect();
         for key in mine {
             let (Some(undo), Some(set)) = (table.undo.remove(&key), table.sets.get_mut(&key.1)) else { continue };
@@ -335,12 +352,12 @@ pub fn process_gone(pid: Tid) {
 }
 
 /// `/proc/sysvipc/sem`.
-pub fn proc_text() -> Vec<u8> {
+pub fn proc_text(current: &Current) -> Vec<u8> {
     let mut text = format!(
         "{:>10} {:>10} {:>5} {:>10} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10}\n",
         "key", "semid", "perms", "nsems", "uid", "gid", "cuid", "cgid", "otime", "ctime"
     );
-    for set in list() {
+    for set in list(current) {
         let perm = set.perm;
         text += &format!(
             "{:>10} {:>10}  {:>4o} {:>10} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10}\n",

@@ -8,9 +8,10 @@
 use super::vma::Backing;
 use super::{AddressSpace, Bounds, MapRequest, Mapping, Object, Place, may_commit};
 use crate::errno::Errno;
+use crate::ipc::IpcNs;
 use crate::platform::{Prot, platform};
 use crate::sync::{Lock, Rank};
-use crate::task::{Cap, Credentials, Current};
+use crate::task::{Cap, Current};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::{Arc, Weak};
@@ -64,8 +65,10 @@ pub const DEST: u32 = 0o1000;
 /// SHM_LOCKED (linux/shm.h).
 pub const LOCKED: u32 = 0o2000;
 
-static TABLE: Lock<Table> = Lock::new(Rank::FileSystem, Table { entries: BTreeMap::new(), next: 0 });
+/// By namespace.
+static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap::new());
 
+#[derive(Default)]
 struct Table {
     entries: BTreeMap<i32, Entry>,
     next: i32,
@@ -81,7 +84,8 @@ impl Entry {
         Segment { attached: self.attached(), resident_pages, ..self.about.clone() }
     }
 
-    fn may(&self, creds: &Credentials, wanted: u32) -> bool {
+    fn may(&self, current: &Current, wanted: u32) -> bool {
+        let creds = &current.creds;
         let about = &self.about;
         let granted = if creds.euid == about.uid || creds.euid == about.creator_uid {
             about.mode >> 6
@@ -90,11 +94,12 @@ impl Entry {
         } else {
             about.mode
         };
-        wanted & !granted & 7 == 0 || creds.has(Cap::IpcOwner)
+        wanted & !granted & 7 == 0 || IpcNs::holds(current, Cap::IpcOwner)
     }
 
-    fn owned_by(&self, creds: &Credentials) -> bool {
-        creds.euid == self.about.uid || creds.euid == self.about.creator_uid || creds.has(Cap::SysAdmin)
+    fn owned_by(&self, current: &Current) -> bool {
+        let creds = &current.creds;
+        creds.euid == self.about.uid || creds.euid == self.about.creator_uid || IpcNs::holds(current, Cap::SysAdmin)
     }
 }
 
@@ -116,7 +121,9 @@ fn now() -> i64 {
 
 /// shmget(2): the segment with `key`, made if need be and `create` says so.
 pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
-    let mut table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     table.sweep();
     let found = table.entries.values().find(|entry| key != PRIVATE && entry.held.is_some() && entry.about.key == key);
     if let Some(entry) = found {
@@ -124,7 +131,7 @@ pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: boo
             return Err(Errno::EEXIST);
         }
         let wanted = (mode >> 6 | mode >> 3 | mode) & 7;
-        if !entry.may(&current.creds, wanted) {
+        if !entry.may(current, wanted) {
             return Err(Errno::EACCES);
         }
         return if bytes > entry.about.bytes { Err(Errno::EINVAL) } else { Ok(entry.about.id) };
@@ -154,7 +161,7 @@ pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: boo
         mode: mode & 0o777,
         bytes,
         change_time: now(),
-        creator: current.process.pid().raw(),
+        creator: current.process.shown_pid().raw(),
         ..Segment::default()
     };
     let (weak, weak_name) = (Arc::downgrade(&mapping), Arc::downgrade(&name));
@@ -164,11 +171,13 @@ pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: boo
 
 /// shmat(2): maps a segment.
 pub fn attach(current: &Current, id: i32, place: Place, prot: Prot) -> Result<UserVa, Errno> {
+    let space = IpcNs::of(current);
     let (mapping, name, bytes) = {
-        let mut table = TABLE.lock();
+        let mut tables = TABLES.lock();
+        let table = tables.entry(space).or_default();
         let entry = table.get(id)?;
         let wanted = READ | if prot.write { WRITE } else { 0 } | u32::from(prot.execute);
-        if !entry.may(&current.creds, wanted) {
+        if !entry.may(current, wanted) {
             return Err(Errno::EACCES);
         }
         let found = entry.mapping.upgrade().zip(entry.name.upgrade());
@@ -183,9 +192,9 @@ pub fn attach(current: &Current, id: i32, place: Place, prot: Prot) -> Result<Us
         Errno::EEXIST => Errno::EINVAL,
         other => other,
     })?;
-    if let Ok(entry) = TABLE.lock().get(id) {
+    if let Ok(entry) = TABLES.lock().entry(space).or_default().get(id) {
         entry.about.attach_time = now();
-        entry.about.last = current.process.pid().raw();
+        entry.about.last = current.process.shown_pid().raw();
     }
     Ok(at)
 }
@@ -193,29 +202,35 @@ pub fn attach(current: &Current, id: i32, place: Place, prot: Prot) -> Result<Us
 /// shmdt(2): unmaps the segment that was attached at `at`.
 pub fn detach(current: &Current, at: UserVa) -> Result<(), Errno> {
     let mapping = current.mm.detach(at.raw())?;
-    let mut table = TABLE.lock();
-    let known = table.entries.values_mut().find(|entry| entry.mapping.as_ptr() == Arc::as_ptr(&mapping));
+    let mut tables = TABLES.lock();
+    // It may have been attached in another namespace.
+    let mut entries = tables.values_mut().flat_map(|table| table.entries.values_mut());
+    let known = entries.find(|entry| entry.mapping.as_ptr() == Arc::as_ptr(&mapping));
     if let Some(entry) = known {
         entry.about.detach_time = now();
-        entry.about.last = current.process.pid().raw();
+        entry.about.last = current.process.shown_pid().raw();
     }
-    table.sweep();
-    drop(table);
+    tables.values_mut().for_each(Table::sweep);
+    drop(tables);
     Ok(())
 }
 
 /// Shows a segment (IPC_STAT); `any`: whoever asks.
 pub fn stat(current: &Current, id: i32, any: bool) -> Result<Segment, Errno> {
-    let mut table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if any || entry.may(&current.creds, READ) { Ok(entry.show()) } else { Err(Errno::EACCES) }
+    if any || entry.may(current, READ) { Ok(entry.show()) } else { Err(Errno::EACCES) }
 }
 
 /// Changes owner, group and permissions (IPC_SET).
 pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32) -> Result<(), Errno> {
-    let mut table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if !entry.owned_by(&current.creds) {
+    if !entry.owned_by(current) {
         return Err(Errno::EPERM);
     }
     let about = &mut entry.about;
@@ -226,40 +241,52 @@ pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32) -> Result<
 
 /// Removes a segment (IPC_RMID); it goes when nobody has it attached.
 pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
-    let mut table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if !entry.owned_by(&current.creds) {
+    if !entry.owned_by(current) {
         return Err(Errno::EPERM);
     }
     entry.about.mode |= DEST;
     entry.about.key = PRIVATE;
     let held = entry.held.take();
     table.sweep();
-    drop(table);
+    drop(tables);
     drop(held);
     Ok(())
 }
 
 /// Marks a segment locked in memory or not (SHM_LOCK); there is no swap, so that is all.
 pub fn lock(current: &Current, id: i32, on: bool) -> Result<(), Errno> {
-    let mut table = TABLE.lock();
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if !entry.owned_by(&current.creds) && !current.creds.has(Cap::IpcLock) {
+    if !entry.owned_by(current) && !current.creds.has(Cap::IpcLock) {
         return Err(Errno::EPERM);
     }
     entry.about.mode = if on { entry.about.mode | LOCKED } else { entry.about.mode & !LOCKED };
     Ok(())
 }
 
+/// The namespace is gone; what is attached stays so.
+pub fn forget(space: u32) {
+    let gone = TABLES.lock().remove(&space);
+    drop(gone);
+}
+
 /// All segments, by number.
-pub fn list() -> Vec<Segment> {
-    let mut table = TABLE.lock();
+pub fn list(current: &Current) -> Vec<Segment> {
+    let space = IpcNs::of(current);
+    let mut tables = TABLES.lock();
+    let table = tables.entry(space).or_default();
     table.sweep();
     table.entries.values().map(Entry::show).collect()
 }
 
 /// `/proc/sysvipc/shm`.
-pub fn proc_text() -> Vec<u8> {
+pub fn proc_text(current: &Current) -> Vec<u8> {
     let mut text = format!(
         "{:>10} {:>10} {:>5} {:>21} {:>5} {:>5} {:>6} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}\n",
         "key",
@@ -279,7 +306,7 @@ pub fn proc_text() -> Vec<u8> {
         "rss",
         "swap"
     );
-    for s in list() {
+    for s in list(current) {
         text += &format!(
             "{:>10} {:>10}  {:>4o} {:>21} {:>5} {:>5}  {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}\n",
             s.key,

@@ -9,6 +9,7 @@ pub mod address;
 pub mod control;
 pub mod inet;
 pub mod interfaces;
+pub mod namespace;
 mod netlink;
 pub mod options;
 pub mod socket;
@@ -19,6 +20,7 @@ mod tests;
 pub mod unix;
 
 pub use address::{Address, MAX_ADDRESS};
+pub use namespace::NetNs;
 pub use socket::{Kind, MessageFlags, Outgoing, Protocol, Received, Shutdown, Socket};
 
 use crate::errno::Errno;

@@ -213,7 +213,7 @@ impl Options {
     pub fn set(&self, current: &Current, name: u32, value: &[u8]) -> Result<(), Errno> {
         if let Some(switch) = switch(name) {
             let on = int(value)? != 0;
-            if switch == Switch::Debug && on && !current.creds.has(Cap::NetAdmin) {
+            if switch == Switch::Debug && on && !super::NetNs::holds(current, Cap::NetAdmin) {
                 return Err(Errno::EACCES);
             }
             self.turn(switch, on);
@@ -248,13 +248,13 @@ impl Options {
             }
             raw::SO_PRIORITY => {
                 let priority = int(value)?;
-                if !(0..=6).contains(&priority) && !current.creds.has(Cap::NetAdmin) {
+                if !(0..=6).contains(&priority) && !super::NetNs::holds(current, Cap::NetAdmin) {
                     return Err(Errno::EPERM);
                 }
                 self.priority.store(priority as u32, Ordering::Relaxed);
             }
             raw::SO_MARK => {
-                if !current.creds.has(Cap::NetAdmin) {
+                if !super::NetNs::holds(current, Cap::NetAdmin) {
                     return Err(Errno::EPERM);
                 }
                 self.mark.store(int(value)? as u32, Ordering::Relaxed);
@@ -271,7 +271,7 @@ impl Options {
     }
 
     fn may_force(&self, current: &Current, force: bool) -> Result<(), Errno> {
-        if force && !current.creds.has(Cap::NetAdmin) { Err(Errno::EPERM) } else { Ok(()) }
+        if force && !super::NetNs::holds(current, Cap::NetAdmin) { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// getsockopt(SOL_SOCKET), for what does not depend on the protocol.
@@ -371,7 +371,7 @@ fn device(current: &Current, value: &[u8]) -> Result<u32, Errno> {
     if name.is_empty() {
         return Ok(0);
     }
-    if !current.creds.has(Cap::NetRaw) {
+    if !super::NetNs::holds(current, Cap::NetRaw) {
         return Err(Errno::EPERM);
     }
     interfaces::by_name(name).map(|interface| interface.index).ok_or(Errno::ENODEV)

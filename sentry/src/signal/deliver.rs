@@ -8,7 +8,7 @@ use super::send::end_by;
 use super::{force, stop};
 use crate::errno::Errno;
 use crate::syscall::Fail;
-use crate::task::{Current, ExitStatus, Task, trace};
+use crate::task::{Current, ExitStatus, Task, rseq, trace};
 use linux_raw_sys::general as raw;
 
 /// Where the thread goes after its signals.
@@ -166,6 +166,10 @@ fn default_action(current: &mut Current, signal: Signal) -> Next {
 fn handle(current: &mut Current, info: &SigInfo, action: &SigAction) {
     let saved = current.signal.saved_mask.take().unwrap_or_else(|| current.task.signals.mask());
     let signal = info.signal();
+    if rseq::interrupted(current).is_err() {
+        force::force_after_bad_frame(current, signal);
+        return;
+    }
     if frame::enter(current, info, action, saved).is_err() {
         force::force_after_bad_frame(current, signal);
         return;

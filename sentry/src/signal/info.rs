@@ -209,6 +209,11 @@ impl SigInfo {
         (self.fields[0] as i32, self.fields[1] as i32)
     }
 
+    /// Replaces `si_pid` and `si_uid` of kill(2) and its like.
+    pub(super) fn set_sender(&mut self, pid: u32, uid: u32) {
+        (self.fields[0], self.fields[1]) = (pid, uid);
+    }
+
     /// Replaces `si_overrun`.
     pub(crate) fn set_overrun(&mut self, overrun: i32) {
         self.fields[1] = overrun as u32;

@@ -29,7 +29,7 @@ pub use mask::{
     set_alternate_stack, set_mask, set_mask_of, set_temporary_mask, suspend, wait_forever,
 };
 pub use number::{DefaultAction, Signal, SignalSet};
-pub use send::{send_from_host, send_to_group, send_to_process, send_to_task, try_send};
+pub use send::{send_by, send_from_host, send_to_group, send_to_process, send_to_task, try_send};
 pub use stack::StackT;
 pub use state::{ProcessSignals, RestartBlock, StopChange, TaskSignals, ThreadSignalState};
 pub use stop::{thread_exiting, thread_started};

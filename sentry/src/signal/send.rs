@@ -6,7 +6,7 @@ use super::number::{DefaultAction, Signal, SignalSet};
 use super::pending::Queued;
 use super::state::Group;
 use crate::errno::Errno;
-use crate::task::{ExitStatus, Process, Task, Tid, registry};
+use crate::task::{Current, ExitStatus, Process, Task, Tid, pid_ns, registry};
 use crate::wait::Events;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -25,6 +25,26 @@ pub fn send_to_process(process: &Arc<Process>, info: SigInfo) {
 /// Sends to a thread of a process, or to the process; false where the signal vanished at once. EAGAIN where RLIMIT_SIGPENDING is reached and the details matter.
 pub fn try_send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo) -> Result<bool, Errno> {
     send(process, task, info, false)
+}
+
+/// Sends as `current` does: what the sender is called is the receiver's way to call it, and from around the receiver's namespace
+/// even its first process dies of SIGKILL.
+pub fn send_by(
+    current: &Current,
+    process: &Arc<Process>,
+    task: Option<&Arc<Task>>,
+    info: SigInfo,
+) -> Result<(), Errno> {
+    let (mine, theirs) = (current.process.space(), process.space());
+    let outside = !pid_ns::same(mine, theirs) && pid_ns::is_within(theirs, mine);
+    let mut info = info;
+    if (info.code() == raw::SI_USER as i32 || info.code() == raw::SI_TKILL)
+        && info.pid_uid().0 == current.process.pid().raw()
+    {
+        let uid = process.leader().map_or(info.pid_uid().1, |task| task.creds().shown_uid(info.pid_uid().1));
+        info.set_sender(registry().shown(current.process.pid(), theirs).raw(), uid);
+    }
+    send(process, task, info, outside).map(drop)
 }
 
 /// Sends to a process from outside the container: even the first process dies of SIGKILL and stops on SIGSTOP.

@@ -137,7 +137,13 @@ fn notify_parent(process: &Arc<Process>, code: ChildCode, signal: Signal) {
     if action.handler != SigAction::IGNORE && !action.flags().contains(ActionFlags::NOCLDSTOP) {
         let uid = process.leader().map_or(0, |task| task.creds().uid);
         // A signal's number fits: there are 64.
-        let child = ChildInfo::new(code, process.pid(), uid, signal.number() as i32, &process.usage());
+        let child = ChildInfo::new(
+            code,
+            registry().shown(process.pid(), parent.space()),
+            uid,
+            signal.number() as i32,
+            &process.usage(),
+        );
         send_to_process(&parent, SigInfo::child(Signal::SIGCHLD, &child));
     }
     parent.child_wait.wake(Events::IN);

@@ -72,7 +72,7 @@ fn find(current: &Current, path: &[u8]) -> Result<Option<fs::Path>, Errno> {
 fn cover(current: &Current, path: &[u8]) -> Result<(), Errno> {
     let Some(place) = find(current, path)? else { return Ok(()) };
     if place.dentry().is_directory() {
-        let empty = fs::new_file_system("tmpfs", "mode=555")?;
+        let empty = fs::new_file_system(None, "tmpfs", "mode=555")?;
         let info = FsInfo { kind: "tmpfs".into(), source: "tmpfs".into(), options: String::new() };
         fs::mount_at(&place, empty, MountFlags::RDONLY, info)?;
     } else if let Some(null) = find(current, b"/dev/null")? {
@@ -94,7 +94,7 @@ fn make(mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
             let lower = fs::host::mount(*index, sharing)?;
             if *overlay && lower.kind() == FileKind::Directory { fs::overlay::new(lower) } else { Ok(lower) }
         }
-        MountKind::Sentry(name) => fs::new_file_system(name, &mount.data),
+        MountKind::Sentry(name) => fs::new_file_system(None, name, &mount.data),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::mm::exec::Arguments;
 use crate::platform::{UserContext, platform};
 use crate::signal::{ProcessSignals, TaskSignals, ThreadSignalState};
 use crate::syscall::{Fail, Fd};
+use crate::task::spaces::Spaces;
 use crate::task::{Credentials, Current, Limits, OUTSIDE, Process, Published, Task, exec, registry};
 use crate::tty::Terminal;
 use alloc::format;
@@ -72,10 +73,11 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
     let (process, task) = {
         let mut tables = registry().lock();
         let pid = tables.new_number().map_err(|errno| StartError::new("process", errno))?;
-        let process = Arc::new(Process::new(pid, OUTSIDE, pid, pid, 0, limits, ProcessSignals::default()));
+        let process =
+            Arc::new(Process::new(pid, (None, pid, OUTSIDE), OUTSIDE, pid, pid, 0, limits, ProcessSignals::default()));
         process.set_oom_score_adj(spec.oom_score_adj);
-        let task =
-            Arc::new(Task::new(pid, process.clone(), *b"ringwall\0\0\0\0\0\0\0\0", published, TaskSignals::default()));
+        let (name, signals) = (*b"ringwall\0\0\0\0\0\0\0\0", TaskSignals::default());
+        let task = Arc::new(Task::new((pid, pid), process.clone(), name, published, signals, Spaces::initial()));
         process.add_thread(&task);
         tables.add_process(&process, None);
         tables.add_task(&task);
@@ -93,6 +95,7 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
         creds,
         signal: ThreadSignalState::default(),
         robust_list: 0,
+        rseq: None,
         clear_child_tid: 0,
         vfork_done: None,
         personality: 0,
@@ -155,6 +158,7 @@ fn become_user(current: &mut Current, spec: &ProcessSpec) {
         fsgid: gid,
         groups,
         caps: spec.capabilities,
+        user: None,
         securebits: 0,
         no_new_privs: spec.no_new_privs,
         rings: Default::default(),

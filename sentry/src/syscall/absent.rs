@@ -84,7 +84,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(landlock_restrict_self, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
     absent!(name_to_handle_at, EOPNOTSUPP, "no file system gives handles"),
     absent!(open_by_handle_at, EPERM, "no file system gives handles"),
-    absent!(rseq, ENOSYS, "as without CONFIG_RSEQ"),
     absent!(cachestat, ENOSYS, "as before Linux 6.5"),
     absent!(mseal, ENOSYS, "as before Linux 6.10"),
     absent!(file_getattr, EOPNOTSUPP, "no file system has such attributes"),

@@ -131,7 +131,7 @@ pub fn chroot(current: &mut Current, path: UserStr) -> Result<(), Errno> {
     let path = path.read_path(current)?;
     let place = fs::lookup(current, Fd::CWD, &path, LookupFlags::FOLLOW | LookupFlags::DIRECTORY)?;
     fs::permission(&current.creds, &**place.inode(), May::EXEC)?;
-    if !current.creds.has(Cap::SysChroot) {
+    if !current.creds.has_own(Cap::SysChroot) {
         return Err(Errno::EPERM);
     }
     current.fs.set_root(place);

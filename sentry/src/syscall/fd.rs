@@ -137,17 +137,17 @@ fn signal_owner(current: &Current, file: &OpenFile, command: u32, arg: u64) -> R
     let owner = file.owner();
     match command {
         raw::F_GETOWN => {
-            let id = i64::from(owner.id);
+            let id = i64::from(current.shown(Tid::new(owner.id)).raw());
             Ok((if owner.kind == raw::F_OWNER_PGRP { -id } else { id }) as u64)
         }
         raw::F_SETOWN => {
             let id = arg as i32;
             let kind = if id < 0 { raw::F_OWNER_PGRP } else { raw::F_OWNER_PID };
-            set_owner(file, kind, id.checked_abs().ok_or(Errno::EINVAL)? as u32)
+            set_owner(current, file, kind, id.checked_abs().ok_or(Errno::EINVAL)? as u32)
         }
         raw::F_GETOWN_EX => {
             let to: UserPtr<[u32; 2]> = UserPtr::new(linker::addr::UserVa::new(arg));
-            to.write(current, &[owner.kind, owner.id])?;
+            to.write(current, &[owner.kind, current.shown(Tid::new(owner.id)).raw()])?;
             Ok(0)
         }
         raw::F_SETOWN_EX => {
@@ -156,7 +156,7 @@ fn signal_owner(current: &Current, file: &OpenFile, command: u32, arg: u64) -> R
             if kind > raw::F_OWNER_PGRP {
                 return Err(Errno::EINVAL.into());
             }
-            set_owner(file, kind, id)
+            set_owner(current, file, kind, id)
         }
         raw::F_GETSIG => Ok(u64::from(owner.signal)),
         _ => {
@@ -167,7 +167,8 @@ fn signal_owner(current: &Current, file: &OpenFile, command: u32, arg: u64) -> R
     }
 }
 
-fn set_owner(file: &OpenFile, kind: u32, id: u32) -> Result<u64, Fail> {
+fn set_owner(current: &Current, file: &OpenFile, kind: u32, id: u32) -> Result<u64, Fail> {
+    let id = current.meant(Tid::new(id)).raw();
     let exists = match kind {
         raw::F_OWNER_PID => registry().process(Tid::new(id)).is_some(),
         raw::F_OWNER_TID => registry().task(Tid::new(id)).is_some(),

@@ -55,7 +55,7 @@ pub fn futex(
         raw::FUTEX_TRYLOCK_PI => {
             if futex::try_lock_owned(current, at)? {
                 Ok(0)
-            } else if current.load_u32(at)? & raw::FUTEX_TID_MASK == current.task.tid().raw() {
+            } else if current.load_u32(at)? & raw::FUTEX_TID_MASK == current.task.shown_tid().raw() {
                 Err(Errno::EDEADLK.into())
             } else {
                 Err(Errno::EAGAIN.into())
@@ -224,7 +224,7 @@ pub fn set_robust_list(current: &mut Current, head: u64, len: usize) -> Result<(
 /// get_robust_list(2): of the caller; another thread's is private to it here.
 pub fn get_robust_list(current: &mut Current, tid: Tid, head: UserPtr<u64>, len: UserPtr<u64>) -> Result<(), Errno> {
     if tid.raw() != 0 && tid != current.task.tid() {
-        let task = registry().task(tid).ok_or(Errno::ESRCH)?;
+        let task = registry().task(current.meant(tid)).ok_or(Errno::ESRCH)?;
         let allowed = exec::may_inspect(current, &task.creds());
         return Err(if allowed { Errno::ENOSYS } else { Errno::EPERM });
     }

@@ -18,6 +18,16 @@ impl FromArg for OptionalId {
     }
 }
 
+impl OptionalId {
+    fn uid(&self, current: &Current) -> Result<Option<u32>, Errno> {
+        self.0.map(|uid| current.creds.global_uid(uid)).transpose()
+    }
+
+    fn gid(&self, current: &Current) -> Result<Option<u32>, Errno> {
+        self.0.map(|gid| current.creds.global_gid(gid)).transpose()
+    }
+}
+
 /// Changes a copy of the credentials and installs it.
 fn change<T>(current: &mut Current, how: impl FnOnce(&mut Credentials) -> Result<T, Errno>) -> Result<T, Errno> {
     let mut creds = (*current.creds).clone();
@@ -38,44 +48,46 @@ fn valid(id: u32) -> Result<u32, Errno> {
 
 /// getuid(2).
 pub fn getuid(current: &mut Current) -> Result<u32, Errno> {
-    Ok(current.creds.uid)
+    Ok(current.creds.shown_uid(current.creds.uid))
 }
 
 /// geteuid(2).
 pub fn geteuid(current: &mut Current) -> Result<u32, Errno> {
-    Ok(current.creds.euid)
+    Ok(current.creds.shown_uid(current.creds.euid))
 }
 
 /// getgid(2).
 pub fn getgid(current: &mut Current) -> Result<u32, Errno> {
-    Ok(current.creds.gid)
+    Ok(current.creds.shown_gid(current.creds.gid))
 }
 
 /// getegid(2).
 pub fn getegid(current: &mut Current) -> Result<u32, Errno> {
-    Ok(current.creds.egid)
+    Ok(current.creds.shown_gid(current.creds.egid))
 }
 
 /// setuid(2).
 pub fn setuid(current: &mut Current, uid: u32) -> Result<(), Errno> {
-    let uid = valid(uid)?;
+    let uid = current.creds.global_uid(valid(uid)?)?;
     change(current, |creds| ids::set_uid(creds, uid))
 }
 
 /// setgid(2).
 pub fn setgid(current: &mut Current, gid: u32) -> Result<(), Errno> {
-    let gid = valid(gid)?;
+    let gid = current.creds.global_gid(valid(gid)?)?;
     change(current, |creds| ids::set_gid(creds, gid))
 }
 
 /// setreuid(2).
 pub fn setreuid(current: &mut Current, real: OptionalId, effective: OptionalId) -> Result<(), Errno> {
-    change(current, |creds| ids::set_reuid(creds, real.0, effective.0))
+    let (real, effective) = (real.uid(current)?, effective.uid(current)?);
+    change(current, |creds| ids::set_reuid(creds, real, effective))
 }
 
 /// setregid(2).
 pub fn setregid(current: &mut Current, real: OptionalId, effective: OptionalId) -> Result<(), Errno> {
-    change(current, |creds| ids::set_regid(creds, real.0, effective.0))
+    let (real, effective) = (real.gid(current)?, effective.gid(current)?);
+    change(current, |creds| ids::set_regid(creds, real, effective))
 }
 
 /// setresuid(2).
@@ -85,7 +97,8 @@ pub fn setresuid(
     effective: OptionalId,
     saved: OptionalId,
 ) -> Result<(), Errno> {
-    change(current, |creds| ids::set_resuid(creds, [real.0, effective.0, saved.0]))
+    let ids = [real.uid(current)?, effective.uid(current)?, saved.uid(current)?];
+    change(current, |creds| ids::set_resuid(creds, ids))
 }
 
 /// setresgid(2).
@@ -95,7 +108,8 @@ pub fn setresgid(
     effective: OptionalId,
     saved: OptionalId,
 ) -> Result<(), Errno> {
-    change(current, |creds| ids::set_resgid(creds, [real.0, effective.0, saved.0]))
+    let ids = [real.gid(current)?, effective.gid(current)?, saved.gid(current)?];
+    change(current, |creds| ids::set_resgid(creds, ids))
 }
 
 /// getresuid(2).
@@ -106,9 +120,9 @@ pub fn getresuid(
     saved: UserPtr<u32>,
 ) -> Result<(), Errno> {
     let creds = &current.creds;
-    real.write(current, &creds.uid)?;
-    effective.write(current, &creds.euid)?;
-    saved.write(current, &creds.suid)
+    real.write(current, &creds.shown_uid(creds.uid))?;
+    effective.write(current, &creds.shown_uid(creds.euid))?;
+    saved.write(current, &creds.shown_uid(creds.suid))
 }
 
 /// getresgid(2).
@@ -119,19 +133,24 @@ pub fn getresgid(
     saved: UserPtr<u32>,
 ) -> Result<(), Errno> {
     let creds = &current.creds;
-    real.write(current, &creds.gid)?;
-    effective.write(current, &creds.egid)?;
-    saved.write(current, &creds.sgid)
+    real.write(current, &creds.shown_gid(creds.gid))?;
+    effective.write(current, &creds.shown_gid(creds.egid))?;
+    saved.write(current, &creds.shown_gid(creds.sgid))
 }
 
 /// setfsuid(2).
 pub fn setfsuid(current: &mut Current, uid: u32) -> Result<u32, Errno> {
-    change(current, |creds| Ok(ids::set_fsuid(creds, uid)))
+    // An id without a translation changes nothing.
+    let Ok(uid) = current.creds.global_uid(uid) else { return Ok(current.creds.shown_uid(current.creds.fsuid)) };
+    let old = change(current, |creds| Ok(ids::set_fsuid(creds, uid)))?;
+    Ok(current.creds.shown_uid(old))
 }
 
 /// setfsgid(2).
 pub fn setfsgid(current: &mut Current, gid: u32) -> Result<u32, Errno> {
-    change(current, |creds| Ok(ids::set_fsgid(creds, gid)))
+    let Ok(gid) = current.creds.global_gid(gid) else { return Ok(current.creds.shown_gid(current.creds.fsgid)) };
+    let old = change(current, |creds| Ok(ids::set_fsgid(creds, gid)))?;
+    Ok(current.creds.shown_gid(old))
 }
 
 /// getgroups(2).
@@ -142,7 +161,8 @@ pub fn getgroups(current: &mut Current, size: i32, list: UserPtr<u32>) -> Result
         if size < groups.len() {
             return Err(Errno::EINVAL);
         }
-        list.write_slice(current, groups)?;
+        let shown: alloc::vec::Vec<u32> = groups.iter().map(|gid| current.creds.shown_gid(*gid)).collect();
+        list.write_slice(current, &shown)?;
     }
     Ok(groups.len())
 }
@@ -151,13 +171,17 @@ pub fn getgroups(current: &mut Current, size: i32, list: UserPtr<u32>) -> Result
 pub fn setgroups(current: &mut Current, size: usize, list: UserPtr<u32>) -> Result<(), Errno> {
     // NGROUPS_MAX (include/uapi/linux/limits.h).
     const NGROUPS_MAX: usize = 65_536;
-    if !current.creds.has(Cap::Setgid) {
+    let may = current.creds.user.as_ref().is_none_or(|ns| ns.may_set_groups());
+    if !current.creds.has_own(Cap::Setgid) || !may {
         return Err(Errno::EPERM);
     }
     if size > NGROUPS_MAX {
         return Err(Errno::EINVAL);
     }
     let mut groups = list.read_vec(current, size)?;
+    for gid in &mut groups {
+        *gid = current.creds.global_gid(*gid)?;
+    }
     groups.sort_unstable();
     change(current, |creds| {
         creds.groups = groups;
@@ -207,7 +231,7 @@ pub fn capget(current: &mut Current, header: UserPtr<CapHeader>, data: UserPtr<C
     }
     let caps = match given.pid {
         0 => current.creds.caps,
-        pid => registry().task(Tid::new(pid as u32)).ok_or(Errno::ESRCH)?.creds().caps,
+        pid => registry().task(current.meant(Tid::new(pid as u32))).ok_or(Errno::ESRCH)?.creds().caps,
     };
     for word in 0..words {
         let part = |set: u64| (set >> (32 * word)) as u32;
@@ -224,7 +248,7 @@ pub fn capget(current: &mut Current, header: UserPtr<CapHeader>, data: UserPtr<C
 /// capset(2).
 pub fn capset(current: &mut Current, header: UserPtr<CapHeader>, data: UserPtr<CapData>) -> Result<(), Errno> {
     let (given, words) = cap_words(current, header)?;
-    if given.pid != 0 && given.pid as u32 != current.task.tid().raw() {
+    if given.pid != 0 && given.pid as u32 != current.task.shown_tid().raw() {
         return Err(Errno::EPERM);
     }
     let (mut effective, mut permitted, mut inheritable) = (0u64, 0u64, 0u64);
@@ -236,7 +260,7 @@ pub fn capset(current: &mut Current, header: UserPtr<CapHeader>, data: UserPtr<C
     }
     let known = (1u64 << (LAST_CAP + 1)) - 1;
     let (effective, permitted, inheritable) = (effective & known, permitted & known, inheritable & known);
-    let may_inherit = current.creds.has(Cap::Setpcap);
+    let may_inherit = current.creds.has_own(Cap::Setpcap);
     change(current, |creds| {
         let old = creds.caps;
         let inherit_beyond = inheritable & !(old.inheritable | old.permitted) != 0 && !may_inherit;

@@ -63,13 +63,13 @@ pub struct IpcPerm {
 }
 
 impl IpcPerm {
-    fn of(perm: &Perm) -> Self {
+    fn of(current: &Current, perm: &Perm) -> Self {
         Self {
             key: perm.key,
-            uid: perm.uid,
-            gid: perm.gid,
-            cuid: perm.creator_uid,
-            cgid: perm.creator_gid,
+            uid: current.creds.shown_uid(perm.uid),
+            gid: current.creds.shown_gid(perm.gid),
+            cuid: current.creds.shown_uid(perm.creator_uid),
+            cgid: current.creds.shown_gid(perm.creator_gid),
             mode: perm.mode,
             ..Self::default()
         }
@@ -165,7 +165,7 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
     // IPC_64 (linux/ipc.h) is in every command of 64-bit programs' libraries, or in none.
     match command & !0x100 {
         raw::IPC_INFO | raw::SEM_INFO => {
-            let sets = sem::list();
+            let sets = sem::list(current);
             let total: usize = sets.iter().map(|set| set.all.len()).sum();
             let most = sem::MOST_SEMAPHORES as i32;
             let info = command & !0x100 == raw::SEM_INFO;
@@ -188,11 +188,11 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
         command @ (raw::IPC_STAT | raw::SEM_STAT | raw::SEM_STAT_ANY) => {
             let found = match command {
                 raw::IPC_STAT => id,
-                _ => sem::list().get(index(id)?).map(|set| set.perm.id).ok_or(Errno::EINVAL)?,
+                _ => sem::list(current).get(index(id)?).map(|set| set.perm.id).ok_or(Errno::EINVAL)?,
             };
             let set = sem::look(current, found, command == raw::SEM_STAT_ANY)?;
             let about = SemidDs {
-                perm: IpcPerm::of(&set.perm),
+                perm: IpcPerm::of(current, &set.perm),
                 otime: set.operation_time,
                 ctime: set.change_time,
                 nsems: set.all.len() as u64,
@@ -203,7 +203,14 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
         }
         raw::IPC_SET => {
             let new: SemidDs = UserPtr::new(at).read(current)?;
-            sem::set(current, id, new.perm.uid, new.perm.gid, new.perm.mode).map(|()| 0)
+            sem::set(
+                current,
+                id,
+                current.creds.global_uid(new.perm.uid)?,
+                current.creds.global_gid(new.perm.gid)?,
+                new.perm.mode,
+            )
+            .map(|()| 0)
         }
         raw::IPC_RMID => sem::remove(current, id).map(|()| 0),
         raw::GETALL => {
@@ -213,7 +220,7 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
             Ok(0)
         }
         raw::SETALL => {
-            let values = UserPtr::<u16>::new(at).read_vec(current, sem::count(id)?)?;
+            let values = UserPtr::<u16>::new(at).read_vec(current, sem::count(current, id)?)?;
             sem::set_values(current, id, None, &values).map(|()| 0)
         }
         raw::SETVAL => {
@@ -285,7 +292,7 @@ pub fn msgrcv(
 pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<MsqidDs>) -> Result<i32, Errno> {
     match command & !0x100 {
         command @ (raw::IPC_INFO | raw::MSG_INFO) => {
-            let list = msg::list();
+            let list = msg::list(current);
             let (most, most_bytes) = (msg::MOST_QUEUES as i32, msg::MOST_QUEUE_BYTES as i32);
             let sum = |of: fn(&msg::About) -> u64| i32::try_from(list.iter().map(of).sum::<u64>()).unwrap_or(i32::MAX);
             // struct msginfo: msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg.
@@ -302,11 +309,11 @@ pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Msqi
         command @ (raw::IPC_STAT | raw::MSG_STAT | raw::MSG_STAT_ANY) => {
             let found = match command {
                 raw::IPC_STAT => id,
-                _ => msg::list().get(index(id)?).map(|about| about.perm.id).ok_or(Errno::EINVAL)?,
+                _ => msg::list(current).get(index(id)?).map(|about| about.perm.id).ok_or(Errno::EINVAL)?,
             };
             let about = msg::look(current, found, command == raw::MSG_STAT_ANY)?;
             let shown = MsqidDs {
-                perm: IpcPerm::of(&about.perm),
+                perm: IpcPerm::of(current, &about.perm),
                 stime: about.send_time,
                 rtime: about.receive_time,
                 ctime: about.change_time,
@@ -322,7 +329,15 @@ pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Msqi
         }
         raw::IPC_SET => {
             let new = buffer.read(current)?;
-            msg::set(current, id, new.perm.uid, new.perm.gid, new.perm.mode, new.qbytes).map(|()| 0)
+            msg::set(
+                current,
+                id,
+                current.creds.global_uid(new.perm.uid)?,
+                current.creds.global_gid(new.perm.gid)?,
+                new.perm.mode,
+                new.qbytes,
+            )
+            .map(|()| 0)
         }
         raw::IPC_RMID => msg::remove(current, id).map(|()| 0),
         _ => Err(Errno::EINVAL),

@@ -55,7 +55,7 @@ pub fn mount(
         return fs::move_mount(&source(LookupFlags::FOLLOW)?, &at);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
-    let root = fs::new_file_system(&kind, &data)?;
+    let root = fs::new_file_system(Some(current), &kind, &data)?;
     let options = if kind == "tmpfs" { Options::show(&data) } else { data };
     let source = source_path.map_or_else(|| kind.clone(), |path| String::from_utf8_lossy(&path).into_owned());
     fs::mount_at(&at, root, own, FsInfo { kind, source, options })?;
@@ -72,7 +72,7 @@ fn optional_text(current: &Current, text: UserStr) -> Result<Option<String>, Err
 }
 
 fn admin(current: &Current) -> Result<(), Errno> {
-    if current.creds.has(Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
+    if current.creds.has_in(current.fs.namespace().owner(), Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// EINVAL unless `at` is a mount's root.

@@ -44,7 +44,7 @@ crate::flags_from_arg!(Scope, EINVAL);
 
 /// pidfd_open(2).
 pub fn pidfd_open(current: &mut Current, pid: i32, flags: PidFdFlags) -> Result<Fd, Errno> {
-    let tid = Tid::new(u32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or(Errno::EINVAL)?);
+    let tid = current.meant(Tid::new(u32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or(Errno::EINVAL)?));
     let status = if flags.contains(PidFdFlags::NONBLOCK) { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
     let file = if flags.contains(PidFdFlags::THREAD) {
         let task = registry().task(tid).ok_or(Errno::ESRCH)?;
@@ -81,7 +81,7 @@ pub fn pidfd_send_signal(
             if given.signal() != signal {
                 return Err(Errno::EINVAL);
             }
-            check_forgery(current, process.pid().raw() as i32, &given)?;
+            check_forgery(current, current.shown(process.pid()).raw() as i32, &given)?;
             Some(given.from_user(signal))
         }
         (None, Some(signal)) => Some(SigInfo::kill(signal, current.process.pid().raw(), current.creds.uid)),
@@ -91,7 +91,7 @@ pub fn pidfd_send_signal(
         return super::signal::kill_many(current, registry().group(process.group()), signal, info);
     }
     check_permission(current, process, signal)?;
-    info.map_or(Ok(()), |info| signal::try_send(process, thread.as_ref(), info).map(drop))
+    info.map_or(Ok(()), |info| signal::send_by(current, process, thread.as_ref(), info))
 }
 
 /// pidfd_getfd(2).
@@ -180,7 +180,7 @@ type EpollSlot = [u32; 3];
 
 /// kcmp(2): 0 where both are one, else 1 or 2 in an order that holds until the next start.
 pub fn kcmp(current: &mut Current, first: Tid, second: Tid, kind: u32, index1: u64, index2: u64) -> Result<u32, Errno> {
-    let find = |tid| registry().task(tid).ok_or(Errno::ESRCH);
+    let find = |tid| registry().task(current.meant(tid)).ok_or(Errno::ESRCH);
     let (first, second) = (find(first)?, find(second)?);
     if !may_attach(current, &first) || !may_attach(current, &second) {
         return Err(Errno::EPERM);

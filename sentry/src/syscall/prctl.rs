@@ -78,7 +78,7 @@ pub fn prctl(current: &mut Current, option: u32, a: u64, b: u64, c: u64, d: u64)
             Ok(current.creds.caps.bounding >> a & 1)
         }
         pr::PR_CAPBSET_DROP => {
-            if !current.creds.has(Cap::Setpcap) {
+            if !current.creds.has_own(Cap::Setpcap) {
                 return Err(Errno::EPERM);
             }
             if a > u64::from(LAST_CAP) {
@@ -151,7 +151,7 @@ fn set_securebits(current: &mut Current, bits: u64) -> Result<(), Errno> {
     // Each odd bit locks the even bit below it.
     let locked = (old & 0xaa) >> 1 | old & 0xaa;
     let changed = old ^ bits as u32;
-    if bits > u64::from(SECBITS) || changed & locked != 0 || !current.creds.has(Cap::Setpcap) {
+    if bits > u64::from(SECBITS) || changed & locked != 0 || !current.creds.has_own(Cap::Setpcap) {
         return Err(Errno::EPERM);
     }
     change_credentials(current, |creds| {

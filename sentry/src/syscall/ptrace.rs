@@ -26,7 +26,7 @@ const AUDIT_ARCH: u32 = linux_raw_sys::elf_uapi::EM_X86_64 | 0xc000_0000;
 
 /// ptrace(2).
 pub fn ptrace(current: &mut Current, request: u64, pid: u32, addr: u64, data: u64) -> Result<u64, Fail> {
-    let tid = Tid::new(pid);
+    let tid = current.meant(Tid::new(pid));
     let done = |result: Result<(), Errno>| result.map(|()| 0).map_err(Fail::from);
     let Ok(request) = u32::try_from(request) else { return Err(Errno::EIO.into()) };
     let go = |mode, step| trace::resume(current, tid, Resume { signal: data as u32, mode, step });

@@ -23,14 +23,14 @@ fn target(current: &Current, tid: Tid) -> Result<Arc<Task>, Errno> {
     if (tid.raw() as i32) < 0 {
         return Err(Errno::EINVAL);
     }
-    if tid.raw() == 0 { Ok(current.task.clone()) } else { registry().task(tid).ok_or(Errno::ESRCH) }
+    if tid.raw() == 0 { Ok(current.task.clone()) } else { registry().task(current.meant(tid)).ok_or(Errno::ESRCH) }
 }
 
 /// Whether the caller may change the other's scheduling.
 fn may_change(current: &Current, task: &Task) -> Result<(), Errno> {
     let other = task.creds();
     let mine = current.creds.euid == other.uid || current.creds.euid == other.euid;
-    if mine || current.creds.has(Cap::SysNice) { Ok(()) } else { Err(Errno::EPERM) }
+    if mine || current.creds.has_in(&other.user, Cap::SysNice) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 fn all_cpus() -> u64 {
@@ -145,11 +145,12 @@ fn priority_targets(current: &Current, which: u32, who: u32) -> Result<alloc::ve
     let tasks: alloc::vec::Vec<Arc<Task>> = match which {
         raw::PRIO_PROCESS => alloc::vec![target(current, Tid::new(who)).map_err(|_| Errno::ESRCH)?],
         raw::PRIO_PGRP => {
-            let group = if who == 0 { current.process.group() } else { Tid::new(who) };
+            let group = if who == 0 { current.process.group() } else { current.meant(Tid::new(who)) };
             processes.iter().filter(|process| process.group() == group).flat_map(|process| process.threads()).collect()
         }
         raw::PRIO_USER => {
-            let uid = if who == 0 { current.creds.uid } else { who };
+            let uid =
+                if who == 0 { current.creds.uid } else { current.creds.global_uid(who).map_err(|_| Errno::ESRCH)? };
             processes.iter().filter(|process| process.last_uid() == uid).flat_map(|process| process.threads()).collect()
         }
         _ => return Err(Errno::EINVAL),
@@ -351,14 +352,14 @@ pub fn prlimit64(
     let new = new.non_null().map(|new| new.read(current)).transpose()?;
     let process = match pid.raw() {
         0 => current.process.clone(),
-        _ => registry().process(pid).ok_or(Errno::ESRCH)?,
+        _ => registry().process(current.meant(pid)).ok_or(Errno::ESRCH)?,
     };
     if !Arc::ptr_eq(&process, &current.process) {
         let creds = process.leader().ok_or(Errno::ESRCH)?.creds();
         let me = &current.creds;
         let same = [creds.uid, creds.euid, creds.suid].iter().all(|uid| *uid == me.uid)
             && [creds.gid, creds.egid, creds.sgid].iter().all(|gid| *gid == me.gid);
-        if !same && !me.has(Cap::SysResource) {
+        if !same && !me.has_in(&creds.user, Cap::SysResource) {
             return Err(Errno::EPERM.into());
         }
     }

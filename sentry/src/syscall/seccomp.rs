@@ -78,13 +78,13 @@ fn set_filter(current: &mut Current, flags: u32, at: UserVa) -> Result<u64, Errn
     }
     let program = read_program(current, at)?;
     // The filter of a program that then gains privileges could deceive it.
-    if !current.creds.no_new_privs && !current.creds.has(Cap::SysAdmin) {
+    if !current.creds.no_new_privs && !current.creds.has_own(Cap::SysAdmin) {
         return Err(Errno::EACCES);
     }
     match install(current, program, flags & raw::SECCOMP_FILTER_FLAG_TSYNC != 0)? {
         None => Ok(0),
         Some(_) if flags & raw::SECCOMP_FILTER_FLAG_TSYNC_ESRCH != 0 => Err(Errno::ESRCH),
-        Some(task) => Ok(u64::from(task.tid().raw())),
+        Some(task) => Ok(u64::from(task.shown_tid().raw())),
     }
 }
 

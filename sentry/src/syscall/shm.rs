@@ -62,13 +62,13 @@ const _: () = {
 };
 
 impl ShmidDs {
-    fn of(segment: &Segment) -> Self {
+    fn of(current: &Current, segment: &Segment) -> Self {
         Self {
             key: segment.key,
-            uid: segment.uid,
-            gid: segment.gid,
-            cuid: segment.creator_uid,
-            cgid: segment.creator_gid,
+            uid: current.creds.shown_uid(segment.uid),
+            gid: current.creds.shown_gid(segment.gid),
+            cuid: current.creds.shown_uid(segment.creator_uid),
+            cgid: current.creds.shown_gid(segment.creator_gid),
             mode: segment.mode,
             segsz: segment.bytes,
             atime: segment.attach_time,
@@ -121,19 +121,20 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
     match command {
         raw::IPC_STAT => {
             let segment = shm::stat(current, id, false)?;
-            buffer.write(current, &ShmidDs::of(&segment))?;
+            buffer.write(current, &ShmidDs::of(current, &segment))?;
             Ok(0)
         }
         raw::SHM_STAT | raw::SHM_STAT_ANY => {
             let index = usize::try_from(id).map_err(|_| Errno::EINVAL)?;
-            let found = shm::list().get(index).map(|segment| segment.id).ok_or(Errno::EINVAL)?;
+            let found = shm::list(current).get(index).map(|segment| segment.id).ok_or(Errno::EINVAL)?;
             let segment = shm::stat(current, found, command == raw::SHM_STAT_ANY)?;
-            buffer.write(current, &ShmidDs::of(&segment))?;
+            buffer.write(current, &ShmidDs::of(current, &segment))?;
             Ok(found)
         }
         raw::IPC_SET => {
             let new = buffer.read(current)?;
-            shm::set(current, id, new.uid, new.gid, new.mode).map(|()| 0)
+            shm::set(current, id, current.creds.global_uid(new.uid)?, current.creds.global_gid(new.gid)?, new.mode)
+                .map(|()| 0)
         }
         raw::IPC_RMID => shm::remove(current, id).map(|()| 0),
         raw::SHM_LOCK | raw::SHM_UNLOCK => shm::lock(current, id, command == raw::SHM_LOCK).map(|()| 0),
@@ -142,11 +143,11 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
             let all = shm::MAX_BYTES;
             let info = [all, 1, shm::MAX_SEGMENTS as u64, shm::MAX_SEGMENTS as u64, all, 0, 0, 0, 0];
             buffer.cast::<[u64; 9]>().write(current, &info)?;
-            Ok(last_index(shm::list().len()))
+            Ok(last_index(shm::list(current).len()))
         }
         raw::SHM_INFO => {
             // `struct shm_info`: used_ids, shm_tot, shm_rss, shm_swp, swap_attempts, swap_successes.
-            let list = shm::list();
+            let list = shm::list(current);
             let total = list.iter().map(|segment| segment.bytes.div_ceil(PAGE_SIZE)).sum();
             let resident = list.iter().map(|segment| segment.resident_pages).sum();
             let info = [list.len() as u64, total, resident, 0, 0, 0];

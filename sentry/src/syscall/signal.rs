@@ -5,7 +5,7 @@ use super::{Fail, UserPtr};
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::signal::{self, ABI_SIZE, SigAction, SigInfo, Signal, SignalSet, StackT};
-use crate::task::{Cap, Credentials, Current, INIT, Process, Task, Tid, registry};
+use crate::task::{Cap, Credentials, Current, INIT, Process, Task, Tid, pid_ns, registry};
 use crate::time::Timespec;
 use alloc::sync::Arc;
 use linux_raw_sys::general as raw;
@@ -131,27 +131,36 @@ pub fn kill(current: &mut Current, pid: i32, number: u32) -> Result<(), Errno> {
     let info = signal.map(|signal| SigInfo::kill(signal, current.process.pid().raw(), current.creds.uid));
     match pid {
         i32::MIN => Err(Errno::ESRCH),
-        1.. => send_to_pid(current, Tid::new(pid.unsigned_abs()), signal, info),
+        1.. => send_to_pid(current, current.meant(Tid::new(pid.unsigned_abs())), signal, info),
         0 => kill_many(current, registry().group(current.process.group()), signal, info),
-        -1 => {
-            let mut all = registry().processes();
-            all.retain(|process| process.pid() != INIT && process.pid() != current.process.pid());
-            kill_many(current, all, signal, info)
-        }
-        _ => kill_many(current, registry().group(Tid::new(pid.unsigned_abs())), signal, info),
+        -1 => kill_many(current, all_others(current), signal, info),
+        _ => kill_many(current, registry().group(current.meant(Tid::new(pid.unsigned_abs()))), signal, info),
     }
 }
 
 /// Whether kill(2)'s first argument means anybody.
 fn has_target(current: &Current, pid: i32) -> bool {
-    let id = Tid::new(pid.unsigned_abs());
+    let id = current.meant(Tid::new(pid.unsigned_abs()));
     match pid {
         i32::MIN => false,
         1.. => registry().process(id).is_some() || registry().task(id).is_some(),
         0 => true,
-        -1 => registry().processes().iter().any(|process| ![INIT, current.process.pid()].contains(&process.pid())),
+        -1 => !all_others(current).is_empty(),
         _ => !registry().group(id).is_empty(),
     }
+}
+
+/// Everybody whom the caller's process sees, but itself and the first process.
+fn all_others(current: &Current) -> alloc::vec::Vec<Arc<Process>> {
+    let space = current.process.space();
+    let first = space.as_ref().map_or(Some(INIT), |ns| ns.init());
+    let mut all = registry().processes();
+    all.retain(|process| {
+        Some(process.pid()) != first
+            && process.pid() != current.process.pid()
+            && pid_ns::is_within(process.space(), space)
+    });
+    all
 }
 
 fn send_to_pid(current: &Current, pid: Tid, signal: Option<Signal>, info: Option<SigInfo>) -> Result<(), Errno> {
@@ -161,7 +170,7 @@ fn send_to_pid(current: &Current, pid: Tid, signal: Option<Signal>, info: Option
         None => registry().task(pid).map(|task| task.process().clone()).ok_or(Errno::ESRCH)?,
     };
     check_permission(current, &process, signal)?;
-    info.map_or(Ok(()), |info| signal::try_send(&process, None, info).map(drop))
+    info.map_or(Ok(()), |info| signal::send_by(current, &process, None, info))
 }
 
 /// Sends to all that the caller may send to; an error only where there is none, or it may send to none.
@@ -174,7 +183,7 @@ pub(super) fn kill_many(
     let mut result = Err(Errno::ESRCH);
     for process in processes {
         let sent = check_permission(current, &process, signal)
-            .and_then(|()| info.map_or(Ok(()), |info| signal::try_send(&process, None, info).map(drop)));
+            .and_then(|()| info.map_or(Ok(()), |info| signal::send_by(current, &process, None, info)));
         if result.is_err() {
             result = sent;
         }
@@ -199,17 +208,17 @@ fn send_to_thread(current: &Current, pid: Option<i32>, tid: i32, number: u32) ->
     if tid <= 0 {
         return Err(Errno::EINVAL);
     }
-    let task = find_thread(pid, tid)?;
+    let task = find_thread(current, pid, tid)?;
     let signal = optional_signal(number)?;
     check_permission(current, task.process(), signal)?;
     let Some(signal) = signal else { return Ok(()) };
     let info = SigInfo::tkill(signal, current.process.pid().raw(), current.creds.uid);
-    signal::try_send(task.process(), Some(&task), info).map(drop)
+    signal::send_by(current, task.process(), Some(&task), info)
 }
 
-fn find_thread(pid: Option<i32>, tid: i32) -> Result<Arc<Task>, Errno> {
-    let task = registry().task(Tid::new(tid.unsigned_abs())).ok_or(Errno::ESRCH)?;
-    let fits = pid.is_none_or(|pid| task.process().pid().raw() == pid.unsigned_abs());
+fn find_thread(current: &Current, pid: Option<i32>, tid: i32) -> Result<Arc<Task>, Errno> {
+    let task = registry().task(current.meant(Tid::new(tid.unsigned_abs()))).ok_or(Errno::ESRCH)?;
+    let fits = pid.is_none_or(|pid| task.process().pid() == current.meant(Tid::new(pid.unsigned_abs())));
     if fits { Ok(task) } else { Err(Errno::ESRCH) }
 }
 
@@ -221,7 +230,12 @@ pub fn rt_sigqueueinfo(current: &mut Current, pid: i32, number: u32, at: UserPtr
     if pid <= 0 {
         return Err(Errno::ESRCH);
     }
-    send_to_pid(current, Tid::new(pid.unsigned_abs()), signal, signal.map(|signal| given.from_user(signal)))
+    send_to_pid(
+        current,
+        current.meant(Tid::new(pid.unsigned_abs())),
+        signal,
+        signal.map(|signal| given.from_user(signal)),
+    )
 }
 
 /// rt_tgsigqueueinfo(2).
@@ -237,11 +251,11 @@ pub fn rt_tgsigqueueinfo(
         return Err(Errno::EINVAL);
     }
     check_forgery(current, pid, &given)?;
-    let task = find_thread(Some(pid), tid)?;
+    let task = find_thread(current, Some(pid), tid)?;
     let signal = optional_signal(number)?;
     check_permission(current, task.process(), signal)?;
     let Some(signal) = signal else { return Ok(()) };
-    signal::try_send(task.process(), Some(&task), given.from_user(signal)).map(drop)
+    signal::send_by(current, task.process(), Some(&task), given.from_user(signal))
 }
 
 /// Reads a siginfo_t. E2BIG where its unused tail says something.
@@ -252,7 +266,7 @@ pub(super) fn read_info(current: &Current, at: UserPtr<[u8; ABI_SIZE]>) -> Resul
 /// Nobody but the process itself may claim that the kernel or kill(2) sent the signal.
 pub(super) fn check_forgery(current: &Current, pid: i32, info: &SigInfo) -> Result<(), Errno> {
     let claims = info.code() >= 0 || info.code() == raw::SI_TKILL;
-    if claims && i64::from(pid) != i64::from(current.process.pid().raw()) { Err(Errno::EPERM) } else { Ok(()) }
+    if claims && i64::from(pid) != i64::from(current.process.shown_pid().raw()) { Err(Errno::EPERM) } else { Ok(()) }
 }
 
 /// Signal 0 only checks whether one could be sent.
@@ -278,7 +292,7 @@ pub(super) fn check_permission(current: &Current, process: &Process, signal: Opt
 
 fn may_signal(me: &Credentials, target: &Credentials) -> bool {
     let mine = [me.euid, me.uid];
-    mine.contains(&target.suid) || mine.contains(&target.uid) || me.has(Cap::Kill)
+    mine.contains(&target.suid) || mine.contains(&target.uid) || me.has_in(&target.user, Cap::Kill)
 }
 
 pub(super) const ROWS: &[Row] = &[

@@ -41,15 +41,15 @@ const _: () = {
     assert!(offset_of!(Stat, ctime) == offset_of!(raw::stat, st_ctime));
 };
 
-impl From<&Attr> for Stat {
-    fn from(attr: &Attr) -> Self {
+impl Stat {
+    fn new(current: &Current, attr: &Attr) -> Self {
         Self {
             dev: u64::from(encode_device(attr.dev)),
             ino: attr.ino,
             nlink: u64::from(attr.nlink),
             mode: attr.mode,
-            uid: attr.uid,
-            gid: attr.gid,
+            uid: current.creds.shown_uid(attr.uid),
+            gid: current.creds.shown_gid(attr.gid),
             pad: 0,
             rdev: u64::from(encode_device(attr.rdev)),
             size: attr.size as i64,
@@ -88,13 +88,13 @@ pub fn lstat(current: &mut Current, path: UserStr, to: UserPtr<Stat>) -> Result<
 /// fstat(2).
 pub fn fstat(current: &mut Current, fd: Fd, to: UserPtr<Stat>) -> Result<(), Errno> {
     let file = current.file(fd)?;
-    to.write(current, &Stat::from(&file.inode().attr()?))
+    to.write(current, &Stat::new(current, &file.inode().attr()?))
 }
 
 /// newfstatat(2).
 pub fn newfstatat(current: &mut Current, dirfd: Fd, path: UserStr, to: UserPtr<Stat>, flags: u32) -> Result<(), Errno> {
     let target = find(current, dirfd, path, flags, 0)?;
-    to.write(current, &Stat::from(&target.inode.attr()?))
+    to.write(current, &Stat::new(current, &target.inode.attr()?))
 }
 
 fn find(current: &Current, dirfd: Fd, path: UserStr, flags: u32, more_flags: u32) -> Result<Target, Errno> {
@@ -189,8 +189,8 @@ pub fn statx(
         blksize: attr.blksize,
         attributes,
         nlink: attr.nlink,
-        uid: attr.uid,
-        gid: attr.gid,
+        uid: current.creds.shown_uid(attr.uid),
+        gid: current.creds.shown_gid(attr.gid),
         mode: attr.mode as u16,
         pad: 0,
         ino: attr.ino,

@@ -114,7 +114,7 @@ pub fn getrandom(current: &mut Current, to: UserVa, len: usize, flags: u32) -> R
 }
 
 fn read_name(current: &Current, from: UserVa, len: i64) -> Result<alloc::vec::Vec<u8>, Errno> {
-    if !current.creds.has(Cap::SysAdmin) {
+    if !current.creds.has_in(current.task.uts().owner(), Cap::SysAdmin) {
         return Err(Errno::EPERM);
     }
     let len = usize::try_from(len).ok().filter(|len| *len <= uts::MAX_NAME).ok_or(Errno::EINVAL)?;

@@ -7,10 +7,9 @@ use crate::fs::pidfd::PidFd;
 use crate::fs::{self, LookupFlags, OpenFile};
 use crate::mm::exec::Arguments;
 use crate::signal::{ABI_SIZE, ChildCode, ChildInfo, SigInfo, Signal};
-use crate::task::access::may_attach;
 use crate::task::clone::{CloneArgs, CloneFlags, clone};
 use crate::task::wait::{Change, Report, WaitOptions, Which};
-use crate::task::{Cap, Current, ExitStatus, Tid, exec, exit, groups, wait};
+use crate::task::{Current, ExitStatus, Tid, exec, exit, groups, wait};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -20,17 +19,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// getpid(2).
 pub fn getpid(current: &mut Current) -> Result<Tid, Errno> {
-    Ok(current.process.pid())
+    Ok(current.process.shown_pid())
 }
 
 /// gettid(2).
 pub fn gettid(current: &mut Current) -> Result<Tid, Errno> {
-    Ok(current.task.tid())
+    Ok(current.task.shown_tid())
 }
 
 /// getppid(2).
 pub fn getppid(current: &mut Current) -> Result<Tid, Errno> {
-    Ok(current.process.parent_pid())
+    Ok(current.process.shown_parent())
 }
 
 /// fork(2).
@@ -144,67 +143,6 @@ pub fn read_extensible<T: FromBytes + IntoBytes>(current: &Current, at: UserVa, 
         }
     }
     Ok(value)
-}
-
-/// unshare(2): what clone(2) shared, and namespaces of mounts and names. Other namespaces are refused, as by a Linux without them.
-pub fn unshare(current: &mut Current, flags: u32) -> Result<(), Errno> {
-    let alone = raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM;
-    let spaces = raw::CLONE_NEWNS | raw::CLONE_NEWCGROUP | raw::CLONE_NEWUTS | raw::CLONE_NEWIPC;
-    let spaces = spaces | raw::CLONE_NEWUSER | raw::CLONE_NEWPID | raw::CLONE_NEWNET | raw::CLONE_NEWTIME;
-    let known = alone | spaces | raw::CLONE_FS | raw::CLONE_FILES | raw::CLONE_SYSVSEM;
-    if flags & !known != 0 || flags & alone != 0 && current.process.thread_count() > 1 {
-        return Err(Errno::EINVAL);
-    }
-    let served = raw::CLONE_NEWNS | raw::CLONE_NEWUTS;
-    if flags & spaces != 0 && flags & spaces != raw::CLONE_NEWUSER && !current.creds.has(Cap::SysAdmin) {
-        return Err(Errno::EPERM);
-    }
-    if flags & spaces & !served != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if flags & (raw::CLONE_FS | raw::CLONE_NEWNS) != 0 {
-        current.fs = current.fs.duplicate();
-    }
-    if flags & raw::CLONE_NEWNS != 0 {
-        current.fs.unshare_namespace();
-    }
-    if flags & raw::CLONE_NEWUTS != 0 {
-        current.task.set_uts(current.task.uts().duplicate());
-    }
-    if flags & raw::CLONE_FILES != 0 && Arc::strong_count(&current.files) > 1 {
-        current.files = Arc::new(current.files.duplicate());
-    }
-    current.publish();
-    Ok(())
-}
-
-/// setns(2), by a pidfd: into the namespaces of that process.
-pub fn setns(current: &mut Current, fd: Fd, flags: u32) -> Result<(), Errno> {
-    let served = raw::CLONE_NEWNS | raw::CLONE_NEWUTS;
-    let file = current.file(fd)?;
-    let task = PidFd::of(&file).map_err(|_| Errno::EINVAL)?.task()?;
-    if flags == 0 || flags & !served != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if !may_attach(current, &task) || !current.creds.has(Cap::SysAdmin) {
-        return Err(Errno::EPERM);
-    }
-    if flags & raw::CLONE_NEWNS != 0 {
-        if !current.creds.has(Cap::SysChroot) {
-            return Err(Errno::EPERM);
-        }
-        let namespace = task.published().fs.ok_or(Errno::ESRCH)?.namespace();
-        if Arc::strong_count(&current.fs) > 2 {
-            // Other threads would move, too (the second reference is what others see of this one).
-            return Err(Errno::EINVAL);
-        }
-        let root = namespace.root_path();
-        current.fs.set_namespace(namespace, root.clone(), root);
-    }
-    if flags & raw::CLONE_NEWUTS != 0 {
-        current.task.set_uts(task.uts());
-    }
-    Ok(())
 }
 
 /// exit(2).
@@ -363,8 +301,8 @@ pub fn wait4(
         0 => Which::Group(Tid::new(0)),
         // -pid overflows: Linux says ESRCH.
         i32::MIN => return Err(Errno::ESRCH.into()),
-        pid if pid < 0 => Which::Group(Tid::new(pid.unsigned_abs())),
-        pid => Which::Pid(Tid::new(pid as u32)),
+        pid if pid < 0 => Which::Group(current.meant(Tid::new(pid.unsigned_abs()))),
+        pid => Which::Pid(current.meant(Tid::new(pid as u32))),
     };
     let Some(report) = wait::wait(current, which, options | WaitOptions::EXITED)? else { return Ok(0) };
     if let Some(status) = status.non_null() {
@@ -404,13 +342,13 @@ pub fn waitid(
     let mut nonblocking = false;
     let which = match kind {
         raw::P_ALL => Which::Any,
-        raw::P_PID if id as i32 > 0 => Which::Pid(Tid::new(id)),
+        raw::P_PID if id as i32 > 0 => Which::Pid(current.meant(Tid::new(id))),
         raw::P_PIDFD if id as i32 >= 0 => {
             let file = current.file(Fd::new(id as i32))?;
             nonblocking = file.nonblocking();
             Which::Pid(PidFd::of(&file)?.process().map_err(|_| Errno::ECHILD)?.pid())
         }
-        raw::P_PGID if id as i32 >= 0 => Which::Group(Tid::new(id)),
+        raw::P_PGID if id as i32 >= 0 => Which::Group(current.meant(Tid::new(id))),
         _ => return Err(Errno::EINVAL.into()),
     };
     let asked = if nonblocking { options | WaitOptions::NOHANG } else { options };
@@ -423,13 +361,13 @@ pub fn waitid(
     }
     if !info.is_null() {
         // Only the fields of SIGCHLD are written; without news they are zero (waitid(2)).
-        let bytes = report.map_or([0; ABI_SIZE], |report| child_info(&report).to_abi());
+        let bytes = report.map_or([0; ABI_SIZE], |report| child_info(current, &report).to_abi());
         current.copy_out(info.addr(), &bytes[..size_of::<SigInfo>()])?;
     }
     Ok(())
 }
 
-fn child_info(report: &Report) -> SigInfo {
+fn child_info(current: &Current, report: &Report) -> SigInfo {
     let (code, value) = match report.change {
         Change::Exited(ExitStatus::Code(code)) => (ChildCode::Exited, i32::from(code)),
         Change::Exited(ExitStatus::Signal { number, core }) => {
@@ -439,38 +377,41 @@ fn child_info(report: &Report) -> SigInfo {
         Change::Stopped(signal) => (ChildCode::Stopped, i32::from(signal)),
         Change::Continued => (ChildCode::Continued, Signal::SIGCONT.number() as i32),
     };
-    SigInfo::child(Signal::SIGCHLD, &ChildInfo::new(code, report.pid, report.uid, value, &report.usage))
+    SigInfo::child(
+        Signal::SIGCHLD,
+        &ChildInfo::new(code, report.pid, current.creds.shown_uid(report.uid), value, &report.usage),
+    )
 }
 
 /// set_tid_address(2).
 pub fn set_tid_address(current: &mut Current, at: u64) -> Result<Tid, Errno> {
     current.clear_child_tid = at;
-    Ok(current.task.tid())
+    Ok(current.task.shown_tid())
 }
 
 /// setpgid(2).
 pub fn setpgid(current: &mut Current, pid: Tid, group: Tid) -> Result<(), Errno> {
-    groups::set_group(current, pid, group)
+    groups::set_group(current, current.meant(pid), current.meant(group))
 }
 
 /// getpgid(2).
 pub fn getpgid(current: &mut Current, pid: Tid) -> Result<Tid, Errno> {
-    groups::group_of(current, pid)
+    groups::group_of(current, current.meant(pid)).map(|group| current.shown(group))
 }
 
 /// getpgrp(2).
 pub fn getpgrp(current: &mut Current) -> Result<Tid, Errno> {
-    Ok(current.process.group())
+    Ok(current.shown(current.process.group()))
 }
 
 /// getsid(2).
 pub fn getsid(current: &mut Current, pid: Tid) -> Result<Tid, Errno> {
-    groups::session_of(current, pid)
+    groups::session_of(current, current.meant(pid)).map(|session| current.shown(session))
 }
 
 /// setsid(2).
 pub fn setsid(current: &mut Current) -> Result<Tid, Errno> {
-    groups::new_session(current)
+    groups::new_session(current).map(|session| current.shown(session))
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -479,10 +420,8 @@ pub(super) const ROWS: &[Row] = &[
     row!(getppid = getppid(), Full, ""),
     row!(fork = fork(), Full, ""),
     row!(vfork = vfork(), Full, ""),
-    row!(clone = clone2(5), Partial, "of namespaces, those of mounts and of names (UTS)"),
-    row!(unshare = unshare(1), Partial, "of namespaces, those of mounts and of names (UTS); others: EINVAL"),
-    row!(setns = setns(2), Partial, "namespaces of mounts and of names, by pidfd only"),
-    row!(clone3 = clone3(2), Partial, "of namespaces, those of mounts and of names (UTS); no set_tid, no cgroup"),
+    row!(clone = clone2(5), Partial, "no time namespaces"),
+    row!(clone3 = clone3(2), Partial, "no set_tid, no cgroup, no time namespaces"),
     row!(exit = exit_call(1), Full, ""),
     row!(exit_group = exit_group(1), Full, ""),
     row!(execve = execve(3), Full, ""),

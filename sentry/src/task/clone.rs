@@ -1,7 +1,8 @@
 //! fork, vfork, clone, clone3: a new thread or process.
 
 use super::registry::registry;
-use super::{Cap, Credentials, Current, Process, Published, Task, Tid, run, trace};
+use super::spaces::{self, Spaces};
+use super::{Credentials, Current, Process, Published, Task, Tid, pid_ns, run, trace};
 use crate::errno::Errno;
 use crate::fs::OpenFlags;
 use crate::fs::pidfd::PidFd;
@@ -100,8 +101,11 @@ impl VforkDone {
 pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
     check(args)?;
     let flags = args.flags;
-    if flags.intersects(CloneFlags::NAMESPACES) && !current.creds.has(Cap::SysAdmin) {
-        return Err(Errno::EPERM.into());
+    let creds = spaces::maker(current, flags)?;
+    let spaces = Spaces::derive(&current.task, flags, &creds.user)?;
+    let moves = !pid_ns::same(&spaces.children, current.process.space());
+    if flags.contains(CloneFlags::THREAD) && (moves || flags.contains(CloneFlags::NEWUSER)) {
+        return Err(Errno::EINVAL.into());
     }
     if current.process.is_exiting() {
         return Err(Fail::RestartAlways);
@@ -110,8 +114,9 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
     let vfork = flags
         .contains(CloneFlags::VFORK)
         .then(|| Arc::new(VforkDone { done: AtomicBool::new(false), queue: WaitQueue::new() }));
-    let child = copy_current(current, args, vfork.clone())?;
+    let child = copy_current(current, args, (creds, spaces), vfork.clone())?;
     let tid = child.task.tid();
+    let shown = current.shown(tid);
     if flags.contains(CloneFlags::PIDFD)
         && let Err(errno) = give_pidfd(current, &child, args)
     {
@@ -120,7 +125,7 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
     }
     if flags.contains(CloneFlags::PARENT_SETTID) {
         // Linux ignores a bad address here, too.
-        let _ = current.copy_out(args.parent_tid, &tid.raw().to_ne_bytes());
+        let _ = current.copy_out(args.parent_tid, &shown.raw().to_ne_bytes());
     }
     let event = trace::clone_event(current, flags, args.exit_signal);
     trace::cloned(current, &child.task, flags, event);
@@ -132,7 +137,7 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
         wait_for_vfork(current, &done);
         trace::vfork_done(current, tid);
     }
-    Ok(tid)
+    Ok(shown)
 }
 
 /// CLONE_PIDFD: the parent gets a descriptor of the child.
@@ -157,9 +162,8 @@ fn check(args: &CloneArgs) -> Result<(), Errno> {
     if flags.contains(CloneFlags::PIDFD) && flags.intersects(CloneFlags::THREAD | CloneFlags::DETACHED) {
         return Err(Errno::EINVAL);
     }
-    // Other namespaces of the program's own and cgroups are not there yet (docs/limits): Linux's errno without the feature.
-    let served = CloneFlags::NEWNS | CloneFlags::NEWUTS;
-    if flags.intersects(CloneFlags::NAMESPACES.difference(served).union(CloneFlags::INTO_CGROUP)) {
+    // Linux's errno without the feature.
+    if flags.intersects(CloneFlags::NEWTIME.union(CloneFlags::NEWNET).union(CloneFlags::INTO_CGROUP)) {
         return Err(Errno::EINVAL);
     }
     Ok(())
@@ -177,19 +181,24 @@ fn check_process_limit(current: &Current) -> Result<(), Errno> {
 }
 
 /// The child's `Current`, on paper.
-fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<VforkDone>>) -> Result<Current, Fail> {
+fn copy_current(
+    parent: &Current,
+    args: &CloneArgs,
+    (creds, spaces): (Arc<Credentials>, Arc<Spaces>),
+    vfork_done: Option<Arc<VforkDone>>,
+) -> Result<Current, Fail> {
     let flags = args.flags;
     let share = |flag| flags.contains(flag);
     let mm = if share(CloneFlags::VM) { parent.mm.clone() } else { parent.mm.fork()? };
     let files = if share(CloneFlags::FILES) { parent.files.clone() } else { Arc::new(parent.files.duplicate()) };
     let fs = if share(CloneFlags::FS) { parent.fs.clone() } else { parent.fs.duplicate() };
     if share(CloneFlags::NEWNS) {
-        fs.unshare_namespace();
+        fs.unshare_namespace(creds.user.clone());
     }
-    let creds = child_credentials(&parent.creds, share(CloneFlags::THREAD));
+    let creds = child_credentials(&creds, share(CloneFlags::THREAD));
     let published =
         Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
-    let (process, task) = register(parent, flags, args.exit_signal, published)?;
+    let (process, task) = register(parent, flags, args.exit_signal, published, spaces)?;
     let mut regs = parent.regs;
     platform().sync_segment_bases(&mut regs);
     regs.rax = 0;
@@ -211,6 +220,8 @@ fn copy_current(parent: &Current, args: &CloneArgs, vfork_done: Option<Arc<Vfork
         creds,
         signal: ThreadSignalState::for_child(&parent.signal, keep_stack),
         robust_list: 0,
+        // A thread registers its own.
+        rseq: if share(CloneFlags::VM) { None } else { parent.rseq },
         clear_child_tid: if share(CloneFlags::CHILD_CLEARTID) { args.child_tid.raw() } else { 0 },
         vfork_done,
         personality: parent.personality,
@@ -232,17 +243,21 @@ fn register(
     flags: CloneFlags,
     exit_signal: u32,
     published: Published,
+    spaces: Arc<Spaces>,
 ) -> Result<(Arc<Process>, Arc<Task>), Fail> {
     let me = &parent.process;
     let signals = parent.task.signals.for_child();
     let mut tables = registry().lock();
     tables.check_limit()?;
-    let tid = tables.new_number()?;
+    let tid = tables.new_number_in(&spaces.children)?;
+    let numbers = (tid, tables.shown(tid, &spaces.children));
     if flags.contains(CloneFlags::THREAD) {
-        let task = Arc::new(Task::new(tid, me.clone(), parent.task.name(), published, signals));
+        let task = Arc::new(Task::new(numbers, me.clone(), parent.task.name(), published, signals, spaces));
         task.inherit_scheduling(&parent.task);
-        inherit_names(&task, &parent.task, flags);
         if !me.add_thread(&task) {
+            let numbers = tables.release_number(tid);
+            drop(tables);
+            drop(numbers);
             return Err(Fail::RestartAlways);
         }
         // After it is one of the process's threads: who filters them all meanwhile finds it, or has filtered its maker.
@@ -253,14 +268,19 @@ fn register(
     let (parent_pid, exit_signal) =
         if flags.contains(CloneFlags::PARENT) { (me.parent_pid(), me.exit_signal()) } else { (me.pid(), exit_signal) };
     let actions = me.signals.for_child(flags.contains(CloneFlags::SIGHAND), flags.contains(CloneFlags::CLEAR_SIGHAND));
-    let process = Arc::new(Process::new(tid, parent_pid, me.group(), me.session(), exit_signal, me.limits(), actions));
+    let shown_parent = tables.shown(parent_pid, &spaces.children);
+    let shown = (spaces.children.clone(), numbers.1, shown_parent);
+    // What has no handler does not reach the first process of a namespace.
+    let first = spaces.children.as_ref().is_some_and(|ns| ns.init() == Some(tid));
+    let process =
+        Arc::new(Process::new(tid, shown, parent_pid, me.group(), me.session(), exit_signal, me.limits(), actions));
     process.set_oom_score_adj(me.oom_score_adj());
     process.set_dumpable(me.dumpable());
     process.set_last_uid(parent.creds.uid);
     process.set_executable(me.executable());
-    let task = Arc::new(Task::new(tid, process.clone(), parent.task.name(), published, signals));
+    process.signals.set_unkillable(first);
+    let task = Arc::new(Task::new(numbers, process.clone(), parent.task.name(), published, signals, spaces));
     task.inherit_scheduling(&parent.task);
-    inherit_names(&task, &parent.task, flags);
     inherit_filters(&task, &parent.task);
     process.add_thread(&task);
     tables.add_process(&process, Some(parent_pid));
@@ -274,12 +294,6 @@ fn inherit_filters(child: &Task, parent: &Task) {
     }
 }
 
-/// The UTS namespace: the parent's, or a copy of it (CLONE_NEWUTS).
-fn inherit_names(child: &Task, parent: &Task, flags: CloneFlags) {
-    let uts = parent.uts();
-    child.set_uts(if flags.contains(CloneFlags::NEWUTS) { uts.duplicate() } else { uts });
-}
-
 /// Starts the child's kernel thread.
 fn start(child: Current, args: &CloneArgs) -> Result<(), Fail> {
     let task = child.task.clone();
@@ -287,7 +301,7 @@ fn start(child: Current, args: &CloneArgs) -> Result<(), Fail> {
     let main = Box::new(move || {
         if let Some(at) = set_tid {
             platform().use_page_table(Some(child.mm.table().clone()));
-            let _ = child.copy_out(at, &child.task.tid().raw().to_ne_bytes());
+            let _ = child.copy_out(at, &child.task.shown_tid().raw().to_ne_bytes());
         }
         run::run(child);
     });

@@ -1,5 +1,6 @@
 //! Credentials: ids, groups and capabilities, immutable once made; a change makes a new set.
 
+use super::UserSpace;
 use crate::keys::Rings;
 use alloc::vec::Vec;
 use linker::spec::Capabilities;
@@ -18,6 +19,8 @@ pub struct Credentials {
     pub fsgid: u32,
     pub groups: Vec<u32>,
     pub caps: Capabilities,
+    /// Over what the capabilities hold, and in which ids the program thinks.
+    pub user: UserSpace,
     /// SECBIT_*.
     pub securebits: u32,
     pub no_new_privs: bool,
@@ -68,8 +71,15 @@ pub enum Cap {
 }
 
 impl Credentials {
-    /// Whether the capability is effective.
+    /// Whether the capability holds over the container as a whole: never in a user namespace of a program's own.
+    #[inline]
     pub fn has(&self, cap: Cap) -> bool {
+        self.has_own(cap) && self.user.is_none()
+    }
+
+    /// Whether the capability is effective: over what is the thread's own, whatever its user namespace.
+    #[inline]
+    pub fn has_own(&self, cap: Cap) -> bool {
         self.caps.effective >> (cap as u8) & 1 != 0
     }
 

@@ -1,7 +1,7 @@
 //! The running thread's own view: what every handler gets.
 
 use super::clone::VforkDone;
-use super::{Credentials, Process, Task, oom};
+use super::{Credentials, Process, Task, Tid, oom, registry};
 use crate::errno::Errno;
 use crate::fs::{FdTable, FsContext, OpenFile};
 use crate::mm::{AddressSpace, MemoryFault};
@@ -35,6 +35,8 @@ pub struct Current {
     pub signal: ThreadSignalState,
     /// `set_robust_list`: head, 0 for none.
     pub robust_list: u64,
+    /// rseq(2), once registered.
+    pub rseq: Option<super::rseq::Registration>,
     /// `set_tid_address`: where to write 0 and wake at exit, 0 for none.
     pub clear_child_tid: u64,
     /// A vfork parent that waits for this thread to let go of its memory.
@@ -122,6 +124,21 @@ impl Current {
     /// Compares and exchanges a futex word: `Ok(Ok(old))` when it was `expected` and is `new` now.
     pub fn exchange_u32(&self, at: UserVa, expected: u32, new: u32) -> Result<Result<u32, u32>, Errno> {
         self.retry(Access::Write, |platform| platform.cmpxchg_user_u32(at, expected, new))
+    }
+
+    /// The number of `tid` as this thread's process sees it, 0 where it sees it not.
+    #[inline]
+    pub fn shown(&self, tid: Tid) -> Tid {
+        registry().shown(tid, self.process.space())
+    }
+
+    /// Whom this thread's process means by `number`; a number that nobody has where it means nobody, 0 for 0.
+    #[inline]
+    pub fn meant(&self, number: Tid) -> Tid {
+        match self.process.space() {
+            Some(space) if number.raw() != 0 => space.global(number).unwrap_or(Tid::new(u32::MAX)),
+            _ => number,
+        }
     }
 
     /// Whether a signal wants to be delivered: the condition that ends interruptible waits.

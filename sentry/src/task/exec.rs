@@ -1,7 +1,8 @@
 //! execve(2): another program in the same process.
 
 use super::registry::registry;
-use super::{Cap, Credentials, Current};
+use super::user_ns::{Kind, to_shown};
+use super::{Cap, Credentials, Current, rseq};
 use crate::errno::Errno;
 use crate::fs::{MountFlags, OpenFile, Sink};
 use crate::mm::exec::{Arguments, Identity, Image, LoadError, load};
@@ -86,6 +87,7 @@ fn commit(current: &mut Current, image: Image, creds: Arc<Credentials>, comm: &[
     current.process.set_dumpable(if creds.euid == creds.uid && creds.egid == creds.gid { 1 } else { 0 });
     current.creds = creds;
     current.robust_list = 0;
+    rseq::forget(current);
     current.clear_child_tid = 0;
     crate::signal::reset_for_exec(current);
     platform().reset_vector_state();
@@ -113,6 +115,10 @@ fn new_credentials(current: &Current, file: &OpenFile) -> Result<Arc<Credentials
     let honoured =
         !old.no_new_privs && !file.path().is_some_and(|path| path.mount().flags().contains(MountFlags::NOSUID));
     let mut new = (**old).clone();
+    // Ids without a name in the user namespace are nobody's to become.
+    let named = new.user.is_none()
+        || to_shown(&new.user, Kind::User, attr.uid).is_some() && to_shown(&new.user, Kind::Group, attr.gid).is_some();
+    let honoured = honoured && named;
     if honoured && attr.mode & S_ISUID != 0 {
         new.euid = attr.uid;
     }
@@ -131,15 +137,16 @@ fn new_credentials(current: &Current, file: &OpenFile) -> Result<Arc<Credentials
 
 /// P'(ambient), P'(permitted) and P'(effective) of capabilities(7), for files without capabilities of their own.
 fn exec_capabilities(creds: &mut Credentials, gained: bool) {
+    let root_uid = creds.root_uid();
     let caps = &mut creds.caps;
     let root_rules = creds.securebits & super::SECBIT_NOROOT == 0;
-    let root = root_rules && (creds.euid == 0 || creds.uid == 0);
+    let root = root_rules && (creds.euid == root_uid || creds.uid == root_uid);
     if gained || root {
         caps.ambient = 0;
     }
     if root {
         caps.permitted = caps.inheritable | caps.bounding;
-        caps.effective = if creds.euid == 0 { caps.permitted } else { 0 };
+        caps.effective = if creds.euid == root_uid { caps.permitted } else { 0 };
     } else {
         caps.permitted = caps.ambient;
         caps.effective = caps.ambient;
@@ -151,5 +158,5 @@ pub fn may_inspect(current: &Current, target: &Credentials) -> bool {
     let me = &current.creds;
     let same = [target.uid, target.euid, target.suid].iter().all(|uid| *uid == me.fsuid)
         && [target.gid, target.egid, target.sgid].iter().all(|gid| *gid == me.fsgid);
-    same || me.has(Cap::SysPtrace)
+    same || me.has_in(&target.user, Cap::SysPtrace)
 }

@@ -1,5 +1,6 @@
 //! How threads and processes end: exit(2), exit_group(2), fatal signals, and what they leave behind.
 
+use super::pid_ns::{self, PidNs};
 use super::registry::{INIT, OUTSIDE, Tables, registry};
 use super::{Current, ExitStatus, Process, Task, futex, trace};
 use crate::control;
@@ -75,6 +76,11 @@ fn exit_process(process: &Arc<Process>, task: &Arc<Task>, status: ExitStatus) {
     if process.pid() == INIT {
         control::end_container(process, status);
     }
+    if let Some(space) = process.space()
+        && space.init() == Some(process.pid())
+    {
+        end_namespace(process, space);
+    }
     process.set_executable(None);
     process.timers.clear();
     crate::ipc::sem::process_gone(process.pid());
@@ -127,6 +133,28 @@ fn exit_process(process: &Arc<Process>, task: &Arc<Task>, status: ExitStatus) {
     control::ENDED.wake(Events::IN);
 }
 
+/// The first process of a namespace of numbers is gone: so are all others in it, before anybody hears of it.
+fn end_namespace(process: &Arc<Process>, space: &Arc<PidNs>) {
+    space.close();
+    let within = Some(space.clone());
+    let others = || {
+        let mut all = registry().processes();
+        all.retain(|other| other.pid() != process.pid() && pid_ns::is_within(other.space(), &within));
+        all
+    };
+    for other in others() {
+        signal::send_from_host(&other, SigInfo::kernel(Signal::SIGKILL));
+    }
+    let over = || {
+        let all = others();
+        for zombie in all.iter().filter(|other| other.is_exited() && other.parent_pid() == process.pid()) {
+            reap(zombie, process);
+        }
+        all.iter().all(|other| other.is_exited()).then_some(())
+    };
+    let _ = crate::wait::wait_on(&[(&control::ENDED, Events::IN)], false, None, &|| false, over);
+}
+
 /// PR_SET_PDEATHSIG of a child whose parent is gone.
 fn signal_parent_death(child: &Process) {
     for task in child.threads() {
@@ -165,7 +193,8 @@ fn tell_parent(process: &Arc<Process>, parent: &Arc<Process>, status: ExitStatus
     }
     if let Some(number) = Signal::new(process.exit_signal()) {
         let uid = process.last_uid();
-        signal::send_to_process(parent, SigInfo::child_exit(number, process.pid(), uid, status, &process.usage()));
+        let pid = registry().shown(process.pid(), parent.space());
+        signal::send_to_process(parent, SigInfo::child_exit(number, pid, uid, status, &process.usage()));
     }
     parent.child_wait.wake(Events::IN);
 }

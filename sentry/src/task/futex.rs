@@ -225,10 +225,10 @@ pub fn lock_owned(current: &Current, at: UserVa, private: bool, deadline_ns: Opt
         if owner == 0 {
             continue;
         }
-        if owner == current.task.tid().raw() {
+        if owner == current.task.shown_tid().raw() {
             return Err(Errno::EDEADLK.into());
         }
-        if super::registry().task(super::Tid::new(owner)).is_none() {
+        if super::registry().task(current.meant(super::Tid::new(owner))).is_none() {
             return Err(Errno::ESRCH.into());
         }
         let waited_for = word | raw::FUTEX_WAITERS;
@@ -251,7 +251,7 @@ pub fn try_lock_owned(current: &Current, at: UserVa) -> Result<bool, Errno> {
             return Ok(false);
         }
         // Whoever waits still waits, and a dead owner is told of.
-        if current.exchange_u32(at, word, word | current.task.tid().raw())?.is_ok() {
+        if current.exchange_u32(at, word, word | current.task.shown_tid().raw())?.is_ok() {
             return Ok(true);
         }
     }
@@ -262,7 +262,7 @@ pub fn unlock_owned(current: &Current, at: UserVa, private: bool) -> Result<(), 
     let key = key(current, at, private)?;
     loop {
         let word = current.load_u32(at)?;
-        if word & raw::FUTEX_TID_MASK != current.task.tid().raw() {
+        if word & raw::FUTEX_TID_MASK != current.task.shown_tid().raw() {
             return Err(Errno::EPERM);
         }
         // The bit stays as long as anyone may wait, so that the next owner comes here, too.
@@ -457,7 +457,7 @@ fn orphan(current: &Current, at: u64, pending: bool) {
             wake_private_and_shared(current, at, 1);
             return;
         }
-        if word & raw::FUTEX_TID_MASK != current.task.tid().raw() {
+        if word & raw::FUTEX_TID_MASK != current.task.shown_tid().raw() {
             return;
         }
         let died = word & raw::FUTEX_WAITERS | raw::FUTEX_OWNER_DIED;

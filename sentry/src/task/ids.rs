@@ -6,7 +6,7 @@ use crate::errno::Errno;
 /// setuid(2).
 pub fn set_uid(creds: &mut Credentials, uid: u32) -> Result<(), Errno> {
     let before = creds.clone();
-    if creds.has(Cap::Setuid) {
+    if creds.has_own(Cap::Setuid) {
         (creds.uid, creds.euid, creds.suid) = (uid, uid, uid);
     } else if uid == creds.uid || uid == creds.suid {
         creds.euid = uid;
@@ -21,7 +21,7 @@ pub fn set_uid(creds: &mut Credentials, uid: u32) -> Result<(), Errno> {
 /// setreuid(2); `None` leaves an id.
 pub fn set_reuid(creds: &mut Credentials, real: Option<u32>, effective: Option<u32>) -> Result<(), Errno> {
     let before = creds.clone();
-    let privileged = creds.has(Cap::Setuid);
+    let privileged = creds.has_own(Cap::Setuid);
     let real_ok = real.is_none_or(|uid| uid == before.uid || uid == before.euid);
     let effective_ok = effective.is_none_or(|uid| [before.uid, before.euid, before.suid].contains(&uid));
     if !privileged && !(real_ok && effective_ok) {
@@ -41,7 +41,7 @@ pub fn set_reuid(creds: &mut Credentials, real: Option<u32>, effective: Option<u
 pub fn set_resuid(creds: &mut Credentials, ids: [Option<u32>; 3]) -> Result<(), Errno> {
     let before = creds.clone();
     let mine = [before.uid, before.euid, before.suid];
-    if !creds.has(Cap::Setuid) && ids.iter().flatten().any(|uid| !mine.contains(uid)) {
+    if !creds.has_own(Cap::Setuid) && ids.iter().flatten().any(|uid| !mine.contains(uid)) {
         return Err(Errno::EPERM);
     }
     creds.uid = ids[0].unwrap_or(creds.uid);
@@ -55,12 +55,13 @@ pub fn set_resuid(creds: &mut Credentials, ids: [Option<u32>; 3]) -> Result<(), 
 /// setfsuid(2): returns the old id, whether or not it changed.
 pub fn set_fsuid(creds: &mut Credentials, uid: u32) -> u32 {
     let old = creds.fsuid;
-    if creds.has(Cap::Setuid) || [creds.uid, creds.euid, creds.suid, creds.fsuid].contains(&uid) {
+    if creds.has_own(Cap::Setuid) || [creds.uid, creds.euid, creds.suid, creds.fsuid].contains(&uid) {
         creds.fsuid = uid;
         let files = FILE_CAPS & creds.caps.permitted;
-        match (old, uid) {
-            (0, 1..) => creds.caps.effective &= !FILE_CAPS,
-            (1.., 0) => creds.caps.effective |= files,
+        let root = creds.root_uid();
+        match (old == root, uid == root) {
+            (true, false) => creds.caps.effective &= !FILE_CAPS,
+            (false, true) => creds.caps.effective |= files,
             _ => {}
         }
     }
@@ -69,7 +70,7 @@ pub fn set_fsuid(creds: &mut Credentials, uid: u32) -> u32 {
 
 /// setgid(2).
 pub fn set_gid(creds: &mut Credentials, gid: u32) -> Result<(), Errno> {
-    if creds.has(Cap::Setgid) {
+    if creds.has_own(Cap::Setgid) {
         (creds.gid, creds.egid, creds.sgid) = (gid, gid, gid);
     } else if gid == creds.gid || gid == creds.sgid {
         creds.egid = gid;
@@ -85,7 +86,7 @@ pub fn set_regid(creds: &mut Credentials, real: Option<u32>, effective: Option<u
     let before = creds.clone();
     let real_ok = real.is_none_or(|gid| gid == before.gid || gid == before.egid);
     let effective_ok = effective.is_none_or(|gid| [before.gid, before.egid, before.sgid].contains(&gid));
-    if !creds.has(Cap::Setgid) && !(real_ok && effective_ok) {
+    if !creds.has_own(Cap::Setgid) && !(real_ok && effective_ok) {
         return Err(Errno::EPERM);
     }
     creds.gid = real.unwrap_or(creds.gid);
@@ -100,7 +101,7 @@ pub fn set_regid(creds: &mut Credentials, real: Option<u32>, effective: Option<u
 /// setresgid(2); `None` leaves an id.
 pub fn set_resgid(creds: &mut Credentials, ids: [Option<u32>; 3]) -> Result<(), Errno> {
     let mine = [creds.gid, creds.egid, creds.sgid];
-    if !creds.has(Cap::Setgid) && ids.iter().flatten().any(|gid| !mine.contains(gid)) {
+    if !creds.has_own(Cap::Setgid) && ids.iter().flatten().any(|gid| !mine.contains(gid)) {
         return Err(Errno::EPERM);
     }
     creds.gid = ids[0].unwrap_or(creds.gid);
@@ -113,7 +114,7 @@ pub fn set_resgid(creds: &mut Credentials, ids: [Option<u32>; 3]) -> Result<(), 
 /// setfsgid(2): returns the old id, whether or not it changed.
 pub fn set_fsgid(creds: &mut Credentials, gid: u32) -> u32 {
     let old = creds.fsgid;
-    if creds.has(Cap::Setgid) || [creds.gid, creds.egid, creds.sgid, creds.fsgid].contains(&gid) {
+    if creds.has_own(Cap::Setgid) || [creds.gid, creds.egid, creds.sgid, creds.fsgid].contains(&gid) {
         creds.fsgid = gid;
     }
     old
@@ -133,8 +134,9 @@ fn fix_capabilities(creds: &mut Credentials, before: &Credentials) {
     if creds.securebits & SECBIT_NO_SETUID_FIXUP != 0 {
         return;
     }
-    let had_root = [before.uid, before.euid, before.suid].contains(&0);
-    let has_root = [creds.uid, creds.euid, creds.suid].contains(&0);
+    let root = creds.root_uid();
+    let had_root = [before.uid, before.euid, before.suid].contains(&root);
+    let has_root = [creds.uid, creds.euid, creds.suid].contains(&root);
     if had_root && !has_root {
         if creds.securebits & SECBIT_KEEP_CAPS == 0 {
             creds.caps.permitted = 0;
@@ -142,9 +144,9 @@ fn fix_capabilities(creds: &mut Credentials, before: &Credentials) {
         }
         creds.caps.ambient = 0;
     }
-    match (before.euid, creds.euid) {
-        (0, 1..) => creds.caps.effective = 0,
-        (1.., 0) => creds.caps.effective = creds.caps.permitted,
+    match (before.euid == root, creds.euid == root) {
+        (true, false) => creds.caps.effective = 0,
+        (false, true) => creds.caps.effective = creds.caps.permitted,
         _ => {}
     }
 }

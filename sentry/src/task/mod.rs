@@ -15,13 +15,17 @@ pub mod futex;
 pub mod groups;
 pub mod ids;
 pub mod oom;
+pub mod pid_ns;
 mod process;
 mod registry;
+pub mod rseq;
 pub mod run;
+pub mod spaces;
 mod status;
 #[allow(clippy::module_inception)]
 mod task;
 pub mod trace;
+pub mod user_ns;
 pub mod wait;
 
 pub use creds::{
@@ -29,7 +33,9 @@ pub use creds::{
     SECBITS,
 };
 pub use current::Current;
+pub use pid_ns::PidSpace;
 pub use process::Process;
 pub use registry::{INIT, OUTSIDE, PID_MAX, Registry, THREADS_MAX, Tables, Tid, registry};
 pub use status::{ExitStatus, LIMITS, Limits, UNLIMITED, Usage};
 pub use task::{Published, Task};
+pub use user_ns::UserSpace;

@@ -1,5 +1,6 @@
 //! A process: the threads that share a pid, what they share, and how it ended.
 
+use super::pid_ns::PidSpace;
 use super::{ExitStatus, Limits, Task, Tid, Usage};
 use crate::fs::Path;
 use crate::platform::platform;
@@ -14,7 +15,13 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 /// A process (thread group).
 pub struct Process {
     pid: Tid,
+    /// The namespace of its number.
+    space: PidSpace,
+    /// Its number there.
+    shown: Tid,
     parent: AtomicU32,
+    /// Its parent's number there, 0 where that is outside.
+    shown_parent: AtomicU32,
     group: AtomicU32,
     session: AtomicU32,
     subreaper: AtomicBool,
@@ -62,8 +69,10 @@ struct Accounts {
 
 impl Process {
     /// A process without threads yet. `exit_signal`: what its parent gets when it ends, 0 for nothing.
+    #[allow(clippy::too_many_arguments)]
     pub fn new(
         pid: Tid,
+        (space, shown, shown_parent): (PidSpace, Tid, Tid),
         parent: Tid,
         group: Tid,
         session: Tid,
@@ -73,7 +82,10 @@ impl Process {
     ) -> Self {
         Self {
             pid,
+            space,
+            shown,
             parent: AtomicU32::new(parent.raw()),
+            shown_parent: AtomicU32::new(shown_parent.raw()),
             group: AtomicU32::new(group.raw()),
             session: AtomicU32::new(session.raw()),
             subreaper: AtomicBool::new(false),
@@ -102,14 +114,33 @@ impl Process {
         self.pid
     }
 
+    /// The namespace of its number.
+    #[inline]
+    pub fn space(&self) -> &PidSpace {
+        &self.space
+    }
+
+    /// Its number in its own namespace: getpid(2).
+    #[inline]
+    pub fn shown_pid(&self) -> Tid {
+        self.shown
+    }
+
+    /// Its parent's number in its own namespace: getppid(2).
+    #[inline]
+    pub fn shown_parent(&self) -> Tid {
+        Tid::new(self.shown_parent.load(Ordering::Relaxed))
+    }
+
     /// Its parent's number, 0 when the parent is outside.
     #[inline]
     pub fn parent_pid(&self) -> Tid {
         Tid::new(self.parent.load(Ordering::Relaxed))
     }
 
-    pub(super) fn set_parent(&self, parent: Tid) {
+    pub(super) fn set_parent(&self, parent: Tid, shown: Tid) {
         self.parent.store(parent.raw(), Ordering::Relaxed);
+        self.shown_parent.store(shown.raw(), Ordering::Relaxed);
     }
 
     /// Its process group.

@@ -1,6 +1,7 @@
 //! Who exists: tasks and processes by number, and how processes are related. One lock guards all relations, so that
 //! reparenting, groups and sessions are always seen whole; what is read often is mirrored in atomics of `Process`.
 
+use super::pid_ns::{self, PidNs, PidSpace};
 use super::{Process, Task};
 use crate::errno::Errno;
 use crate::sync::{Lock, LockGuard, Rank};
@@ -38,7 +39,7 @@ pub const OUTSIDE: Tid = Tid::new(0);
 /// Numbers stay below (`/proc/sys/kernel/pid_max`).
 pub const PID_MAX: u32 = 4_194_304;
 /// Where numbering starts again after `PID_MAX`, as in Linux.
-const PID_RESTART: u32 = 300;
+pub(super) const PID_RESTART: u32 = 300;
 /// Tasks at most (`/proc/sys/kernel/threads-max`).
 pub const THREADS_MAX: usize = 32_768;
 
@@ -51,6 +52,8 @@ pub struct Registry {
 pub struct Tables {
     tasks: BTreeMap<Tid, Arc<Task>>,
     processes: BTreeMap<Tid, Relations>,
+    /// Numbers in nested namespaces, innermost first.
+    nested: BTreeMap<Tid, Vec<(Arc<PidNs>, u32)>>,
     last: u32,
     forks: u64,
     /// Tasks at most, less than `THREADS_MAX` where the container has a limit of its own.
@@ -73,6 +76,7 @@ static REGISTRY: Registry = Registry {
         Tables {
             tasks: BTreeMap::new(),
             processes: BTreeMap::new(),
+            nested: BTreeMap::new(),
             last: 0,
             forks: 0,
             max_tasks: THREADS_MAX,
@@ -118,6 +122,15 @@ impl Registry {
     pub fn counts(&self) -> (usize, u64) {
         let tables = self.tables.lock();
         (tables.tasks.len(), tables.forks)
+    }
+
+    /// The number of `tid` in `space`, 0 where it has none.
+    #[inline]
+    pub fn shown(&self, tid: Tid, space: &PidSpace) -> Tid {
+        match space {
+            None => tid,
+            Some(_) => self.tables.lock().shown(tid, space),
+        }
     }
 
     /// The number given last.
@@ -181,12 +194,68 @@ impl Tables {
             self.last = if self.last + 1 >= PID_MAX { PID_RESTART } else { self.last + 1 };
             let number = Tid::new(self.last);
             let taken = self.tasks.contains_key(&number)
+                || self.nested.contains_key(&number)
                 || self.processes.contains_key(&number)
                 || self.all().any(|process| process.group() == number || process.session() == number);
             if !taken {
                 return Ok(number);
             }
         }
+    }
+
+    /// A number that nobody has, and one in each namespace that `space` is in.
+    pub fn new_number_in(&mut self, space: &PidSpace) -> Result<Tid, Errno> {
+        let tid = self.new_number()?;
+        if space.is_some() {
+            let mut numbers = Vec::new();
+            for ns in pid_ns::chain(space) {
+                match ns.number_for(tid) {
+                    Ok(number) => numbers.push((ns.clone(), number)),
+                    Err(errno) => {
+                        numbers.iter().for_each(|(ns, number)| ns.release(*number));
+                        return Err(errno);
+                    }
+                }
+            }
+            self.nested.insert(tid, numbers);
+        }
+        Ok(tid)
+    }
+
+    /// The number of `tid` in `space`, 0 where it has none.
+    pub fn shown(&self, tid: Tid, space: &PidSpace) -> Tid {
+        let Some(space) = space else { return tid };
+        let numbers = self.nested.get(&tid).map_or(&[][..], Vec::as_slice);
+        numbers.iter().find(|(ns, _)| Arc::ptr_eq(ns, space)).map_or(OUTSIDE, |(_, number)| Tid::new(*number))
+    }
+
+    /// The numbers of `tid`, from those in `space` inwards (`/proc/PID/status`).
+    pub fn shown_inwards(&self, tid: Tid, space: &PidSpace) -> Vec<Tid> {
+        let mut numbers = Vec::new();
+        for (ns, number) in self.nested.get(&tid).map_or(&[][..], Vec::as_slice) {
+            numbers.push(Tid::new(*number));
+            if pid_ns::same(&Some(ns.clone()), space) {
+                numbers.reverse();
+                return numbers;
+            }
+        }
+        numbers.push(tid);
+        numbers.reverse();
+        numbers
+    }
+
+    /// Forgets the nested numbers of `tid` where nobody goes by it any more. The caller drops them outside the lock.
+    #[must_use]
+    pub fn release_number(&mut self, tid: Tid) -> Option<Vec<(Arc<PidNs>, u32)>> {
+        if self.nested.is_empty() || self.tasks.contains_key(&tid) || self.processes.contains_key(&tid) {
+            return None;
+        }
+        if self.all().any(|process| process.group() == tid || process.session() == tid) {
+            return None;
+        }
+        let numbers = self.nested.remove(&tid)?;
+        numbers.iter().for_each(|(ns, number)| ns.release(*number));
+        Some(numbers)
     }
 
     /// Adds a process under `parent` (`None` for the first).
@@ -206,13 +275,18 @@ impl Tables {
     /// Removes a thread; the caller drops it outside the lock.
     #[must_use]
     pub fn remove_task(&mut self, tid: Tid) -> Option<Arc<Task>> {
-        self.tasks.remove(&tid)
+        let task = self.tasks.remove(&tid);
+        // The namespaces outlive this: the thread's process holds them.
+        drop(self.release_number(tid));
+        task
     }
 
     /// Gives a thread the number `to` (execve by a thread that is not the leader).
     pub fn renumber(&mut self, task: &Arc<Task>, to: Tid) -> Option<Arc<Task>> {
-        self.tasks.remove(&task.tid());
-        task.set_tid(to);
+        let before = task.tid();
+        self.tasks.remove(&before);
+        task.set_tid(to, task.process().shown_pid());
+        drop(self.release_number(before));
         self.tasks.insert(to, task.clone())
     }
 
@@ -224,6 +298,12 @@ impl Tables {
         if let Some(parent) = self.processes.get_mut(&parent) {
             parent.children.retain(|child| child.pid() != pid);
         }
+        if !self.nested.is_empty() {
+            for number in [pid, entry.process.group(), entry.process.session()] {
+                // The caller gets the process, which holds the namespaces.
+                drop(self.release_number(number));
+            }
+        }
         Some(entry)
     }
 
@@ -232,7 +312,7 @@ impl Tables {
         let Some(entry) = self.processes.get_mut(&from) else { return Vec::new() };
         let children = core::mem::take(&mut entry.children);
         for child in &children {
-            child.set_parent(to);
+            child.set_parent(to, self.shown(to, child.space()));
         }
         if let Some(new) = self.processes.get_mut(&to) {
             new.children.extend(children.iter().cloned());
@@ -240,19 +320,24 @@ impl Tables {
         children
     }
 
-    /// Who inherits the children of `process`: the nearest living ancestor that is a child subreaper, else the first process.
+    /// Who inherits the children of `process`: the nearest living ancestor that is a child subreaper, else the first process;
+    /// both of its own namespace. The children of a namespace's first process are all gone before it is.
     pub fn reaper_of(&self, process: &Process) -> Tid {
+        let first = process.space().as_ref().map_or(INIT, |ns| ns.init().unwrap_or(INIT));
         let mut pid = process.parent_pid();
         while let Some(entry) = self.processes.get(&pid) {
+            if !pid_ns::same(entry.process.space(), process.space()) {
+                break;
+            }
             if entry.process.is_subreaper() && !entry.process.is_exiting() {
                 return pid;
             }
-            if pid == INIT {
+            if pid == first {
                 break;
             }
             pid = entry.process.parent_pid();
         }
-        INIT
+        if first == process.pid() { INIT } else { first }
     }
 
     /// Whether a group is orphaned: no member has a living parent in another group of the same session (POSIX).

@@ -1,6 +1,6 @@
 //! A task's loop: user mode, trap, what the trap asks for, pending signals, round again.
 
-use super::{Current, ExitStatus, exit, oom};
+use super::{Current, ExitStatus, exit, oom, rseq};
 use crate::platform::{Trap, platform};
 use crate::signal::{self, AfterSignals};
 use crate::syscall::{Fail, dispatch};
@@ -12,6 +12,7 @@ pub fn run(mut current: Current) {
     // The maker may not have come to this yet, and a waker needs it.
     current.task.set_thread(platform().current_thread());
     signal::thread_started(&current.task);
+    rseq::started(&current);
     if current.interrupted()
         && let Some(status) = before_user(&mut current, None)
     {
@@ -61,6 +62,7 @@ fn other_trap(current: &mut Current, trap: Trap) {
         Trap::Exception { vector } => signal::exception(current, vector),
         Trap::Interrupt => platform().preempt(),
         Trap::MemoryLow => oom::make_room(current),
+        Trap::Moved => rseq::moved(current),
         Trap::Syscall => {}
     }
 }

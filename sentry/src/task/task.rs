@@ -1,5 +1,6 @@
 //! A thread as others see it.
 
+use super::spaces::Spaces;
 use super::trace::Trace;
 use super::{Credentials, Process, Tid, Usage};
 use crate::fs::{FdTable, FsContext};
@@ -15,11 +16,13 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 /// A thread.
 pub struct Task {
     tid: AtomicU32,
+    /// Its number in its process's namespace.
+    shown: AtomicU32,
     doomed: AtomicBool,
     process: Arc<Process>,
     thread: spin::Once<ThreadRef>,
     name: Lock<[u8; 16]>,
-    uts: Lock<Arc<Uts>>,
+    spaces: Lock<Arc<Spaces>>,
     published: Lock<Published>,
     /// Whether there are filters: what the system-call path looks at.
     filtered: AtomicBool,
@@ -50,14 +53,22 @@ pub struct Published {
 
 impl Task {
     /// A thread `tid` of `process` that has not started yet.
-    pub fn new(tid: Tid, process: Arc<Process>, name: [u8; 16], published: Published, signals: TaskSignals) -> Self {
+    pub fn new(
+        (tid, shown): (Tid, Tid),
+        process: Arc<Process>,
+        name: [u8; 16],
+        published: Published,
+        signals: TaskSignals,
+        spaces: Arc<Spaces>,
+    ) -> Self {
         Self {
             tid: AtomicU32::new(tid.raw()),
+            shown: AtomicU32::new(shown.raw()),
             doomed: AtomicBool::new(false),
             process,
             thread: spin::Once::new(),
             name: Lock::new(Rank::Leaf, name),
-            uts: Lock::new(Rank::Leaf, crate::uts::initial()),
+            spaces: Lock::new(Rank::Leaf, spaces),
             published: Lock::new(Rank::Task, published),
             filtered: AtomicBool::new(false),
             filters: Lock::new(Rank::Leaf, None),
@@ -79,9 +90,16 @@ impl Task {
         Tid::new(self.tid.load(Ordering::Relaxed))
     }
 
+    /// Its number in its process's namespace: gettid(2).
+    #[inline]
+    pub fn shown_tid(&self) -> Tid {
+        Tid::new(self.shown.load(Ordering::Relaxed))
+    }
+
     /// Changes its number; the caller holds the registry's lock.
-    pub(super) fn set_tid(&self, tid: Tid) {
+    pub(super) fn set_tid(&self, tid: Tid, shown: Tid) {
         self.tid.store(tid.raw(), Ordering::Relaxed);
+        self.shown.store(shown.raw(), Ordering::Relaxed);
     }
 
     /// Whether it must end as soon as it can: its process ends, or another thread called execve.
@@ -165,15 +183,20 @@ impl Task {
         self.io_priority.store(value, Ordering::Relaxed);
     }
 
-    /// Its UTS namespace.
-    pub fn uts(&self) -> Arc<Uts> {
-        self.uts.lock().clone()
+    /// Its namespaces, other than those of users, of its own number and of mounts.
+    pub fn spaces(&self) -> Arc<Spaces> {
+        self.spaces.lock().clone()
     }
 
-    /// Moves it to another.
-    pub fn set_uts(&self, uts: Arc<Uts>) {
-        let old = core::mem::replace(&mut *self.uts.lock(), uts);
+    /// Moves it to others.
+    pub fn set_spaces(&self, spaces: Arc<Spaces>) {
+        let old = core::mem::replace(&mut *self.spaces.lock(), spaces);
         drop(old);
+    }
+
+    /// Its UTS namespace.
+    pub fn uts(&self) -> Arc<Uts> {
+        self.spaces.lock().uts.clone()
     }
 
     /// What a new thread or process takes over: scheduling and affinity.

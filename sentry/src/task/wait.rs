@@ -55,7 +55,7 @@ pub enum Change {
 /// A child's news.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
-    /// The child.
+    /// The child, as its parent calls it.
     pub pid: Tid,
     /// Its real user.
     pub uid: u32,
@@ -88,7 +88,8 @@ fn poll(parent: &Process, which: Which, options: WaitOptions) -> Result<Option<R
                 News::Exited(status) => Change::Exited(status),
             };
             let uid = tracee.creds().uid;
-            return Ok(Some(Report { pid: tracee.tid(), uid, change, usage: tracee.usage() }));
+            let pid = registry().shown(tracee.tid(), parent.space());
+            return Ok(Some(Report { pid, uid, change, usage: tracee.usage() }));
         }
     }
     for child in children.iter().filter(|child| matches(child, parent, which, options)) {
@@ -125,7 +126,9 @@ fn matches(child: &Process, parent: &Process, which: Which, options: WaitOptions
 
 fn news(child: &Arc<Process>, parent: &Process, options: WaitOptions) -> Option<Report> {
     let keep = options.contains(WaitOptions::NOWAIT);
-    let report = |change| Report { pid: child.pid(), uid: child.last_uid(), change, usage: child.usage() };
+    // Before it is reaped, and its number gone.
+    let pid = registry().shown(child.pid(), parent.space());
+    let report = |change| Report { pid, uid: child.last_uid(), change, usage: child.usage() };
     if let Some(status) = child.exited() {
         let wanted = options.contains(WaitOptions::EXITED);
         return (wanted && (keep || exit::reap(child, parent))).then(|| report(Change::Exited(status)));

@@ -65,7 +65,7 @@ impl Clock {
             0 | 2 => CpuTime::All,
             _ => return Err(Errno::EINVAL),
         };
-        let number = Tid::new((!(id >> 3)).unsigned_abs());
+        let number = current.meant(Tid::new((!(id >> 3)).unsigned_abs()));
         if id & 4 != 0 {
             let task = if number.raw() == 0 { Some(current.task.clone()) } else { registry().task(number) };
             let own = task.filter(|task| task.process().pid() == current.process.pid());

@@ -62,7 +62,8 @@ impl Notify {
         match event.notify {
             raw::SIGEV_SIGNAL | raw::SIGEV_THREAD => Ok(Self::Signal(signal, event.value, None)),
             notify if notify == raw::SIGEV_SIGNAL | raw::SIGEV_THREAD_ID => {
-                let task = registry().task(Tid::new(event.thread.unsigned_abs())).ok_or(Errno::EINVAL)?;
+                let task =
+                    registry().task(current.meant(Tid::new(event.thread.unsigned_abs()))).ok_or(Errno::EINVAL)?;
                 if task.process().pid() != current.process.pid() {
                     return Err(Errno::EINVAL);
                 }

@@ -131,7 +131,7 @@ fn common(current: &Current, terminal: &Arc<Terminal>, command: u32, arg: u64) -
         cmd::TIOCSWINSZ => terminal.resize(at::<[u16; 4]>(arg).read(current)?),
         cmd::TIOCGPGRP => {
             let group = terminal.lock().foreground;
-            at(arg).write(current, &group.map_or(0, Tid::raw))?;
+            at(arg).write(current, &group.map_or(0, |group| current.shown(group).raw()))?;
         }
         cmd::TIOCSPGRP => set_foreground(current, terminal, at::<i32>(arg))?,
         cmd::TIOCGSID => {
@@ -202,13 +202,13 @@ fn set_foreground(current: &Current, terminal: &Arc<Terminal>, arg: UserPtr<i32>
     if !session::controls(terminal, current) || terminal.lock().session != Some(session) {
         return Err(Errno::ENOTTY.into());
     }
-    let group = u32::try_from(arg.read(current)?).map_err(|_| Errno::EINVAL)?;
-    let members = registry().group(Tid::new(group));
+    let group = current.meant(Tid::new(u32::try_from(arg.read(current)?).map_err(|_| Errno::EINVAL)?));
+    let members = registry().group(group);
     let first = members.first().ok_or(Errno::ESRCH)?;
     if first.session() != session {
         return Err(Errno::EPERM.into());
     }
-    terminal.lock().foreground = Some(Tid::new(group));
+    terminal.lock().foreground = Some(group);
     Ok(())
 }
 

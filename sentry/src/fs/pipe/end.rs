@@ -31,7 +31,7 @@ pub struct PipeEnd {
 
 /// The answer to a write that nobody can read: EPIPE, and SIGPIPE to the writing thread.
 pub fn broken_pipe(current: &Current) -> Fail {
-    let (pid, uid) = (current.process.pid().raw(), current.creds.uid);
+    let (pid, uid) = (current.process.shown_pid().raw(), current.creds.shown_uid(current.creds.uid));
     signal::send_to_task(&current.task, SigInfo::kill(Signal::SIGPIPE, pid, uid));
     Errno::EPIPE.into()
 }

@@ -1,7 +1,7 @@
 //! `/proc/cpuinfo`, from CPUID.
 
+use super::System;
 use crate::errno::Errno;
-use crate::fs::pseudo::Global;
 use crate::platform::platform;
 use crate::task::Current;
 use alloc::string::String;
@@ -251,7 +251,7 @@ fn flags() -> String {
 }
 
 /// `/proc/cpuinfo`.
-pub fn info(_: &Current, _: &Global) -> Result<Vec<u8>, Errno> {
+pub fn info(_: &Current, _: &System) -> Result<Vec<u8>, Errno> {
     let vendor = cpuid(leaf::VENDOR, 0);
     let one = cpuid(leaf::MODEL, 0);
     let (base_family, base_model, stepping) = (one.eax >> 8 & 15, one.eax >> 4 & 15, one.eax & 15);

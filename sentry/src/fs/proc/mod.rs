@@ -10,20 +10,40 @@ mod task;
 mod tests;
 
 use super::Inode;
-use super::pseudo::{Global, Item, PseudoFs, What, directory, file, link};
+use super::pseudo::{Context, Item, PseudoFs, What, directory, file, link};
+use crate::errno::Errno;
+use crate::task::{Current, PidSpace, Tid, registry};
 use alloc::format;
 use alloc::sync::Arc;
 use linux_raw_sys::general as raw;
 pub(in crate::fs) use task::status;
 
-/// A new proc; its root directory.
-pub fn new() -> Arc<dyn Inode> {
-    PseudoFs::root(raw::PROC_SUPER_MAGIC, &ROOT, Global)
+/// A new proc, which shows the processes of `pids`; its root directory.
+pub fn new(pids: PidSpace) -> Arc<dyn Inode> {
+    PseudoFs::root(raw::PROC_SUPER_MAGIC, &ROOT, System { pids })
 }
 
-static ROOT: Item<Global> = Item { name: "", mode: 0o555, what: What::Dynamic(ENTRIES, task::list, task::find) };
+/// One proc: what is not about a task.
+#[derive(Clone)]
+pub struct System {
+    /// The namespace whose numbers it shows.
+    pub pids: PidSpace,
+}
 
-const ENTRIES: &[Item<Global>] = &[
+impl Context for System {
+    const PERMANENT: bool = true;
+}
+
+/// Whoever reads, as this proc numbers it.
+fn reader(current: &Current, system: &System) -> Result<(Tid, Tid), Errno> {
+    let shown = |tid| registry().shown(tid, &system.pids);
+    let (pid, tid) = (shown(current.process.pid()), shown(current.task.tid()));
+    if pid.raw() == 0 { Err(Errno::ENOENT) } else { Ok((pid, tid)) }
+}
+
+static ROOT: Item<System> = Item { name: "", mode: 0o555, what: What::Dynamic(ENTRIES, task::list, task::find) };
+
+const ENTRIES: &[Item<System>] = &[
     directory("bus", &[]),
     file("cgroups", system::cgroups),
     file("cmdline", system::cmdline),
@@ -52,20 +72,21 @@ const ENTRIES: &[Item<Global>] = &[
         "pressure",
         &[file("cpu", system::pressure), file("io", system::pressure), file("memory", system::pressure)],
     ),
-    link("self", |current, _| Ok(format!("{}", current.process.pid().raw()).into_bytes())),
+    link("self", |current, system| Ok(format!("{}", reader(current, system)?.0.raw()).into_bytes())),
     file("stat", system::stat),
     file("swaps", system::swaps),
     directory("sys", sysctl::ROOT),
     directory(
         "sysvipc",
         &[
-            file("msg", |_, _| Ok(crate::ipc::msg::proc_text())),
-            file("sem", |_, _| Ok(crate::ipc::sem::proc_text())),
-            file("shm", |_, _| Ok(crate::mm::shm::proc_text())),
+            file("msg", |current, _| Ok(crate::ipc::msg::proc_text(current))),
+            file("sem", |current, _| Ok(crate::ipc::sem::proc_text(current))),
+            file("shm", |current, _| Ok(crate::mm::shm::proc_text(current))),
         ],
     ),
-    link("thread-self", |current, _| {
-        Ok(format!("{}/task/{}", current.process.pid().raw(), current.task.tid().raw()).into_bytes())
+    link("thread-self", |current, system| {
+        let (pid, tid) = reader(current, system)?;
+        Ok(format!("{}/task/{}", pid.raw(), tid.raw()).into_bytes())
     }),
     directory(
         "tty",

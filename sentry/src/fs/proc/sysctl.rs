@@ -1,7 +1,8 @@
 //! `/proc/sys`: what can be asked about the kernel's settings. Few can be changed: the names of the system.
 
+use super::System;
 use crate::errno::Errno;
-use crate::fs::pseudo::{Global, Item, What, directory, file};
+use crate::fs::pseudo::{Item, What, directory, file};
 use crate::keys;
 use crate::platform::platform;
 use crate::random;
@@ -48,11 +49,11 @@ fn boot_id() -> String {
     BOOT_ID.call_once(new_uuid).clone()
 }
 
-fn read_hostname(current: &Current, _: &Global) -> Content {
+fn read_hostname(current: &Current, _: &System) -> Content {
     Ok([&current.task.uts().host()[..], b"\n"].concat())
 }
 
-fn read_domainname(current: &Current, _: &Global) -> Content {
+fn read_domainname(current: &Current, _: &System) -> Content {
     Ok([&current.task.uts().domain()[..], b"\n"].concat())
 }
 
@@ -64,12 +65,12 @@ fn name_to_set<'a>(current: &Current, bytes: &'a [u8]) -> Result<&'a [u8], Errno
     bytes.get(..end.min(uts::MAX_NAME)).ok_or(Errno::EINVAL)
 }
 
-fn write_hostname(current: &Current, _: &Global, bytes: &[u8]) -> Result<(), Errno> {
+fn write_hostname(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
     current.task.uts().set_host(name_to_set(current, bytes)?);
     Ok(())
 }
 
-fn write_domainname(current: &Current, _: &Global, bytes: &[u8]) -> Result<(), Errno> {
+fn write_domainname(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
     current.task.uts().set_domain(name_to_set(current, bytes)?);
     Ok(())
 }
@@ -79,7 +80,7 @@ fn half_of_memory() -> u64 {
     platform().memory_info().total_pages / 2
 }
 
-const RANDOM: &[Item<Global>] = &[
+const RANDOM: &[Item<System>] = &[
     value!("boot_id", boot_id()),
     value!("uuid", new_uuid()),
     value!("entropy_avail", crate::fs::dev::mem::POOL_BITS),
@@ -88,7 +89,7 @@ const RANDOM: &[Item<Global>] = &[
     value!("write_wakeup_threshold", crate::fs::dev::mem::POOL_BITS),
 ];
 
-const KERNEL: &[Item<Global>] = &[
+const KERNEL: &[Item<System>] = &[
     value!("ostype", uts::SYSNAME),
     value!("osrelease", uts::release()),
     value!("version", uts::VERSION),
@@ -157,7 +158,7 @@ macro_rules! key_limit {
     };
 }
 
-const KEYS: &[Item<Global>] = &[
+const KEYS: &[Item<System>] = &[
     key_limit!("maxkeys", 0, 0),
     key_limit!("maxbytes", 0, 1),
     key_limit!("root_maxkeys", 1, 0),
@@ -166,7 +167,7 @@ const KEYS: &[Item<Global>] = &[
     value!("gc_delay", 0),
 ];
 
-const VM: &[Item<Global>] = &[
+const VM: &[Item<System>] = &[
     value!("overcommit_memory", 0),
     value!("overcommit_ratio", 50),
     value!("overcommit_kbytes", 0),
@@ -190,7 +191,7 @@ const VM: &[Item<Global>] = &[
     value!("zone_reclaim_mode", 0),
 ];
 
-const FS: &[Item<Global>] = &[
+const FS: &[Item<System>] = &[
     value!("file-max", i64::MAX),
     value!("file-nr", format!("{}\t0\t{}", crate::task::registry().counts().0 * 4, i64::MAX)),
     value!("nr_open", 1_048_576),
@@ -233,7 +234,7 @@ const FS: &[Item<Global>] = &[
     ),
 ];
 
-const NET_CORE: &[Item<Global>] = &[
+const NET_CORE: &[Item<System>] = &[
     value!("somaxconn", 4096),
     value!("rmem_default", 212_992),
     value!("rmem_max", 212_992),
@@ -243,7 +244,7 @@ const NET_CORE: &[Item<Global>] = &[
     value!("optmem_max", 131_072),
 ];
 
-const NET_IPV4: &[Item<Global>] = &[
+const NET_IPV4: &[Item<System>] = &[
     value!("ip_local_port_range", "32768\t60999"),
     value!("ip_unprivileged_port_start", settings::first_unprivileged_port()),
     value!("ip_forward", 0),
@@ -270,7 +271,7 @@ const NET_IPV4: &[Item<Global>] = &[
     value!("tcp_congestion_control", "cubic"),
 ];
 
-const NET_IPV6: &[Item<Global>] = &[directory(
+const NET_IPV6: &[Item<System>] = &[directory(
     "conf",
     &[
         directory("all", &[value!("disable_ipv6", 0), value!("forwarding", 0)]),
@@ -280,7 +281,7 @@ const NET_IPV6: &[Item<Global>] = &[directory(
 )];
 
 /// `/proc/sys`.
-pub const ROOT: &[Item<Global>] = &[
+pub const ROOT: &[Item<System>] = &[
     directory("abi", &[]),
     directory("debug", &[]),
     directory("dev", &[]),

@@ -1,7 +1,7 @@
 //! Files of `/proc` about the system as a whole: memory, CPU time, load, version, what is supported.
 
+use super::System;
 use crate::errno::Errno;
-use crate::fs::pseudo::Global;
 use crate::load;
 use crate::platform::platform;
 use crate::task::{Current, registry};
@@ -22,7 +22,7 @@ pub const TICK_NS: u64 = 1_000_000_000 / TICKS;
 const KIB_A_PAGE: u64 = PAGE_SIZE / 1024;
 
 /// `/proc/meminfo`.
-pub fn meminfo(_: &Current, _: &Global) -> Content {
+pub fn meminfo(_: &Current, _: &System) -> Content {
     let memory = platform().memory_info();
     let (total, free) = (memory.total_pages * KIB_A_PAGE, memory.free_pages * KIB_A_PAGE);
     let (mut anonymous, mut mapped, mut tables) = (0, 0, 0);
@@ -99,7 +99,7 @@ fn cpu_ticks() -> (u64, u64, u64) {
 }
 
 /// `/proc/stat`.
-pub fn stat(_: &Current, _: &Global) -> Content {
+pub fn stat(_: &Current, _: &System) -> Content {
     let (user, system, idle) = cpu_ticks();
     let cpus = platform().cpus().max(1) as u64;
     let mut out = format!("cpu  {user} 0 {system} {idle} 0 0 0 0 0 0\n");
@@ -127,14 +127,14 @@ fn running() -> usize {
 }
 
 /// `/proc/uptime`.
-pub fn uptime(_: &Current, _: &Global) -> Content {
+pub fn uptime(_: &Current, _: &System) -> Content {
     let up = load::uptime_ns() / 10_000_000;
     let idle = cpu_ticks().2;
     Ok(format!("{}.{:02} {}.{:02}\n", up / 100, up % 100, idle / TICKS, idle % TICKS).into_bytes())
 }
 
 /// `/proc/loadavg`.
-pub fn loadavg(_: &Current, _: &Global) -> Content {
+pub fn loadavg(_: &Current, _: &System) -> Content {
     let mut out = String::new();
     for load in load::averages() {
         // Rounded to hundredths, as Linux does.
@@ -148,13 +148,13 @@ pub fn loadavg(_: &Current, _: &Global) -> Content {
 }
 
 /// `/proc/version`.
-pub fn version(_: &Current, _: &Global) -> Content {
+pub fn version(_: &Current, _: &System) -> Content {
     Ok(format!("{} version {} (ringwall@ringwall) (rustc) {}\n", uts::SYSNAME, uts::release(), uts::VERSION)
         .into_bytes())
 }
 
 /// `/proc/vmstat`, as far as something is counted.
-pub fn vmstat(_: &Current, _: &Global) -> Content {
+pub fn vmstat(_: &Current, _: &System) -> Content {
     let free = platform().memory_info().free_pages;
     let usage = load::total();
     Ok(format!(
@@ -167,34 +167,34 @@ pub fn vmstat(_: &Current, _: &Global) -> Content {
 }
 
 /// `/proc/cmdline`.
-pub fn cmdline(_: &Current, _: &Global) -> Content {
+pub fn cmdline(_: &Current, _: &System) -> Content {
     Ok(b"ringwall\n".to_vec())
 }
 
 /// `/proc/filesystems`.
-pub fn filesystems(_: &Current, _: &Global) -> Content {
+pub fn filesystems(_: &Current, _: &System) -> Content {
     let names = ["sysfs", "tmpfs", "bdev", "proc", "cgroup", "cgroup2", "devtmpfs", "devpts", "mqueue", "overlay"];
     Ok(names.iter().map(|name| format!("nodev\t{name}\n")).collect::<String>().into_bytes())
 }
 
 /// `/proc/devices`. (Numbers: Linux, Documentation/admin-guide/devices.txt.)
-pub fn devices(_: &Current, _: &Global) -> Content {
+pub fn devices(_: &Current, _: &System) -> Content {
     let text = "Character devices:\n  1 mem\n  4 tty\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n";
     Ok(text.into())
 }
 
 /// `/proc/swaps`: there is none.
-pub fn swaps(_: &Current, _: &Global) -> Content {
+pub fn swaps(_: &Current, _: &System) -> Content {
     Ok(b"Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".to_vec())
 }
 
 /// `/proc/partitions`: there is none.
-pub fn partitions(_: &Current, _: &Global) -> Content {
+pub fn partitions(_: &Current, _: &System) -> Content {
     Ok(b"major minor  #blocks  name\n\n".to_vec())
 }
 
 /// `/proc/interrupts`: none is counted here.
-pub fn interrupts(_: &Current, _: &Global) -> Content {
+pub fn interrupts(_: &Current, _: &System) -> Content {
     let mut out = String::from("    ");
     for cpu in 0..platform().cpus() {
         let _ = write!(out, "       CPU{cpu}");
@@ -204,7 +204,7 @@ pub fn interrupts(_: &Current, _: &Global) -> Content {
 }
 
 /// `/proc/cgroups`: one hierarchy, version 2.
-pub fn cgroups(_: &Current, _: &Global) -> Content {
+pub fn cgroups(_: &Current, _: &System) -> Content {
     let mut out = String::from("#subsys_name\thierarchy\tnum_cgroups\tenabled\n");
     for name in ["cpuset", "cpu", "cpuacct", "memory", "pids"] {
         let _ = writeln!(out, "{name}\t0\t1\t1");
@@ -213,12 +213,12 @@ pub fn cgroups(_: &Current, _: &Global) -> Content {
 }
 
 /// A file that is there and empty.
-pub fn empty(_: &Current, _: &Global) -> Content {
+pub fn empty(_: &Current, _: &System) -> Content {
     Ok(Vec::new())
 }
 
 /// `/proc/pressure/*`: nobody waits for anything that is counted.
-pub fn pressure(_: &Current, _: &Global) -> Content {
+pub fn pressure(_: &Current, _: &System) -> Content {
     let line = |who: &str| format!("{who} avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
     Ok((line("some") + &line("full")).into_bytes())
 }

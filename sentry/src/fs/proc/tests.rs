@@ -11,7 +11,7 @@ use std::vec::Vec;
 use std::{format, vec};
 
 fn find(path: &str) -> Result<Arc<dyn Inode>, Errno> {
-    let mut at = super::new();
+    let mut at = super::new(None);
     for name in path.split('/') {
         at = at.lookup(name.as_bytes())?;
     }
@@ -133,7 +133,7 @@ fn descriptors_are_listed_with_links_to_their_files() {
 fn numbers_that_are_no_task_are_not_there() {
     fake::current();
     for name in ["0", "00001", "4194304", "x", "-1", ""] {
-        assert_eq!(super::new().lookup(name.as_bytes()).err(), Some(Errno::ENOENT), "{name}");
+        assert_eq!(super::new(None).lookup(name.as_bytes()).err(), Some(Errno::ENOENT), "{name}");
     }
 }
 

@@ -101,7 +101,7 @@ pub fn new_socket(
         // Whoever may use the network may ask for an echo (net.ipv4.ping_group_range, as Docker sets it).
         (Kind::Datagram, ICMP) if family == Family::V4 => Ok(echo(family, protocol as u8)),
         (Kind::Datagram, ICMP6) if family == Family::V6 => Ok(echo(family, protocol as u8)),
-        (Kind::Raw, _) if !current.creds.has(Cap::NetRaw) => Err(Errno::EPERM),
+        (Kind::Raw, _) if !super::NetNs::holds(current, Cap::NetRaw) => Err(Errno::EPERM),
         (Kind::Raw, 1..=255) => {
             let (socket, options) = Raw::new(family, protocol as u8, false);
             Ok((socket, options, protocol))

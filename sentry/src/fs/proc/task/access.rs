@@ -11,7 +11,7 @@ pub fn may_read(current: &Current, subject: &Subject) -> Result<(), Errno> {
         return Ok(());
     }
     let Ok(task) = subject.task() else { return Err(Errno::ESRCH) };
-    if current.creds.has(Cap::SysPtrace) {
+    if current.creds.has_in(&task.creds().user, Cap::SysPtrace) {
         return Ok(());
     }
     let (own, its) = (&current.creds, task.creds());

@@ -1,11 +1,13 @@
 //! The rest of a task's files: comm, limits, io, namespaces, OOM score, children.
 
-use super::Subject;
-use super::status;
+use super::{Subject, access, status};
 use crate::errno::Errno;
-use crate::fs::pseudo::{Item, file, link};
+use crate::fs::nsfs;
+use crate::fs::pseudo::{Item, What, file};
 use crate::platform::platform;
-use crate::task::{Cap, Current, UNLIMITED, registry};
+use crate::task::clone::CloneFlags;
+use crate::task::user_ns::{self, Kind};
+use crate::task::{Cap, Current, UNLIMITED, UserSpace, registry, spaces};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -71,9 +73,72 @@ pub fn schedstat(_: &Current, subject: &Subject) -> Content {
     Ok(format!("{} 0 {}\n", usage.user_ns + usage.system_ns, usage.voluntary_switches).into_bytes())
 }
 
-/// `/proc/PID/{uid,gid,projid}_map`: there is one user namespace.
-pub fn id_map(_: &Current, _: &Subject) -> Content {
-    Ok(b"         0          0 4294967295\n".to_vec())
+fn user_space(subject: &Subject) -> Result<UserSpace, Errno> {
+    Ok(subject.task()?.creds().user.clone())
+}
+
+fn id_map(current: &Current, subject: &Subject, kind: Kind) -> Content {
+    Ok(user_ns::map_text(&user_space(subject)?, kind, &current.creds.user).into_bytes())
+}
+
+/// A map is set once, by one write.
+fn set_id_map(current: &Current, subject: &Subject, kind: Kind, bytes: &[u8]) -> Result<(), Errno> {
+    let ns = user_space(subject)?.ok_or(Errno::EPERM)?;
+    ns.set_map(&current.creds, &ns, kind, bytes)
+}
+
+/// `/proc/PID/uid_map`.
+pub fn uid_map(current: &Current, subject: &Subject) -> Content {
+    id_map(current, subject, Kind::User)
+}
+
+/// See `UserNs::set_map`.
+pub fn set_uid_map(current: &Current, subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    set_id_map(current, subject, Kind::User, bytes)
+}
+
+/// `/proc/PID/gid_map`.
+pub fn gid_map(current: &Current, subject: &Subject) -> Content {
+    id_map(current, subject, Kind::Group)
+}
+
+/// See `UserNs::set_map`.
+pub fn set_gid_map(current: &Current, subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    set_id_map(current, subject, Kind::Group, bytes)
+}
+
+/// `/proc/PID/projid_map`.
+pub fn projid_map(current: &Current, subject: &Subject) -> Content {
+    id_map(current, subject, Kind::Project)
+}
+
+/// See `UserNs::set_map`.
+pub fn set_projid_map(current: &Current, subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    set_id_map(current, subject, Kind::Project, bytes)
+}
+
+/// `/proc/PID/setgroups`.
+pub fn setgroups(_: &Current, subject: &Subject) -> Content {
+    let allowed = user_space(subject)?.is_none_or(|ns| ns.shows_setgroups());
+    Ok(if allowed { b"allow\n".to_vec() } else { b"deny\n".to_vec() })
+}
+
+/// Forbids setgroups(2) in the process's user namespace, for good.
+pub fn set_setgroups(current: &Current, subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    let space = user_space(subject)?;
+    if !current.creds.has_in(&space, Cap::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    let allow = match bytes.trim_ascii_end() {
+        b"allow" => true,
+        b"deny" => false,
+        _ => return Err(Errno::EINVAL),
+    };
+    match space {
+        Some(ns) => ns.set_setgroups(allow),
+        None if allow => Ok(()),
+        None => Err(Errno::EPERM),
+    }
 }
 
 /// `/proc/PID/oom_score`: how much of memory the process has, in thousandths, and its adjustment.
@@ -115,7 +180,8 @@ pub fn children(_: &Current, subject: &Subject) -> Content {
     }
     let tables = registry().lock();
     let children = tables.children(process.pid()).iter();
-    Ok(children.map(|child| format!("{} ", child.pid().raw())).collect::<String>().into_bytes())
+    let shown = children.map(|child| tables.shown(child.pid(), subject.pids()));
+    Ok(shown.map(|pid| format!("{} ", pid.raw())).collect::<String>().into_bytes())
 }
 
 /// No security module is there to label anything.
@@ -133,32 +199,30 @@ pub const ATTR: &[Item<Subject>] = &[
     file("sockcreate", no_label),
 ];
 
-fn mount_namespace(_: &Current, subject: &Subject) -> Content {
-    let fs = subject.task()?.published().fs.ok_or(Errno::ENOENT)?;
-    Ok(format!("mnt:[{}]", fs.namespace().number()).into_bytes())
-}
-
-fn uts_namespace(_: &Current, subject: &Subject) -> Content {
-    Ok(format!("uts:[{}]", subject.task()?.uts().number()).into_bytes())
-}
-
-/// A namespace's link; the numbers are those of Linux's initial namespaces (include/linux/proc_ns.h).
+/// A namespace's link. It leads to the namespace itself (nsfs).
 macro_rules! namespace {
-    ($name:literal, $kind:literal, $number:literal) => {
-        link($name, |_, _| Ok(concat!($kind, ":[", $number, "]").into()))
+    ($name:literal, $kind:ident, $children:literal) => {
+        Item {
+            name: $name,
+            mode: 0o777,
+            what: What::Magic(|current, subject| {
+                access::may_read(current, subject)?;
+                Ok(nsfs::place(spaces::of(&*subject.task()?, CloneFlags::$kind, $children)?))
+            }),
+        }
     };
 }
 
 /// `/proc/PID/ns`.
 pub const NAMESPACES: &[Item<Subject>] = &[
-    namespace!("cgroup", "cgroup", 4026531835),
-    namespace!("ipc", "ipc", 4026531839),
-    link("mnt", mount_namespace),
-    namespace!("net", "net", 4026531840),
-    namespace!("pid", "pid", 4026531836),
-    namespace!("pid_for_children", "pid", 4026531836),
-    namespace!("time", "time", 4026531834),
-    namespace!("time_for_children", "time", 4026531834),
-    namespace!("user", "user", 4026531837),
-    link("uts", uts_namespace),
+    namespace!("cgroup", NEWCGROUP, false),
+    namespace!("ipc", NEWIPC, false),
+    namespace!("mnt", NEWNS, false),
+    namespace!("net", NEWNET, false),
+    namespace!("pid", NEWPID, false),
+    namespace!("pid_for_children", NEWPID, true),
+    namespace!("time", NEWTIME, false),
+    namespace!("time_for_children", NEWTIME, true),
+    namespace!("user", NEWUSER, false),
+    namespace!("uts", NEWUTS, false),
 ];

@@ -11,10 +11,11 @@ mod mounts;
 pub(in crate::fs) mod status;
 
 use crate::errno::Errno;
+use crate::fs::proc::System;
 use crate::fs::proc::net;
-use crate::fs::pseudo::{Context, Global, Item, PseudoFs, What, directory, file};
+use crate::fs::pseudo::{Context, Item, PseudoFs, What, directory, file};
 use crate::fs::{Inode, MOUNT_CHANGES};
-use crate::task::{Current, Process, Task, Tid, registry};
+use crate::task::{Current, PidSpace, Process, Task, Tid, registry};
 use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -26,6 +27,8 @@ pub struct Subject {
     process: Weak<Process>,
     /// For `/proc/PID/task/TID`.
     thread: Option<Weak<Task>>,
+    /// The namespace whose numbers are shown.
+    pids: PidSpace,
 }
 
 impl Subject {
@@ -40,6 +43,16 @@ impl Subject {
             Some(thread) => thread.upgrade().ok_or(Errno::ESRCH),
             None => self.process()?.leader().ok_or(Errno::ESRCH),
         }
+    }
+
+    /// The number to show for `tid`.
+    pub fn shown(&self, tid: Tid) -> Tid {
+        registry().shown(tid, &self.pids)
+    }
+
+    /// The namespace whose numbers are shown.
+    pub fn pids(&self) -> &PidSpace {
+        &self.pids
     }
 
     /// Whether it is one thread's directory.
@@ -75,19 +88,24 @@ impl Context for Subject {
 }
 
 /// The processes, as entries of `/proc`.
-pub fn list(_: &Current, _: &Global) -> Result<Vec<(Vec<u8>, u32)>, Errno> {
-    let processes = registry().processes();
-    Ok(processes.iter().map(|process| (number(process.pid()), raw::DT_DIR)).collect())
+pub fn list(_: &Current, system: &System) -> Result<Vec<(Vec<u8>, u32)>, Errno> {
+    let mut pids: Vec<Tid> = {
+        let tables = registry().lock();
+        tables.all().map(|process| tables.shown(process.pid(), &system.pids)).filter(|pid| pid.raw() != 0).collect()
+    };
+    pids.sort_unstable();
+    Ok(pids.into_iter().map(|pid| (number(pid), raw::DT_DIR)).collect())
 }
 
 /// `/proc/PID`. A thread's number finds its process too, though it is not listed.
-pub fn find(fs: &Arc<PseudoFs>, parent: u64, _: &Global, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
-    let tid = parse(name)?;
+pub fn find(fs: &Arc<PseudoFs>, parent: u64, system: &System, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
+    let shown = parse(name)?;
+    let tid = system.pids.as_ref().map_or(Some(shown), |ns| ns.global(shown)).ok_or(Errno::ENOENT)?;
     let process = match registry().process(tid) {
         Some(process) => process,
         None => registry().task(tid).map(|task| task.process().clone()).ok_or(Errno::ENOENT)?,
     };
-    let subject = Subject { process: Arc::downgrade(&process), thread: None };
+    let subject = Subject { process: Arc::downgrade(&process), thread: None, pids: system.pids.clone() };
     Ok(fs.node(&PROCESS, &subject, parent, &number(process.pid()), process.start_ns()))
 }
 
@@ -105,16 +123,18 @@ fn parse(name: &[u8]) -> Result<Tid, Errno> {
 }
 
 fn list_threads(_: &Current, subject: &Subject) -> Result<Vec<(Vec<u8>, u32)>, Errno> {
-    let mut tids: Vec<Tid> = subject.process()?.threads().iter().map(|task| task.tid()).collect();
+    let mut tids: Vec<Tid> = subject.process()?.threads().iter().map(|task| subject.shown(task.tid())).collect();
     tids.sort_unstable();
     Ok(tids.into_iter().map(|tid| (number(tid), raw::DT_DIR)).collect())
 }
 
 fn find_thread(fs: &Arc<PseudoFs>, parent: u64, subject: &Subject, name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
     let tid = parse(name)?;
-    let task = subject.process()?.threads().into_iter().find(|task| task.tid() == tid).ok_or(Errno::ENOENT)?;
+    let task =
+        subject.process()?.threads().into_iter().find(|task| subject.shown(task.tid()) == tid).ok_or(Errno::ENOENT)?;
     let salt = Arc::as_ptr(&task) as usize as u64;
-    let thread = Subject { process: subject.process.clone(), thread: Some(Arc::downgrade(&task)) };
+    let thread =
+        Subject { process: subject.process.clone(), thread: Some(Arc::downgrade(&task)), pids: subject.pids.clone() };
     Ok(fs.node(&THREAD, &thread, parent, name, salt))
 }
 
@@ -140,7 +160,7 @@ macro_rules! entries {
             Item { name: "exe", mode: 0o777, what: What::Magic(files::exe) },
             Item { name: "fd", mode: 0o500, what: What::Dynamic(&[], files::list, files::find) },
             Item { name: "fdinfo", mode: 0o555, what: What::Dynamic(&[], files::list_info, files::find_info) },
-            file("gid_map", misc::id_map),
+            Item { name: "gid_map", mode: 0o644, what: What::Writable(misc::gid_map, misc::set_gid_map) },
             guarded("io", 0o400, misc::io),
             file("limits", misc::limits),
             file("loginuid", |_, _| Ok(b"4294967295".to_vec())),
@@ -154,11 +174,11 @@ macro_rules! entries {
             file("oom_score", misc::oom_score),
             Item { name: "oom_score_adj", mode: 0o644, what: What::Writable(misc::oom_score_adj, misc::set_oom_score_adj) },
             guarded("personality", 0o400, |_, _| Ok(b"00000000\n".to_vec())),
-            file("projid_map", misc::id_map),
+            Item { name: "projid_map", mode: 0o644, what: What::Writable(misc::projid_map, misc::set_projid_map) },
             Item { name: "root", mode: 0o777, what: What::Magic(files::root) },
             file("schedstat", misc::schedstat),
             file("sessionid", |_, _| Ok(b"4294967295".to_vec())),
-            file("setgroups", |_, _| Ok(b"allow\n".to_vec())),
+            Item { name: "setgroups", mode: 0o644, what: What::Writable(misc::setgroups, misc::set_setgroups) },
             guarded("smaps", 0o444, memory::smaps),
             guarded("smaps_rollup", 0o444, memory::smaps_rollup),
             guarded("stack", 0o400, |_, _| Ok(Vec::new())),
@@ -166,7 +186,7 @@ macro_rules! entries {
             file("statm", status::statm),
             file("status", status::status),
             guarded("syscall", 0o400, |_, _| Ok(b"running\n".to_vec())),
-            file("uid_map", misc::id_map),
+            Item { name: "uid_map", mode: 0o644, what: What::Writable(misc::uid_map, misc::set_uid_map) },
             file("wchan", |_, _| Ok(b"0".to_vec())),
             $($own,)*
         ]

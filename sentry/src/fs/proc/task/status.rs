@@ -6,7 +6,7 @@ use crate::fs::proc::system::TICK_NS;
 use crate::mm::Totals;
 use crate::platform::platform;
 use crate::signal::SignalSet;
-use crate::task::{Current, LAST_CAP, Process, Task};
+use crate::task::{Current, LAST_CAP, Process, Task, registry};
 use crate::tty;
 use alloc::format;
 use alloc::string::String;
@@ -87,15 +87,15 @@ pub fn stat(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let start = process.start_ns().saturating_sub(platform().boot_info().monotonic_ns) / TICK_NS;
     let exit = if sees { process.exited().map_or(0, |status| status.wait_status()) } else { 0 };
     let terminal = tty::controlling_number(&process);
-    let foreground = tty::foreground_of(&process).map_or(-1, |group| i64::from(group.raw()));
+    let foreground = tty::foreground_of(&process).map_or(-1, |group| i64::from(subject.shown(group).raw()));
     let mut out = format!(
         "{} ({}) {} {} {} {} {terminal} {foreground} {} {} {} {} {} ",
-        pid.raw(),
+        subject.shown(pid).raw(),
         name(&process, task),
         state(current, &process, task).0,
-        process.parent_pid().raw(),
-        process.group().raw(),
-        process.session().raw(),
+        subject.shown(process.parent_pid()).raw(),
+        subject.shown(process.group()).raw(),
+        subject.shown(process.session()).raw(),
         // PF_RANDOMIZE, which every user process has.
         0x40_0000,
         own.minor_faults,
@@ -177,8 +177,8 @@ pub fn status(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let files = published.as_ref().and_then(|seen| seen.files.as_ref());
     let descriptors = files.and_then(|files| files.last()).map_or(0, |fd| fd.raw() as usize + 1);
     let creds = task.map(|task| task.creds()).unwrap_or_default();
-    let (pid, group, session) = (process.pid().raw(), process.group().raw(), process.session().raw());
-    let tracer = task.and_then(|task| task.trace.tracer()).map_or(0, |tracer| tracer.raw());
+    let pid = subject.shown(process.pid()).raw();
+    let tracer = task.and_then(|task| task.trace.tracer()).map_or(0, |tracer| subject.shown(tracer).raw());
     let mut out = format!("Name:\t{}\n", name(&process, task));
     if task.is_some() {
         let _ = writeln!(out, "Umask:\t{umask:04o}");
@@ -187,23 +187,34 @@ pub fn status(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
         out,
         "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\nUid:\t{}\t{}\t{}\t{}\n\
          Gid:\t{}\t{}\t{}\t{}\nFDSize:\t{}\nGroups:\t",
-        tid.raw(),
-        process.parent_pid().raw(),
+        subject.shown(tid).raw(),
+        subject.shown(process.parent_pid()).raw(),
         tracer,
-        creds.uid,
-        creds.euid,
-        creds.suid,
-        creds.fsuid,
-        creds.gid,
-        creds.egid,
-        creds.sgid,
-        creds.fsgid,
+        current.creds.shown_uid(creds.uid),
+        current.creds.shown_uid(creds.euid),
+        current.creds.shown_uid(creds.suid),
+        current.creds.shown_uid(creds.fsuid),
+        current.creds.shown_gid(creds.gid),
+        current.creds.shown_gid(creds.egid),
+        current.creds.shown_gid(creds.sgid),
+        current.creds.shown_gid(creds.fsgid),
         descriptors.next_power_of_two().max(64),
     );
     for gid in &creds.groups {
-        let _ = write!(out, "{gid} ");
+        let _ = write!(out, "{} ", current.creds.shown_gid(*gid));
     }
-    let _ = write!(out, "\nNStgid:\t{pid}\nNSpid:\t{}\nNSpgid:\t{group}\nNSsid:\t{session}\nKthread:\t0\n", tid.raw());
+    out.push('\n');
+    for (name, number) in
+        [("NStgid", process.pid()), ("NSpid", tid), ("NSpgid", process.group()), ("NSsid", process.session())]
+    {
+        let numbers = registry().lock().shown_inwards(number, subject.pids());
+        let _ = write!(out, "{name}:");
+        for shown in numbers {
+            let _ = write!(out, "\t{}", shown.raw());
+        }
+        out.push('\n');
+    }
+    out.push_str("Kthread:\t0\n");
     if let Some(sizes) = totals(task) {
         memory_lines(&mut out, &sizes);
     }

@@ -104,7 +104,8 @@ impl Tcp {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let port = local.port();
-        if port != 0 && port < first_unprivileged_port() && !call.current.creds.has(Cap::NetBindService) {
+        if port != 0 && port < first_unprivileged_port() && !crate::net::NetNs::holds(call.current, Cap::NetBindService)
+        {
             return Err(Errno::EACCES);
         }
         let mut state = self.state.lock();
