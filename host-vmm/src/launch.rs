@@ -43,8 +43,9 @@ pub struct Launch {
     pub memory_bytes: u64,
     /// `BootInfo::flags`.
     pub flags: BootFlags,
-    /// Packet sockets that `spec.network` names (`net::take_over`).
-    pub sockets: Vec<OwnedFd>,
+    /// Sockets that `spec.network` names (`net::take_over`), and behind them what the first process gets beside the standard
+    /// streams.
+    pub files: Vec<OwnedFd>,
     /// Set when nobody at a terminal waits for it.
     pub background: Option<Background>,
 }
@@ -114,7 +115,7 @@ pub struct Launched {
 
 /// Starts a sandbox's processes. The caller has one thread.
 pub fn start(launch: Launch) -> Result<Launched, Error> {
-    let Launch { spec, exports, cpus, memory_bytes, flags, sockets, background } = launch;
+    let Launch { spec, exports, cpus, memory_bytes, flags, files, background } = launch;
     vm::check_cpus(cpus)?;
     let roots = exports.into_iter().map(Export::open).collect::<Result<Vec<_>, _>>()?;
     if matches!(spec.mounts.first(), Some(MountSpec { kind: MountKind::Host { overlay: false, .. }, .. }))
@@ -141,7 +142,7 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
         replies,
         network: copy()?,
         spec,
-        sockets,
+        files,
         cpus,
         memory_bytes,
         flags,
@@ -186,7 +187,7 @@ struct SandboxSide {
     replies: Vec<OwnedFd>,
     network: Option<OwnedFd>,
     spec: StartSpec,
-    sockets: Vec<OwnedFd>,
+    files: Vec<OwnedFd>,
     cpus: usize,
     memory_bytes: u64,
     flags: BootFlags,
@@ -247,7 +248,7 @@ fn sandbox_main(side: SandboxSide) -> u8 {
         .into_iter()
         .chain(&side.replies)
         .chain(&side.network)
-        .chain(&side.sockets)
+        .chain(&side.files)
         .chain(log)
         .map(AsFd::as_fd)
         .collect();
@@ -271,14 +272,15 @@ fn sandbox_main(side: SandboxSide) -> u8 {
 }
 
 fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
-    let SandboxSide { control, calls, replies, network, spec, sockets, cpus, memory_bytes, flags, background } = side;
+    let SandboxSide { control, calls, replies, network, spec, files: more, cpus, memory_bytes, flags, background } =
+        side;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     process::use_one_heap();
     let kvm = vm::open_kvm()?;
     let quirks = quirk::detect(&kvm)?;
     let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
         .map(|stream| fcntl_dupfd_cloexec(stream.as_fd(), 3).ok());
-    let files = files.into_iter().chain(sockets.into_iter().map(Some)).collect();
+    let files = files.into_iter().chain(more.into_iter().map(Some)).collect();
     if let Some(background) = &background {
         background.leave_streams().map_err(call("standard streams"))?;
     }

@@ -21,7 +21,7 @@ mod vm;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    process::close_inherited();
+    process::close_inherited(cli::preserved());
     if let Some(code) = container::process_table::stand_in() {
         return code;
     }

@@ -12,8 +12,8 @@ use rustix::net::{
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Descriptors that one message carries at most.
-pub const MAX_FILES: usize = 8;
+/// Descriptors that one message carries at most: the standard streams, and those that `--preserve-fds` adds.
+pub const MAX_FILES: usize = 64;
 
 const SIGNAL: u8 = 1;
 const WINDOW: u8 = 2;

@@ -2,8 +2,8 @@
 //! contain unsafe code.
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 /// Ends the process at once, with all its threads. Nothing is flushed and no destructor runs: nothing here needs either.
 pub fn exit_now(code: u8) -> ! {
@@ -55,11 +55,31 @@ pub fn standard_streams() -> [Option<u32>; 3] {
     [0, 1, 2].map(|stream| (closed >> stream & 1 == 0).then_some(stream))
 }
 
-/// Closes what the caller left open beside the standard streams.
-pub fn close_inherited() {
+/// Bit N: the caller left descriptor 3 + N open for the program, and nobody has taken it over yet.
+static INHERITED: AtomicU64 = AtomicU64::new(0);
+
+/// Closes what the caller left open beside the standard streams and the first `kept` descriptors behind them.
+pub fn close_inherited(kept: u32) {
+    let kept = kept.min(u64::BITS);
+    for number in 0..kept {
+        // SAFETY: F_GETFD takes any number.
+        if unsafe { libc::fcntl(3 + number as RawFd, libc::F_GETFD) } >= 0 {
+            INHERITED.fetch_or(1 << number, Ordering::Relaxed);
+        }
+    }
     // SAFETY: called first of all, when this process owns no descriptor above 2 yet. A kernel without close_range(2)
     // leaves them open; they are of no use to the sandbox, which cannot name them.
-    unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    unsafe { libc::syscall(libc::SYS_close_range, 3 + kept, u32::MAX, 0u32) };
+}
+
+/// Takes over a descriptor behind the standard streams that `close_inherited` kept; `None` where there is none.
+pub fn inherited(number: u32) -> Option<OwnedFd> {
+    let bit = 1_u64.checked_shl(number.checked_sub(3)?)?;
+    if INHERITED.fetch_and(!bit, Ordering::Relaxed) & bit == 0 {
+        return None;
+    }
+    // SAFETY: it was open before this process opened anything, and its bit gave it away once.
+    Some(unsafe { OwnedFd::from_raw_fd(number as RawFd) })
 }
 
 /// Closes everything but the standard streams and `keep`: what a forked child got and has no use for. Of the structures that own

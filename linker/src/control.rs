@@ -46,10 +46,12 @@ pub enum What {
         /// Where.
         container: u32,
         /// What.
-        process: ProcessSpec,
+        process: Box<ProcessSpec>,
         /// Standard streams, as in `StartSpec::stdio`. On the control socket the numbers are positions in the list of the
         /// descriptors that came with the command, each named once at most; the sandbox process puts the handles in their place.
         stdio: [Option<u32>; 3],
+        /// Further descriptors, from 3 on, numbered likewise.
+        descriptors: Vec<u32>,
         /// Whether the streams are one terminal that the sentry drives.
         terminal: bool,
     },

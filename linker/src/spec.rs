@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// A byte string that need not be UTF-8 (paths, arguments).
@@ -24,6 +24,8 @@ pub struct StartSpec {
     pub mounts: Vec<MountSpec>,
     /// The standard streams: for 0, 1 and 2 the file handle the sandbox process holds, or `None` when closed.
     pub stdio: [Option<u32>; 3],
+    /// Descriptors of the first process behind the standard streams, from 3 on: file handles.
+    pub descriptors: Vec<u32>,
     /// Whether the standard streams are one terminal that the sentry drives: reads raw bytes from stream 0, writes to stream 1.
     pub terminal: bool,
     /// Guest memory that user pages may take, in bytes.
@@ -34,6 +36,8 @@ pub struct StartSpec {
     pub seccomp: Option<SeccompSpec>,
     /// A mapping that is larger than this obviously never fits, as memory of the host's is counted; 0: larger than guest memory.
     pub commit_bytes: u64,
+    /// Device nodes and FIFOs to make where there is nothing yet.
+    pub devices: Vec<DeviceSpec>,
     /// Paths that show an empty directory or file instead of what is there.
     pub masked_paths: Vec<Bytes>,
     /// Paths below which nothing can be changed.
@@ -59,6 +63,17 @@ pub struct NetworkSpec {
     pub routes: Vec<RouteSpec>,
     /// Neighbours that somebody entered for good.
     pub neighbours: Vec<NeighbourSpec>,
+    /// Services that are to be had on loopback, but outside.
+    pub relays: Vec<RelaySpec>,
+}
+
+/// A datagram service of the host's on the loopback of the container's network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelaySpec {
+    /// Where it is.
+    pub to: SocketAddr,
+    /// File handles of sockets that are connected to it.
+    pub sockets: Vec<u32>,
 }
 
 /// An Ethernet interface.
@@ -167,6 +182,21 @@ pub struct Capabilities {
     pub permitted: u64,
     /// Ambient set.
     pub ambient: u64,
+}
+
+/// A device node or a FIFO.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSpec {
+    /// Absolute path inside.
+    pub path: Bytes,
+    /// Type (S_IFCHR, S_IFIFO) and permissions.
+    pub mode: u32,
+    /// Device number (major << 32 | minor).
+    pub rdev: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
 }
 
 /// One mount.

@@ -70,6 +70,22 @@ pub const TERMINAL: &[Need] = &[
     need("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
 ];
 
+/// For the stages of the tests that have container engines in them.
+pub const ENGINES: &[Need] = &[
+    need("/usr/sbin/dockerd", "docker.io"),
+    need("/usr/sbin/debootstrap", "debootstrap"),
+    need("/usr/sbin/iptables", "iptables"),
+    need("/usr/bin/curl", "curl"),
+    need("/usr/bin/containerd", "containerd"),
+    need("/usr/bin/podman", "podman"),
+    need("/usr/bin/conmon", "conmon"),
+    need("/usr/bin/catatonit", "catatonit"),
+    need("/usr/sbin/runc", "runc"),
+    need("/usr/bin/busybox", "busybox-static"),
+    need("/usr/bin/python3", "python3"),
+    need("/usr/bin/script", "bsdutils"),
+];
+
 /// For `cargo xtask bench`.
 pub const BENCH: &[Need] = &[
     need("/usr/bin/gcc", "gcc"),
@@ -89,7 +105,7 @@ pub const DEMO: &[Need] = &[
 
 /// Everything that any verb needs.
 pub fn everything() -> Result<()> {
-    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, TERMINAL, NETWORK, BENCH, DEMO].concat();
+    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, TERMINAL, NETWORK, ENGINES, BENCH, DEMO].concat();
     packages(&all)?;
     vm::image::prepare(false)?;
     guest_target();

@@ -2,9 +2,10 @@
 
 use crate::gofer::Export;
 use crate::launch::{self, Launch};
-use crate::spec;
+use crate::{net, spec};
 use linker::boot::BootFlags;
 use std::ffi::OsString;
+use std::path::Path;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -37,7 +38,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut start = spec::host::build(args.command, memory_bytes)?;
     start.debug = args.debug;
     start.overrides = args.syscalls.unwrap_or_default().0;
-    let taken = args.network.take_over()?;
+    let taken = args.network.take_over(&net::name_servers(Path::new("/"), Path::new("/etc/resolv.conf")))?;
     start.network = taken.spec;
     let launch = Launch {
         spec: start,
@@ -45,7 +46,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         cpus: args.vcpus.unwrap_or_else(spec::default_cpus),
         memory_bytes,
         flags: if args.stats { BootFlags::STATISTICS } else { BootFlags::empty() },
-        sockets: taken.sockets,
+        files: taken.sockets,
         background: None,
     };
     Ok(launch::run(launch)?)

@@ -37,7 +37,7 @@ pub fn run() -> anyhow::Result<u8> {
             cpus,
             memory_bytes: 2 * memory::MIN_BYTES,
             flags: BootFlags::SELF_TEST,
-            sockets: Vec::new(),
+            files: Vec::new(),
             background: None,
         };
         let code = launch::run(launch)?;

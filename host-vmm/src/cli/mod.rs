@@ -71,6 +71,20 @@ pub fn run() -> anyhow::Result<u8> {
     }
 }
 
+/// The number behind `--preserve-fds`, which has to be known before anything is opened, and so before the command line is read.
+pub fn preserved() -> u32 {
+    let mut args = std::env::args_os().skip(1);
+    while let Some(arg) = args.next() {
+        let Some(rest) = arg.to_str().and_then(|arg| arg.strip_prefix("--preserve-fds")) else { continue };
+        let count = match rest.strip_prefix('=') {
+            Some(count) => count.parse().ok(),
+            None => args.next().and_then(|count| count.to_str()?.parse().ok()),
+        };
+        return count.unwrap_or(0);
+    }
+    0
+}
+
 /// Runs a verb of an OCI runtime, with runc's exit codes, and errors where runc has them.
 fn run_oci(global: &oci::Global, verb: oci::Verb) -> u8 {
     let failure = if verb.name() == "exec" { 255 } else { 1 };

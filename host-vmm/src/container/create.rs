@@ -20,7 +20,7 @@ use crate::container::status::{self, Status};
 use crate::container::{Error, call, client, console, file, hooks, said, time};
 use crate::launch::{Background, Launch};
 use crate::spec::oci::{Bundle, NetworkNamespace};
-use crate::{process, report, spec};
+use crate::{net, process, report, spec};
 use linker::boot::BootFlags;
 use oci_spec::runtime::Hooks;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -45,6 +45,8 @@ pub struct Options<'a> {
     pub own_terminal: bool,
     /// What is beside loopback.
     pub network: spec::Network,
+    /// Descriptors that the program gets beside the standard streams, from 3 on.
+    pub descriptors: Vec<OwnedFd>,
     /// vCPUs, if somebody says so.
     pub vcpus: Option<usize>,
     /// Where the container's host processes say what they have to say.
@@ -52,7 +54,7 @@ pub struct Options<'a> {
 }
 
 /// Sets up a container.
-pub fn create(options: &Options<'_>, bundle: Bundle) -> Result<State, Error> {
+pub fn create(mut options: Options<'_>, bundle: Bundle) -> Result<State, Error> {
     let terminal = bundle.spec.terminal;
     match options.console_socket {
         None if terminal && !options.own_terminal => {
@@ -82,7 +84,7 @@ pub fn create(options: &Options<'_>, bundle: Bundle) -> Result<State, Error> {
         process: bundle.config.process().clone(),
         hooks: bundle.config.hooks().clone(),
     };
-    match set_up(options, bundle, &directory, &mut state) {
+    match set_up(&mut options, bundle, &directory, &mut state) {
         Ok(()) => Ok(state),
         Err(error) => {
             if let Some(pid) = rustix::process::Pid::from_raw(state.pid) {
@@ -112,7 +114,7 @@ fn check_root(rootfs: &Path) -> Result<(), Error> {
     }
 }
 
-fn set_up(options: &Options<'_>, bundle: Bundle, directory: &Directory, state: &mut State) -> Result<(), Error> {
+fn set_up(options: &mut Options<'_>, bundle: Bundle, directory: &Directory, state: &mut State) -> Result<(), Error> {
     directory.store(state)?;
     state.cgroup.create()?;
     let hooks = bundle.config.hooks().clone();
@@ -132,9 +134,13 @@ fn set_up(options: &Options<'_>, bundle: Bundle, directory: &Directory, state: &
         Parts { listener, setup: theirs, oom_score_adj: score(&bundle), memory_limit: bundle.memory_bytes },
         terminal,
         bundle,
+        std::mem::take(&mut options.descriptors),
     ));
+    let (options, told) = (&*options, &*state);
     let monitor = process::fork_child(|| match inherited.take() {
-        Some((parts, terminal, bundle)) => monitor_main(options, state, parts, terminal, bundle),
+        Some((parts, terminal, bundle, descriptors)) => {
+            monitor_main(options, told, parts, terminal, bundle, descriptors)
+        }
         None => report::FAILURE,
     })
     .map_err(call("fork"))?;
@@ -163,6 +169,10 @@ fn score(bundle: &Bundle) -> Option<i32> {
 fn expect(socket: &OwnedFd, wanted: impl Fn(&Setup) -> bool, state: &State) -> Result<(), Error> {
     match Setup::receive(socket) {
         Some(said) if wanted(&said) => Ok(()),
+        _ if state.cgroup.oom_kills() > 0 => Err(said(
+            "unable to start container process: linux.resources.memory.limit is too small for a sandbox: \
+             the host killed it for want of memory while the container was set up",
+        )),
         Some(Setup::Failed { code, message }) => {
             let program = state.process.as_ref().and_then(|process| process.args().as_ref()?.first().cloned());
             Err(said(format!("unable to start container process: {}", explain(code, &message, program.as_deref()))))
@@ -205,16 +215,24 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<(), Error> {
 }
 
 /// The monitor's process. Returns only when the container did not come to be.
-fn monitor_main(options: &Options<'_>, state: &State, parts: Parts, terminal: Option<OwnedFd>, bundle: Bundle) -> u8 {
+fn monitor_main(
+    options: &Options<'_>,
+    state: &State,
+    parts: Parts,
+    terminal: Option<OwnedFd>,
+    bundle: Bundle,
+    descriptors: Vec<OwnedFd>,
+) -> u8 {
     let kept: Vec<BorrowedFd<'_>> = [&parts.listener, &parts.setup]
         .into_iter()
         .chain(&terminal)
+        .chain(&descriptors)
         .chain(options.log.as_deref())
         .map(AsFd::as_fd)
         .collect();
     process::close_all_but(&kept);
     let Ok(setup) = parts.setup.try_clone() else { return report::FAILURE };
-    let error = match prepare(options, state, &setup, terminal.as_ref(), bundle) {
+    let error = match prepare(options, state, &setup, terminal.as_ref(), bundle, descriptors) {
         Ok(launch) => {
             drop(terminal);
             monitor::run(parts, launch)
@@ -232,6 +250,7 @@ fn prepare(
     setup: &OwnedFd,
     terminal: Option<&OwnedFd>,
     bundle: Bundle,
+    descriptors: Vec<OwnedFd>,
 ) -> Result<Launch, Error> {
     let _ = rustix::thread::set_name(c"ringwall");
     state.cgroup.enter(rustix::process::getpid().as_raw_nonzero().get())?;
@@ -250,10 +269,15 @@ fn prepare(
         _ => process::exit_now(report::FAILURE),
     }
     // After the hooks: they are what brings the interfaces.
-    let taken = options.network.take_over().map_err(|error| said(error.to_string()))?;
+    let name_servers = bundle.name_servers();
+    let taken = options.network.take_over(&name_servers).map_err(|error| said(error.to_string()))?;
     let mut start = bundle.spec;
     start.wait = true;
     start.network = taken.spec;
+    let mut files = taken.sockets;
+    let first = net::FIRST_SOCKET + files.len() as u32;
+    start.descriptors = (first..).take(descriptors.len()).collect();
+    files.extend(descriptors);
     let memory_bytes = bundle.memory_bytes.map_or_else(spec::default_memory, guest_memory);
     start.memory_bytes = memory_bytes;
     let most = spec::default_cpus();
@@ -263,7 +287,7 @@ fn prepare(
         cpus: options.vcpus.unwrap_or_else(|| bundle.cpus.unwrap_or(most).clamp(1, most)),
         memory_bytes,
         flags: BootFlags::empty(),
-        sockets: taken.sockets,
+        files,
         background: Some(Background { log: options.log.clone() }),
     })
 }

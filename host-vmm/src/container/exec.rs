@@ -30,6 +30,8 @@ pub struct Options<'a> {
     pub pid_file: Option<&'a Path>,
     /// Where a terminal's master is sent.
     pub console_socket: Option<&'a Path>,
+    /// What it gets beside the standard streams, from 3 on.
+    pub descriptors: Vec<OwnedFd>,
 }
 
 /// The only container of a sandbox.
@@ -50,7 +52,13 @@ pub fn run(mut connection: Connection, state: &State, options: &Options<'_>) -> 
     let size = options.process.console_size();
     let size = size.and_then(|size| Some((size.height().try_into().ok()?, size.width().try_into().ok()?)));
     let console = options.console_socket.map(|path| console::open(path, size)).transpose()?;
-    let what = What::Exec { container: CONTAINER, process: spec, stdio: [Some(0), Some(1), Some(2)], terminal };
+    let what = What::Exec {
+        container: CONTAINER,
+        process: Box::new(spec),
+        stdio: [Some(0), Some(1), Some(2)],
+        descriptors: (3..).take(options.descriptors.len()).collect(),
+        terminal,
+    };
 
     if !options.detach {
         let signals = take_signals()?;
@@ -135,10 +143,13 @@ fn start(
 ) -> Result<StandIn, Error> {
     let dup = |fd: &dyn AsFd| fcntl_dupfd_cloexec(fd.as_fd(), 3).map_err(call("dup"));
     let (stdin, stdout, stderr) = (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
-    let files = match &console {
+    let mut files = match &console {
         Some(console) => vec![dup(console)?, dup(console)?, dup(console)?],
         None => vec![dup(&stdin)?, dup(&stdout)?, dup(&stderr)?],
     };
+    for more in &options.descriptors {
+        files.push(dup(more)?);
+    }
     state.cgroup.enter(rustix::process::getpid().as_raw_nonzero().get())?;
     let terminal = options.process.terminal().unwrap_or(false);
     let pid = match connection.ask(what, files)? {

@@ -64,7 +64,13 @@ fn run_one_inside(hook: &Hook, connection: &mut Connection, process: &Process, s
     input.write_all(state.to_string().as_bytes()).and_then(|()| input.rewind()).map_err(failed)?;
     let output = scratch().map_err(failed)?;
     let files = vec![input.into(), output.try_clone().map_err(failed)?.into(), output.into()];
-    let what = What::Exec { container: 0, process, stdio: [Some(0), Some(1), Some(2)], terminal: false };
+    let what = What::Exec {
+        container: 0,
+        process: Box::new(process),
+        stdio: [Some(0), Some(1), Some(2)],
+        descriptors: Vec::new(),
+        terminal: false,
+    };
     match connection.ask(what, files).map_err(|error| error.to_string())? {
         Outcome::Started { .. } => {}
         Outcome::Failed { message, .. } => return Err(message),

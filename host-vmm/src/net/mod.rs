@@ -5,9 +5,12 @@
 //! Nothing is put back: the namespace is the container's, and dies with it.
 
 mod packet;
+mod relay;
 mod rtnetlink;
 
-use linker::spec::{AddressSpec, InterfaceSpec, NeighbourSpec, NetworkSpec, RouteSpec};
+pub use relay::name_servers;
+
+use linker::spec::{AddressSpec, InterfaceSpec, NeighbourSpec, NetworkSpec, RelaySpec, RouteSpec};
 use linux_raw_sys::net::net_device_flags;
 use linux_raw_sys::netlink as nl;
 use rtnetlink::{Message, Route};
@@ -16,7 +19,7 @@ use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 
-/// File handle of the first packet socket: behind the standard streams.
+/// File handle of the first socket: behind the standard streams.
 pub const FIRST_SOCKET: u32 = 3;
 /// ARPHRD_ETHER (netdevice(7)).
 const ETHERNET: u16 = 1;
@@ -28,7 +31,7 @@ const QUEUE_LENGTH: u32 = 1000;
 pub struct Taken {
     /// For the sentry; interfaces name their sockets by file handle, from `FIRST_SOCKET` on.
     pub spec: NetworkSpec,
-    /// The packet sockets, in that order.
+    /// The packet sockets, and those to services on the loopback, in that order.
     pub sockets: Vec<OwnedFd>,
 }
 
@@ -41,6 +44,9 @@ pub enum Error {
     /// An interface's socket.
     #[error("network: packet socket on {0}: {1}")]
     Socket(String, Errno),
+    /// A socket to a name server.
+    #[error("network: socket to {0}: {1}")]
+    Relay(IpAddr, Errno),
     /// An address stays where it is.
     #[error("network: taking {0} off {1}: {2}")]
     Address(IpAddr, String, Errno),
@@ -64,8 +70,8 @@ pub fn refuse_whole_system() -> Result<(), Error> {
     if inode("/proc/1/ns/net").is_ok_and(|first| first == own) { Err(Error::WholeSystem) } else { Ok(()) }
 }
 
-/// Takes over the network of the calling process's network namespace.
-pub fn take_over() -> Result<Taken, Error> {
+/// Takes over the network of the calling process's network namespace, with what `name_servers` are on its loopback.
+pub fn take_over(name_servers: &[IpAddr]) -> Result<Taken, Error> {
     let mut route = Route::open().map_err(call("netlink socket"))?;
     let links = route.dump(nl::RTM_GETLINK as u32, size_of::<nl::ifinfomsg>()).map_err(call("links"))?;
     let addresses = route.dump(nl::RTM_GETADDR as u32, size_of::<nl::ifaddrmsg>()).map_err(call("addresses"))?;
@@ -94,6 +100,13 @@ pub fn take_over() -> Result<Taken, Error> {
     taken.spec.routes = routes.iter().filter_map(route_spec).filter(|route| known(route.interface)).collect();
     taken.spec.neighbours =
         neighbours.iter().filter_map(neighbour).filter(|neighbour| known(neighbour.interface)).collect();
+    for ip in name_servers.iter().filter(|ip| ip.is_loopback()) {
+        let Some((to, sockets)) = relay::open(*ip).map_err(|errno| Error::Relay(*ip, errno))? else { continue };
+        let first = FIRST_SOCKET + taken.sockets.len() as u32;
+        let handles = (first..).take(sockets.len()).collect();
+        taken.spec.relays.push(RelaySpec { to, sockets: handles });
+        taken.sockets.extend(sockets);
+    }
     Ok(taken)
 }
 

@@ -65,12 +65,12 @@ impl Server {
     ) -> Result<(), Errno> {
         let mut given: Vec<Option<(OwnedFd, u32)>> =
             descriptors.into_iter().zip(command.descriptors.iter().copied()).map(Some).collect();
-        let stdio = match &mut command.what {
-            What::Exec { stdio, .. } => stdio,
-            What::Create { spec, .. } => &mut spec.stdio,
+        let (stdio, more) = match &mut command.what {
+            What::Exec { stdio, descriptors, .. } => (stdio, descriptors),
+            What::Create { spec, .. } => (&mut spec.stdio, &mut spec.descriptors),
             _ => return Ok(()),
         };
-        for place in stdio.iter_mut().flatten() {
+        for place in stdio.iter_mut().flatten().chain(more) {
             let file = given.get_mut(*place as usize).and_then(Option::take);
             let (fd, flags) = file.ok_or(Errno::BADF)?;
             *place = self.files.insert(fd, OFlags::from_bits_retain(flags))?;

@@ -248,8 +248,9 @@ fn a_command_is_announced_and_taken_with_its_files_in_place() {
     let (parent, sandbox) = crate::notice::pair().expect("pair");
     let mut guest = Guest::with_parent(vec![None, None, None], Some(sandbox));
     let (read, write) = pipe();
-    let process = linker::spec::ProcessSpec::default();
-    let what = What::Exec { container: 0, process, stdio: [None, Some(1), Some(0)], terminal: false };
+    let process = Box::default();
+    let what =
+        What::Exec { container: 0, process, stdio: [None, Some(1), Some(0)], descriptors: Vec::new(), terminal: false };
     let command = Command { id: 9, descriptors: vec![0, 1], what };
     guest.server.command(&command.encode().expect("encoded"), vec![read, write]);
     let event = guest.call(Request { op: Op::NextEvent as u16, ..Request::default() }) as u64;
@@ -277,8 +278,9 @@ fn a_command_that_names_a_missing_descriptor_is_answered_and_leaves_no_file() {
     let (parent, sandbox) = crate::notice::pair().expect("pair");
     let mut guest = Guest::with_parent(vec![None, None, None], Some(sandbox));
     let (read, _write) = pipe();
-    let process = linker::spec::ProcessSpec::default();
-    let what = What::Exec { container: 0, process, stdio: [Some(0), Some(0), None], terminal: false };
+    let process = Box::default();
+    let what =
+        What::Exec { container: 0, process, stdio: [Some(0), None, None], descriptors: vec![0], terminal: false };
     let command = Command { id: 9, descriptors: vec![0], what };
     guest.server.command(&command.encode().expect("encoded"), vec![read]);
     let Ok(Some(Notice::Answer(answer))) = Notice::receive(&parent) else { panic!("an answer") };

@@ -10,6 +10,7 @@ use crate::net;
 use linker::layout::MAX_CPUS;
 use linker::spec::{OverrideAction, SyscallOverride};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use syscalls::Sysno;
 
 /// What is beside loopback.
@@ -22,13 +23,13 @@ pub enum Network {
 }
 
 impl Network {
-    /// Takes over what the mode says from the caller's network namespace.
-    pub fn take_over(self) -> Result<net::Taken, net::Error> {
+    /// Takes over what the mode says from the caller's network namespace; `name_servers` are those that programs inside will ask.
+    pub fn take_over(self, name_servers: &[IpAddr]) -> Result<net::Taken, net::Error> {
         match self {
             Self::None => Ok(net::Taken::default()),
             Self::Sandbox => {
                 net::refuse_whole_system()?;
-                net::take_over()
+                net::take_over(name_servers)
             }
         }
     }

@@ -2,15 +2,18 @@
 //! runtime specification does not know are ignored, as it wants; those it knows and that are not supported here are not.
 
 use crate::gofer::Export;
+use crate::net;
 use crate::spec::{oci_mounts, seccomp};
-use linker::spec::{Capabilities, MountKind, MountSpec, ProcessSpec, StartSpec};
+use linker::spec::{Capabilities, DeviceSpec, MountKind, MountSpec, ProcessSpec, StartSpec};
+use linux_raw_sys::general as raw;
 use oci_spec::runtime::{
-    Capabilities as Names, LinuxCapabilities, LinuxCpu, LinuxDevice, LinuxNamespaceType, PosixRlimit, PosixRlimitType,
-    Process, Spec,
+    Capabilities as Names, LinuxCapabilities, LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, PosixRlimit,
+    PosixRlimitType, Process, Spec,
 };
 use rustix::thread::CapabilitySet;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +55,22 @@ pub struct Bundle {
     pub config: Spec,
 }
 
+impl Bundle {
+    /// The name servers that programs in the container will ask.
+    pub fn name_servers(&self) -> Vec<IpAddr> {
+        let mounted = self.spec.mounts.iter().rev().find_map(|mount| match mount.kind {
+            MountKind::Host { mount: index, .. } if mount.destination == RESOLV_CONF.as_bytes() => {
+                self.exports.get(index as usize)
+            }
+            _ => None,
+        });
+        match mounted {
+            Some(export) => net::name_servers(Path::new("/"), &export.path),
+            None => net::name_servers(&self.rootfs, Path::new(RESOLV_CONF)),
+        }
+    }
+}
+
 /// The network namespace of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkNamespace {
@@ -82,9 +101,12 @@ const UNSUPPORTED: &[&str] = &[
 /// Bytes of an argument or a variable, its NUL among them (execve(2), MAX_ARG_STRLEN).
 const MAX_STRING: usize = 32 * 4096;
 
-/// Devices that a container has anyway.
-const DEVICES: &[&str] =
-    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx"];
+/// Where the resolver looks for name servers (resolv.conf(5)).
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Devices that the sentry has drivers for: null, zero, full, random, urandom; tty, console, ptmx (Linux,
+/// Documentation/admin-guide/devices.txt).
+const DEVICES: &[(u32, u32)] = &[(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
 
 /// Reads a bundle.
 pub fn load(bundle: &Path) -> Result<Bundle, Error> {
@@ -109,7 +131,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     let config: Spec = serde_json::from_slice(text).map_err(json)?;
     check_version(config.version())?;
     let network = check_namespaces(&config)?;
-    check_devices(&config)?;
+    let devices = devices(&config)?;
 
     let root = config.root().as_ref().ok_or_else(|| bad("root", "missing"))?;
     let readonly = root.readonly().unwrap_or(false);
@@ -146,6 +168,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         process: convert_process(process)?,
         mounts,
         stdio: crate::process::standard_streams(),
+        descriptors: Vec::new(),
         terminal: process.terminal().unwrap_or(false),
         memory_bytes: memory_bytes.unwrap_or_default(),
         overrides: Vec::new(),
@@ -157,6 +180,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
             .transpose()?,
         // A limit is no reason to refuse a mapping: what is touched counts.
         commit_bytes: super::host_memory(),
+        devices,
         masked_paths: paths(config.linux().as_ref().and_then(|linux| linux.masked_paths().as_ref())),
         readonly_paths: paths(config.linux().as_ref().and_then(|linux| linux.readonly_paths().as_ref())),
         sysctls: config
@@ -249,14 +273,33 @@ fn check_namespaces(config: &Spec) -> Result<NetworkNamespace, Error> {
     }
 }
 
-/// Devices of the host's stay the host's.
-fn check_devices(config: &Spec) -> Result<(), Error> {
-    let devices = config.linux().as_ref().and_then(|linux| linux.devices().as_ref());
-    let unknown = |device: &&LinuxDevice| !DEVICES.iter().any(|known| device.path() == Path::new(known));
-    match devices.into_iter().flatten().find(unknown) {
-        Some(device) => Err(bad("linux.devices", format!("{}: not supported", device.path().display()))),
-        None => Ok(()),
+/// Device nodes and FIFOs. Devices of the host's stay the host's: the numbers are those that the sentry has drivers for.
+fn devices(config: &Spec) -> Result<Vec<DeviceSpec>, Error> {
+    let listed = config.linux().as_ref().and_then(|linux| linux.devices().as_ref());
+    listed.into_iter().flatten().map(device).collect()
+}
+
+fn device(device: &LinuxDevice) -> Result<DeviceSpec, Error> {
+    /// What runc gives where nothing is said.
+    const PERMISSIONS: u32 = 0o666;
+    let path = device.path();
+    let refused = || bad("linux.devices", format!("{}: not supported", path.display()));
+    if !path.is_absolute() {
+        return Err(bad("linux.devices", format!("{} is not absolute", path.display())));
     }
+    let number = (u32::try_from(device.major()).unwrap_or(0), u32::try_from(device.minor()).unwrap_or(0));
+    let kind = match device.typ() {
+        LinuxDeviceType::P => raw::S_IFIFO,
+        LinuxDeviceType::C | LinuxDeviceType::U if DEVICES.contains(&number) => raw::S_IFCHR,
+        _ => return Err(refused()),
+    };
+    Ok(DeviceSpec {
+        path: oci_mounts::lexical(path).as_os_str().as_bytes().to_vec(),
+        mode: kind | device.file_mode().unwrap_or(PERMISSIONS) & 0o7777,
+        rdev: if kind == raw::S_IFCHR { u64::from(number.0) << 32 | u64::from(number.1) } else { 0 },
+        uid: device.uid().unwrap_or(0),
+        gid: device.gid().unwrap_or(0),
+    })
 }
 
 fn paths(listed: Option<&Vec<String>>) -> Vec<Vec<u8>> {
@@ -331,7 +374,6 @@ fn convert_capabilities(sets: &LinuxCapabilities) -> Result<Capabilities, Error>
 }
 
 fn convert_rlimits(limits: &[PosixRlimit]) -> Result<Vec<(u32, u64, u64)>, Error> {
-    use linux_raw_sys::general as raw;
     let mut seen = BTreeSet::new();
     limits
         .iter()
@@ -441,6 +483,10 @@ mod tests {
                 .contains("/dev/sda")
         );
         assert!(
+            refusal(|c| c["linux"]["devices"] = json!([{"path": "/dev/null", "type": "c", "major": 8, "minor": 0}]))
+                .contains("/dev/null")
+        );
+        assert!(
             refusal(|c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NOTIFY"})).contains("linux.seccomp")
         );
         assert!(
@@ -450,6 +496,20 @@ mod tests {
         assert!(refusal(|c| c["linux"]["sysctl"] = json!({port: "70000"})).contains("70000"));
         assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));
         assert!(refusal(|c| drop(c.as_object_mut().map(|c| c.remove("root")))).contains("root"));
+    }
+
+    #[test]
+    fn device_nodes_that_the_sentry_serves_are_made() {
+        let mut config = config();
+        config["linux"]["devices"] = json!([
+            {"path": "/dev/../dev/zilch", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 5, "gid": 6},
+            {"path": "/run/fifo", "type": "p"},
+        ]);
+        let made = build_value(&config).expect("sound").spec.devices;
+        let expected =
+            DeviceSpec { path: b"/dev/zilch".into(), mode: raw::S_IFCHR | 0o640, rdev: 1 << 32 | 3, uid: 5, gid: 6 };
+        assert_eq!(made.first(), Some(&expected));
+        assert_eq!(made.get(1).map(|fifo| (fifo.mode, fifo.rdev)), Some((raw::S_IFIFO | 0o666, 0)));
     }
 
     #[test]

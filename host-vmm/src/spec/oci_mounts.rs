@@ -30,7 +30,7 @@ pub(super) const FLAGS: &[(&str, u32, bool)] = &[
 const SENTRY: &[(&str, &str, &[&str])] = &[
     ("proc", "proc", &["hidepid", "gid"]),
     ("sysfs", "sysfs", &[]),
-    ("tmpfs", "tmpfs", &["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"]),
+    ("tmpfs", "tmpfs", &["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "tmpcopyup"]),
     ("devpts", "devpts", &["newinstance", "ptmxmode", "mode", "gid", "uid"]),
     ("mqueue", "mqueue", &[]),
     ("cgroup", "cgroup2", &[]),
@@ -54,7 +54,7 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
     let keeps = match (is_bind, SENTRY.iter().find(|(name, ..)| *name == kind)) {
         (true, _) => None,
         (false, Some(known)) => Some(known),
-        (false, None) => return Err(bad(property("type"), format!("{kind:?} is unknown"))),
+        (false, None) => return Err(bad(property("type"), format!("{kind:?}: this file system is not supported"))),
     };
     let (mut flags, mut data) = (0, Vec::new());
     for option in options {
@@ -65,7 +65,7 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
                 let name = option.split('=').next().unwrap_or(option);
                 match keeps {
                     Some((_, _, known)) if known.contains(&name) => data.push(option.as_str()),
-                    _ => return Err(bad(property("options"), format!("{option:?} is unknown"))),
+                    _ => return Err(bad(property("options"), format!("{option:?} is not supported"))),
                 }
             }
         }
@@ -93,7 +93,7 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
 }
 
 /// A path without detours, as runc reads it: what `..` takes away is the name before it, whatever that is.
-fn lexical(path: &Path) -> PathBuf {
+pub(super) fn lexical(path: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in path.components() {
         match component {

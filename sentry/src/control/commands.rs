@@ -41,10 +41,10 @@ pub(super) fn take(len: u64) {
 /// Does a command. `None`: it is answered later.
 pub(super) fn execute(id: u64, what: What) -> Option<Outcome> {
     match what {
-        What::Exec { container, process, stdio, terminal } => {
-            let streams = crate::start::program::Streams::adopt(stdio, terminal);
+        What::Exec { container, process, stdio, descriptors, terminal } => {
+            let streams = crate::start::program::Streams::adopt(stdio, &descriptors, terminal);
             match check(container) {
-                Ok(()) => exec::start(id, process, streams),
+                Ok(()) => exec::start(id, *process, streams),
                 Err(failed) => Some(failed),
             }
         }

@@ -94,7 +94,7 @@ fn a_command_that_is_none_is_logged_and_not_answered() {
 #[test]
 fn nothing_is_started_in_a_container_that_is_not_there() {
     install();
-    let set_up = exec::set_up(&ProcessSpec::default(), Streams::adopt([None; 3], false));
+    let set_up = exec::set_up(&ProcessSpec::default(), Streams::adopt([None; 3], &[], false));
     assert!(set_up.is_err_and(|error| matches!(error.into_outcome(), Outcome::Failed { code: 125, .. })));
 }
 

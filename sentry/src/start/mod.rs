@@ -1,6 +1,7 @@
 //! Brings the container up from its start specification: mounts, first process, program. `program` is also the way in of
 //! processes that the host starts later (`control`).
 
+mod copy;
 mod mounts;
 mod process;
 pub mod program;

@@ -1,16 +1,20 @@
 //! The container's mounts, from the start specification.
 
-use super::StartError;
+use super::{StartError, copy};
 use crate::errno::Errno;
 use crate::fs::host::Sharing;
 use crate::fs::{self, FileKind, FsInfo, Inode, LookupFlags, MountFlags, Namespace};
-use crate::platform::platform;
 use crate::syscall::Fd;
 use crate::task::Current;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
-use linker::spec::{MountKind, MountSpec, StartSpec};
+use alloc::vec::Vec;
+use linker::request::SetAttr;
+use linker::spec::{DeviceSpec, MountKind, MountSpec, StartSpec};
+
+/// The option of a tmpfs that begins with what it covers, as podman's do.
+const COPY_UP: &str = "tmpcopyup";
 
 /// A namespace with the first mount of the specification as its root.
 pub fn root(spec: &StartSpec) -> Result<Arc<Namespace>, StartError> {
@@ -23,22 +27,41 @@ pub fn root(spec: &StartSpec) -> Result<Arc<Namespace>, StartError> {
 pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
     for mount in spec.mounts.iter().skip(1) {
         let what = || format!("mount on {}", String::from_utf8_lossy(&mount.destination));
-        let inode = match make(mount) {
-            // A file system that is not served: said, and left out, as programs that use it are few.
-            Err(Errno::ENODEV) => {
-                if spec.debug {
-                    platform().log(&format!("{}: this file system is not served; nothing is mounted", what()));
-                }
-                continue;
-            }
-            result => result.map_err(|errno| StartError::new(&what(), errno))?,
-        };
+        let inode = make(mount).map_err(|errno| StartError::new(&what(), errno))?;
         let directory = inode.kind() == FileKind::Directory;
         fs::make_mount_point(current, &mount.destination, directory)
-            .and_then(|place| fs::mount_at(&place, inode, flags(mount), info(mount)))
+            .and_then(|place| {
+                if copies_up(mount) {
+                    copy::tree(current, place.inode(), &inode)?;
+                }
+                fs::mount_at(&place, inode, flags(mount), info(mount))
+            })
             .map_err(|errno| StartError::new(&what(), errno))?;
     }
     Ok(())
+}
+
+/// Makes the device nodes and FIFOs that are not there yet.
+pub fn make_devices(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
+    let umask = current.fs.set_umask(0);
+    let made = spec.devices.iter().try_for_each(|device| {
+        make_device(current, device)
+            .map_err(|errno| StartError::new(&format!("device {}", String::from_utf8_lossy(&device.path)), errno))
+    });
+    current.fs.set_umask(umask);
+    made
+}
+
+fn make_device(current: &Current, device: &DeviceSpec) -> Result<(), Errno> {
+    if find(current, &device.path)?.is_some() {
+        return Ok(());
+    }
+    if let Some(slash) = device.path.iter().rposition(|byte| *byte == b'/').filter(|slash| *slash > 0) {
+        fs::make_mount_point(current, device.path.get(..slash).unwrap_or_default(), true)?;
+    }
+    let place = fs::make(current, Fd::CWD, &device.path, device.mode, device.rdev)?;
+    let owner = SetAttr { valid: SetAttr::UID | SetAttr::GID, uid: device.uid, gid: device.gid, ..SetAttr::default() };
+    place.inode().set_attr(&owner)
 }
 
 /// Covers what the container is not to see, and takes the right to change what it is not to change. What is not there needs neither.
@@ -94,8 +117,16 @@ fn make(mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
             let lower = fs::host::mount(*index, sharing)?;
             if *overlay && lower.kind() == FileKind::Directory { fs::overlay::new(lower) } else { Ok(lower) }
         }
-        MountKind::Sentry(name) => fs::new_file_system(None, name, &mount.data),
+        MountKind::Sentry(name) => {
+            let options: Vec<&str> = mount.data.split(',').filter(|option| *option != COPY_UP).collect();
+            fs::new_file_system(None, name, &options.join(","))
+        }
     }
+}
+
+/// Whether a mount begins with what it covers.
+fn copies_up(mount: &MountSpec) -> bool {
+    mount.data.split(',').any(|option| option == COPY_UP)
 }
 
 fn flags(mount: &MountSpec) -> MountFlags {

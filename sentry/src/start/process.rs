@@ -23,8 +23,9 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     let mut current = program::new_task(&spec.process, namespace)?;
     debug_assert_eq!(current.process.pid(), INIT);
     mounts::others(&current, spec)?;
+    mounts::make_devices(&current, spec)?;
     mounts::hide(&current, spec)?;
-    Streams::adopt(spec.stdio, spec.terminal).open(&current, spec.process.uid, true)?;
+    Streams::adopt(spec.stdio, &spec.descriptors, spec.terminal).open(&current, spec.process.uid, true)?;
     // As in a pid namespace: what has no handler does not reach the first process.
     current.process.signals.set_unkillable(spec.wait);
     control::start_events().map_err(|errno| StartError::new("events of the host", errno))?;

@@ -23,20 +23,30 @@ use linker::spec::ProcessSpec;
 /// Bytes of a user database that are looked at.
 const PASSWD_BYTES: usize = 1 << 20;
 
-/// The standard streams that a process begins with, held so that none stays open when it cannot be started.
+/// The standard streams and other descriptors that a process begins with, held so that none stays open when it cannot be started.
 pub struct Streams {
     files: [Option<File>; 3],
+    /// From descriptor 3 on.
+    more: Vec<File>,
     terminal: bool,
 }
 
 impl Streams {
     /// Takes over the handles of a start specification or a command.
-    pub fn adopt(handles: [Option<u32>; 3], terminal: bool) -> Self {
-        Self { files: handles.map(|handle| handle.map(File::adopt)), terminal }
+    pub fn adopt(handles: [Option<u32>; 3], descriptors: &[u32], terminal: bool) -> Self {
+        let files = handles.map(|handle| handle.map(File::adopt));
+        Self { files, more: descriptors.iter().copied().map(File::adopt).collect(), terminal }
     }
 
-    /// Opens them as descriptors 0, 1 and 2; the terminal, if they are one. `first`: it is the container's console, too.
-    pub fn open(self, current: &Current, owner: u32, first: bool) -> Result<Option<Arc<Terminal>>, StartError> {
+    /// Opens them as descriptors 0, 1, 2 and on; the terminal, if the first three are one. `first`: it is the container's
+    /// console, too.
+    pub fn open(mut self, current: &Current, owner: u32, first: bool) -> Result<Option<Arc<Terminal>>, StartError> {
+        for (number, file) in (3..).zip(core::mem::take(&mut self.more)) {
+            let failed = |errno| StartError::new("preserved descriptors", errno);
+            let file = fs::stdio::open(current, file).map_err(failed)?;
+            // As many as the host lets through, whatever the container's own limit is.
+            current.files.set(Fd::new(number), file, false, usize::MAX).map_err(failed)?;
+        }
         if self.terminal
             && let [Some(input), Some(output), _] = self.files
         {

@@ -39,7 +39,8 @@ pub fn on_host(budget: &Budget) -> Result<Tally> {
     counted(script.arg(ringwall), verdict)
 }
 
-fn is_root() -> Result<bool> {
+/// Whether we are root; says so where not.
+pub fn is_root() -> Result<bool> {
     let id = Command::new("id").arg("-u").output()?;
     let root = id.stdout.trim_ascii() == b"0";
     if !root {

@@ -3,6 +3,7 @@
 //! A stage counts what it ran. The last line is the sum, and the exit code is honest.
 
 mod cli;
+mod engines;
 mod facts;
 pub mod lifecycle;
 mod network;
@@ -48,6 +49,14 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::More, name: "the command line, end to end", run: cli::run },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
     Stage { part: Part::More, name: "life cycles on this machine's KVM", run: lifecycle::on_host },
+    Stage { part: Part::More, name: "Docker in the emulated reference", run: engines::docker_in_reference },
+    Stage {
+        part: Part::More,
+        name: "containerd and podman in the emulated reference",
+        run: engines::others_in_reference,
+    },
+    Stage { part: Part::More, name: "Docker on this machine's KVM", run: engines::docker_on_host },
+    Stage { part: Part::More, name: "containerd and podman on this machine's KVM", run: engines::others_on_host },
 ];
 
 /// All stages together, on two cores and a fresh clone, take no longer than this.

@@ -5,9 +5,16 @@ use super::global::FileAccess;
 use crate::container::create::{self, Options};
 use crate::container::state::State;
 use crate::spec::oci::{self, Bundle};
+use crate::{notice, process};
 use anyhow::{Context, ensure};
 use linker::spec::MountKind;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+/// The first descriptor that is no standard stream.
+const FIRST_PRESERVED: u32 = 3;
+/// As many as go along with a command, beside the standard streams.
+pub const MAX_PRESERVED: usize = notice::MAX_FILES - FIRST_PRESERVED as usize;
 
 #[derive(clap::Args)]
 #[group(id = "create")]
@@ -21,7 +28,7 @@ pub struct Args {
     /// Unix socket that gets the master of the container's terminal
     #[arg(long, value_name = "SOCKET")]
     pub console_socket: Option<PathBuf>,
-    /// Descriptors beside the standard streams that the program gets (none are supported)
+    /// Descriptors beside the standard streams that the program gets, from 3 on
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub preserve_fds: u32,
     /// No effect: there is no root of the host's to pivot from
@@ -44,7 +51,7 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
 /// For `create` and `run`. `own_terminal`: a terminal is the caller's, not one that goes to a socket.
 pub fn set_up(runtime: &Runtime, args: &Args, own_terminal: bool, verb: &str) -> anyhow::Result<State> {
     crate::container::state::check_id(&args.id)?;
-    ensure!(args.preserve_fds == 0, "--preserve-fds: not supported");
+    let descriptors = preserved(args.preserve_fds)?;
     let directory = absolute(&args.bundle)?;
     let mut bundle = oci::load(&directory)?;
     adjust(runtime, &mut bundle);
@@ -56,10 +63,20 @@ pub fn set_up(runtime: &Runtime, args: &Args, own_terminal: bool, verb: &str) ->
         console_socket: args.console_socket.as_deref(),
         own_terminal,
         network: runtime.network,
+        descriptors,
         vcpus: runtime.vcpus,
         log: runtime.debug_log(verb)?,
     };
-    Ok(create::create(&options, bundle)?)
+    Ok(create::create(options, bundle)?)
+}
+
+/// `--preserve-fds`: what the caller left open from 3 on.
+pub fn preserved(count: u32) -> anyhow::Result<Vec<OwnedFd>> {
+    ensure!(count as usize <= MAX_PRESERVED, "--preserve-fds {count}: {MAX_PRESERVED} at most");
+    let missing =
+        |number: u32| format!("unable to stat preserved-fd {} (of {count}): not open", number - FIRST_PRESERVED);
+    let taken = (FIRST_PRESERVED..).take(count as usize);
+    taken.map(|number| process::inherited(number).with_context(|| missing(number))).collect()
 }
 
 /// The bundle's path as it was named, but absolute and without detours that a link could lead astray.

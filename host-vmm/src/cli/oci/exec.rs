@@ -53,7 +53,7 @@ pub struct Args {
     /// No effect: a paused container executes nothing
     #[arg(long)]
     ignore_paused: bool,
-    /// Descriptors beside the standard streams that the program gets (none are supported)
+    /// Descriptors beside the standard streams that the program gets, from 3 on
     #[arg(long, value_name = "N", default_value_t = 0)]
     preserve_fds: u32,
     /// Cgroup below the container's (not supported)
@@ -73,7 +73,7 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
 }
 
 fn execute(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
-    ensure!(args.preserve_fds == 0, "--preserve-fds: not supported");
+    let descriptors = super::create::preserved(args.preserve_fds)?;
     ensure!(args.cgroup.as_deref().is_none_or(|path| path == "/"), "--cgroup: not supported");
     let found = runtime.find(&args.id)?;
     match found.status {
@@ -98,6 +98,7 @@ fn execute(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
         detach: args.detach,
         pid_file: args.pid_file.as_deref(),
         console_socket: args.console_socket.as_deref(),
+        descriptors,
     };
     exec::run(connection, &found.state, &options)?;
     Ok(0)

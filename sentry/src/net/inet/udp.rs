@@ -5,6 +5,7 @@ use super::listing::Row;
 use super::notes;
 use super::options::{Levels, has_level};
 use super::ports::{Binding, Ports, Scope, choice};
+use super::relay;
 use super::routes::{Route, bindable, route};
 use super::tcp::sharing;
 use crate::errno::Errno;
@@ -149,8 +150,13 @@ impl Udp {
         self.queue.wake(Events::READABLE);
     }
 
-    /// To the sockets of this sandbox.
+    /// To the sockets of this sandbox, or to a service that has its place among them. May sleep.
     fn send_inside(&self, datagram: Datagram, to: SocketAddr, connected: bool) {
+        if let Some(relay) = relay::find(to)
+            && PORTS.find(to).is_empty()
+        {
+            return relay.send(datagram.from, &datagram.data);
+        }
         // The answer would be an ICMP error, which only a connected socket hears of.
         if !Self::hand_out(datagram, to) && connected && !to.ip().is_multicast() {
             self.options.set_error(Errno::ECONNREFUSED);
@@ -262,6 +268,20 @@ impl Udp {
         if !Self::hand_out(datagram, to) && !to.ip().is_multicast() && !interface.is_broadcast(to.ip()) {
             stack::report(interface, parsed, Unreachable::Port);
         }
+    }
+
+    /// A service outside that looks like one inside sent a datagram; lost where nobody wants it any more.
+    pub fn relayed(from: SocketAddr, to: SocketAddr, data: &[u8]) {
+        let datagram = Datagram {
+            data: Arc::new(data.to_vec()),
+            from,
+            to: to.ip(),
+            time_ns: platform().realtime_ns(),
+            interface: LOOPBACK_INDEX,
+            ttl: DEFAULT_TTL,
+            tos: 0,
+        };
+        Self::hand_out(datagram, to);
     }
 
     /// An ICMP error about a datagram from `local` to `peer` came, or nobody answers for its next hop.
