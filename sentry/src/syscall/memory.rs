@@ -60,6 +60,10 @@ fn range(start: UserVa, len: u64, bad: Errno) -> Result<(u64, u64), Errno> {
     if end > USER_END && end > start { Err(Errno::ENOMEM) } else { Ok((start, end)) }
 }
 
+/// Sizes of huge pages that there are, as MAP_HUGE_* say them.
+const LOG_2_MIB: u32 = 21;
+const LOG_1_GIB: u32 = 30;
+
 /// mmap(2).
 pub fn mmap(
     current: &mut Current,
@@ -88,6 +92,10 @@ pub fn mmap(
     }
     let len = len.checked_next_multiple_of(PAGE_SIZE).filter(|len| *len <= USER_END).ok_or(Errno::ENOMEM)?;
     if flags.contains(MapFlags::HUGE) {
+        let log = flags.bits() >> raw::MAP_HUGE_SHIFT & raw::MAP_HUGE_MASK;
+        if !matches!(log, 0 | LOG_2_MIB | LOG_1_GIB) {
+            return Err(Errno::EINVAL);
+        }
         // There is no pool of huge pages, as on a Linux whose nr_hugepages is 0.
         return Err(if file.is_some() { Errno::EINVAL } else { Errno::ENOMEM });
     }
@@ -168,6 +176,7 @@ fn map_file(request: &mut MapRequest, file: &Arc<crate::fs::OpenFile>, offset: u
         }
         may.write = false;
     }
+    file.inode().note_mapped(file);
     request.may = may;
     request.object = Object::File { mapping, file: Some(file.clone()), name: None, offset };
     Ok(())
