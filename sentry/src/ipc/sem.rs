@@ -309,6 +309,11 @@ pub fn list() -> Vec<Set> {
     TABLE.lock().sets.values().cloned().collect()
 }
 
+/// Whether the process has something to undo at its end.
+pub fn has_undo(pid: Tid) -> bool {
+    UNDOING.load(Ordering::Relaxed) && TABLE.lock().undo.range((pid, i32::MIN)..=(pid, i32::MAX)).next().is_some()
+}
+
 /// A process ended: what it asked to undo is undone, as far as values stay in their bounds.
 pub fn process_gone(pid: Tid) {
     if !UNDOING.load(Ordering::Relaxed) {

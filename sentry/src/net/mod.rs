@@ -19,6 +19,7 @@ mod tests;
 pub mod unix;
 
 pub use address::{Address, MAX_ADDRESS};
+pub use netlink::Mailbox;
 pub use socket::{Kind, MessageFlags, Outgoing, Protocol, Received, Shutdown, Socket};
 
 use crate::errno::Errno;

@@ -3,6 +3,7 @@
 use crate::errno::Errno;
 use crate::fs::inotify;
 use crate::fs::pseudo::{Global, Item, What, directory, file};
+use crate::ipc::mqueue;
 use crate::keys;
 use crate::platform::platform;
 use crate::random;
@@ -228,11 +229,11 @@ const FS: &[Item<Global>] = &[
     directory(
         "mqueue",
         &[
-            value!("msg_default", 10),
-            value!("msg_max", 10),
-            value!("msgsize_default", 8192),
-            value!("msgsize_max", 8192),
-            value!("queues_max", 256),
+            setting!("msg_default", mqueue::DEFAULT_MESSAGES),
+            setting!("msg_max", mqueue::MOST_MESSAGES),
+            setting!("msgsize_default", mqueue::DEFAULT_BYTES),
+            setting!("msgsize_max", mqueue::MOST_BYTES),
+            setting!("queues_max", mqueue::MOST_QUEUES),
         ],
     ),
 ];
