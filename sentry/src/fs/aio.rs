@@ -84,6 +84,12 @@ struct State {
 }
 
 impl Context {
+    /// Whether the events of so many requests fit into what Linux sets aside for them (fs/aio.c: twice as many, in 256 MiB).
+    pub fn is_possible(asked_for: u32) -> bool {
+        const MOST_BYTES: u64 = 0x1000_0000;
+        u64::from(asked_for) * 2 <= MOST_BYTES / size_of::<IoEvent>() as u64
+    }
+
     /// A context for `asked_for` requests. EAGAIN where all together would be too many.
     pub fn new(asked_for: u32) -> Result<Arc<Self>, Errno> {
         let count = u64::from(asked_for);

@@ -86,9 +86,10 @@ fn new_name(current: &Current, dirfd: Fd, path: &[u8], directory: bool) -> Resul
 pub fn make(current: &Current, dirfd: Fd, path: &[u8], mode: u32, rdev: u64) -> Result<Path, Errno> {
     let directory = FileKind::of_mode(mode) == FileKind::Directory;
     let parent = new_name(current, dirfd, path, directory)?;
-    let device = matches!(FileKind::of_mode(mode), FileKind::CharDevice | FileKind::BlockDevice);
-    // Overlay file systems use 0/0 as a whiteout, which anyone may make.
-    if device && rdev != 0 && !current.creds.has(Cap::Mknod) {
+    let kind = FileKind::of_mode(mode);
+    // Overlay file systems use the character device 0/0 as a whiteout, which anyone may make.
+    let device = kind == FileKind::BlockDevice || kind == FileKind::CharDevice && rdev != 0;
+    if device && !current.creds.has(Cap::Mknod) {
         if parent.dir.dentry().child(&parent.name)?.is_some() {
             return Err(Errno::EEXIST);
         }

@@ -1,6 +1,6 @@
 //! `Inode`: a file, whatever its file system. Calls may block on the host; none is made with a spinning lock held.
 
-use super::open_file::{FileOps, OpenFlags};
+use super::open_file::{FileOps, OpenFile, OpenFlags};
 use crate::errno::Errno;
 use crate::mm::Mapping;
 use crate::platform::platform;
@@ -137,6 +137,10 @@ pub trait Inode: IntoAny + Send + Sync {
     fn allocate(&self, _mode: u32, _offset: u64, _len: u64) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
+    /// It was mapped through `file`, which counts as reading it.
+    fn note_mapped(&self, _file: &OpenFile) {}
+    /// A page of it becomes writable through a shared mapping. Called under an address space's lock.
+    fn note_written(&self) {}
     /// The seals of a memfd (F_GET_SEALS); EINVAL for anything else.
     fn seals(&self) -> Result<u32, Errno> {
         Err(Errno::EINVAL)

@@ -4,6 +4,7 @@ use super::IpcNs;
 use crate::errno::Errno;
 use crate::fs::anon::AnonInode;
 use crate::fs::{FileOps, OpenFile, OpenFlags, Sink};
+use crate::net::Mailbox;
 use crate::platform::platform;
 use crate::signal::{self, SigInfo, Signal};
 use crate::sync::{Lock, Rank};
@@ -15,14 +16,19 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as raw;
 
-/// `/proc/sys/fs/mqueue/{queues_max,msg_max,msgsize_max}` and their defaults.
-pub const MOST_QUEUES: usize = 256;
-/// See `MOST_QUEUES`.
-pub const MOST_MESSAGES: i64 = 10;
-/// See `MOST_QUEUES`.
-pub const MOST_BYTES: i64 = 8192;
+/// `/proc/sys/fs/mqueue/queues_max`.
+pub static MOST_QUEUES: AtomicU32 = AtomicU32::new(256);
+/// `msg_max`, and what a queue has that is not told (`msg_default`).
+pub static MOST_MESSAGES: AtomicU32 = AtomicU32::new(10);
+/// See `MOST_MESSAGES`.
+pub static DEFAULT_MESSAGES: AtomicU32 = AtomicU32::new(10);
+/// `msgsize_max`, and what a queue has that is not told (`msgsize_default`).
+pub static MOST_BYTES: AtomicU32 = AtomicU32::new(8192);
+/// See `MOST_BYTES`.
+pub static DEFAULT_BYTES: AtomicU32 = AtomicU32::new(8192);
 /// What CAP_SYS_RESOURCE may have (include/linux/ipc_namespace.h: HARD_MSGMAX, HARD_MSGSIZEMAX).
 const HARD_MESSAGES: i64 = 65_536;
 const HARD_BYTES: i64 = 16 << 20;
@@ -33,15 +39,29 @@ pub const PRIORITIES: u32 = 32_768;
 static NAMES: Lock<BTreeMap<(u32, Vec<u8>), Arc<Queue>>> = Lock::new(Rank::FileSystem, BTreeMap::new());
 
 /// Who is told of a message that comes to an empty queue (mq_notify(3)).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Notify {
     /// The process.
     pub process: Tid,
-    /// The signal; `None` for SIGEV_NONE.
-    pub signal: Option<Signal>,
-    /// `sigev_value`.
-    pub value: u64,
+    /// In which way.
+    pub how: How,
 }
+
+/// How somebody is told.
+#[derive(Clone)]
+pub enum How {
+    /// SIGEV_NONE: not at all.
+    Nothing,
+    /// By a signal with this value.
+    Signal(Signal, u64),
+    /// SIGEV_THREAD: by this message to a netlink socket that a thread of the C library's reads.
+    Message(Mailbox, [u8; COOKIE]),
+}
+
+/// Bytes of SIGEV_THREAD's message; its last byte says what happened (linux/mqueue.h: NOTIFY_COOKIE_LEN, NOTIFY_WOKENUP, NOTIFY_REMOVED).
+pub const COOKIE: usize = 32;
+const WOKEN: u8 = 1;
+const REMOVED: u8 = 2;
 
 /// A queue.
 pub struct Queue {
@@ -149,8 +169,13 @@ pub fn open(
 
 fn create(current: &Current, name: &[u8], mode: u32, shape: Option<Shape>) -> Result<Arc<Queue>, Errno> {
     let privileged = current.creds.has(Cap::SysResource);
-    let shape = shape.unwrap_or(Shape { capacity: MOST_MESSAGES, size: MOST_BYTES });
-    let (most, most_bytes) = if privileged { (HARD_MESSAGES, HARD_BYTES) } else { (MOST_MESSAGES, MOST_BYTES) };
+    let setting = |place: &AtomicU32| i64::from(place.load(Ordering::Relaxed));
+    let ordinary = (setting(&MOST_MESSAGES), setting(&MOST_BYTES));
+    let shape = shape.unwrap_or_else(|| Shape {
+        capacity: setting(&DEFAULT_MESSAGES).min(ordinary.0),
+        size: setting(&DEFAULT_BYTES).min(ordinary.1),
+    });
+    let (most, most_bytes) = if privileged { (HARD_MESSAGES, HARD_BYTES) } else { ordinary };
     if !(1..=most).contains(&shape.capacity) || !(1..=most_bytes).contains(&shape.size) {
         return Err(Errno::EINVAL);
     }
@@ -166,7 +191,7 @@ fn create(current: &Current, name: &[u8], mode: u32, shape: Option<Shape>) -> Re
     });
     let space = IpcNs::of(current);
     let mut names = NAMES.lock();
-    if names.len() >= MOST_QUEUES && !privileged {
+    if names.len() >= MOST_QUEUES.load(Ordering::Relaxed) as usize && !privileged {
         return Err(Errno::ENOSPC);
     }
     let mine = names.values().filter(|other| other.owner.0 == creds.fsuid);
@@ -180,6 +205,9 @@ fn create(current: &Current, name: &[u8], mode: u32, shape: Option<Shape>) -> Re
 
 /// mq_unlink(2). Who has it open keeps it.
 pub fn unlink(current: &Current, name: &[u8]) -> Result<(), Errno> {
+    if name.len() > raw::NAME_MAX as usize {
+        return Err(Errno::ENAMETOOLONG);
+    }
     let key = (IpcNs::of(current), name.to_vec());
     let gone = {
         let mut names = NAMES.lock();
@@ -214,9 +242,10 @@ pub fn text(space: u32, name: &[u8]) -> Result<Vec<u8>, Errno> {
 impl Queue {
     fn text(&self) -> Vec<u8> {
         let state = self.state.lock();
-        let (kind, signo, pid) = state.notify.map_or((0, 0, 0), |notify| match notify.signal {
-            Some(signal) => (raw::SIGEV_SIGNAL, signal.number(), notify.process.raw()),
-            None => (raw::SIGEV_NONE, 0, notify.process.raw()),
+        let (kind, signo, pid) = state.notify.as_ref().map_or((0, 0, 0), |notify| match notify.how {
+            How::Signal(signal, _) => (raw::SIGEV_SIGNAL, signal.number(), notify.process.raw()),
+            How::Nothing => (raw::SIGEV_NONE, 0, notify.process.raw()),
+            How::Message(..) => (raw::SIGEV_THREAD, 0, notify.process.raw()),
         });
         format!("QSIZE:{:<10} NOTIFY:{kind:<5} SIGNO:{signo:<5} NOTIFY_PID:{pid:<6}\n", state.bytes).into_bytes()
     }
@@ -290,14 +319,28 @@ impl Open {
 
     /// mq_notify(2): EBUSY where somebody is registered. `None` ends the caller's own registration.
     pub fn notify(&self, current: &Current, notify: Option<Notify>) -> Result<(), Errno> {
+        let Some(new) = notify else {
+            self.forget(current);
+            return Ok(());
+        };
         let mut state = self.0.state.lock();
-        match (notify, state.notify) {
-            (Some(_), Some(_)) => return Err(Errno::EBUSY),
-            (Some(new), None) => state.notify = Some(new),
-            (None, Some(old)) if old.process == current.process.pid() => state.notify = None,
-            (None, _) => {}
+        if state.notify.is_some() {
+            drop(state);
+            return Err(Errno::EBUSY);
         }
+        state.notify = Some(new);
         Ok(())
+    }
+
+    /// Ends the caller's own registration.
+    fn forget(&self, current: &Current) {
+        let old = {
+            let mut state = self.0.state.lock();
+            state.notify.take_if(|notify| notify.process == current.process.pid())
+        };
+        if let Some(Notify { how: How::Message(mailbox, cookie), .. }) = old {
+            mailbox.put(&marked(cookie, REMOVED));
+        }
     }
 }
 
@@ -309,9 +352,22 @@ fn ended(error: WaitError) -> Fail {
 }
 
 fn tell(current: &Current, notify: &Notify) {
-    let (Some(signal), Some(process)) = (notify.signal, registry().process(notify.process)) else { return };
-    let (pid, uid) = (registry().shown(current.process.pid(), process.space()).raw(), current.creds.uid);
-    signal::send_to_process(&process, SigInfo::message(signal, pid, uid, notify.value));
+    match &notify.how {
+        How::Nothing => {}
+        How::Signal(signal, value) => {
+            let Some(process) = registry().process(notify.process) else { return };
+            let (pid, uid) = (registry().shown(current.process.pid(), process.space()).raw(), current.creds.uid);
+            signal::send_to_process(&process, SigInfo::message(*signal, pid, uid, *value));
+        }
+        How::Message(mailbox, cookie) => mailbox.put(&marked(*cookie, WOKEN)),
+    }
+}
+
+fn marked(mut cookie: [u8; COOKIE], what: u8) -> [u8; COOKIE] {
+    if let Some(last) = cookie.last_mut() {
+        *last = what;
+    }
+    cookie
 }
 
 impl FileOps for Open {
@@ -342,10 +398,7 @@ impl FileOps for Open {
     }
 
     fn flush(&self, current: &Current) {
-        let mut state = self.0.state.lock();
-        if state.notify.is_some_and(|notify| notify.process == current.process.pid()) {
-            state.notify = None;
-        }
+        self.forget(current);
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -328,6 +328,12 @@ pub fn list(current: &Current) -> Vec<Set> {
     TABLES.lock().get(&IpcNs::of(current)).map_or_else(Vec::new, |table| table.sets.values().cloned().collect())
 }
 
+/// Whether the process has something to undo at its end.
+pub fn has_undo(pid: Tid) -> bool {
+    let mine = |table: &Table| table.undo.range((pid, i32::MIN)..=(pid, i32::MAX)).next().is_some();
+    UNDOING.load(Ordering::Relaxed) && TABLES.lock().values().any(mine)
+}
+
 /// A process ended: what it asked to undo is undone, as far as values stay in their bounds.
 pub fn process_gone(pid: Tid) {
     if !UNDOING.load(Ordering::Relaxed) {

@@ -206,15 +206,15 @@ pub(super) fn search(
     walk(table, creds, ring.serial, ring.possessed, DEPTH, &mut BTreeSet::new(), &mut hit).ok_or(worst)
 }
 
-/// `search` in all of the caller's keyrings.
+/// `search` in all of the caller's keyrings. As Linux: where one of them has nothing of the kind, that is the answer, whatever
+/// stood in the way in another.
 pub(super) fn search_own(table: &Table, creds: &Credentials, kind: Kind, description: &[u8]) -> Result<i32, Errno> {
-    let mut worst = Errno::ENOKEY;
+    let mut why = None;
     for root in roots(table, creds) {
         match search(table, creds, Found { serial: root, possessed: true }, kind, description) {
             Ok(serial) => return Ok(serial),
-            Err(Errno::ENOKEY) => {}
-            Err(errno) => worst = errno,
+            Err(errno) => why = why.filter(|why| *why == Errno::ENOKEY).or(Some(errno)),
         }
     }
-    Err(worst)
+    Err(why.unwrap_or(Errno::ENOKEY))
 }

@@ -65,6 +65,8 @@ pub struct Bounds {
     pub stack: u64,
     /// RLIMIT_MEMLOCK, in pages; unlimited with CAP_IPC_LOCK.
     pub locked_pages: u64,
+    /// Whether it may lock memory at all: a limit of less than a page allows asking, and nothing more.
+    pub may_lock: bool,
 }
 
 impl Bounds {
@@ -79,6 +81,7 @@ impl Bounds {
             total_pages: limits.soft(raw::RLIMIT_AS) / PAGE_SIZE,
             data: limits.soft(raw::RLIMIT_DATA),
             stack: limits.soft(raw::RLIMIT_STACK),
+            may_lock: may_lock || limits.soft(raw::RLIMIT_MEMLOCK) != 0,
             locked_pages: if may_lock { UNLIMITED } else { limits.soft(raw::RLIMIT_MEMLOCK) / PAGE_SIZE },
         }
     }

@@ -115,6 +115,9 @@ impl AddressSpace {
         };
         // A page with a source stays read-only until it is marked dirty by a write fault.
         let prot = Prot { write: vma.prot.write && (write || !file.mapping.has_source()), ..vma.prot };
+        if write {
+            file.note_written();
+        }
         self.add_page(UserVa::new(page), frame, prot)?;
         if !write {
             self.map_around(vma, file, page, Prot { write: false, ..vma.prot })?;
@@ -178,6 +181,7 @@ impl AddressSpace {
         match &vma.backing {
             Backing::File(file) if vma.is_shared() => match file.mapping.cached(vma.page_index(page), true) {
                 Some(frame) if frame == there.frame => {
+                    file.note_written();
                     self.table.protect(va, next, vma.prot, false);
                     Ok(Step::Done)
                 }

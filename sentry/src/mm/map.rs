@@ -119,7 +119,7 @@ impl AddressSpace {
         }
         let start = choose(&areas, request)?;
         let replaces = matches!(request.place, Place::Fixed(_));
-        let mut vma = new_area(&areas, request, start);
+        let vma = new_area(&areas, request, start);
         // What is replaced does not count against the limits.
         let freed: u64 = if replaces { overlap(&areas, start, start + len, |_| true) } else { 0 };
         let freed_data = if replaces { overlap(&areas, start, start + len, Vma::is_data) } else { 0 };
@@ -131,10 +131,7 @@ impl AddressSpace {
         )?;
         if vma.flags.contains(VmaFlags::LOCKED) && areas.locked_pages.saturating_add(vma.pages()) > bounds.locked_pages
         {
-            if request.locked {
-                return Err(Errno::EAGAIN);
-            }
-            vma.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT;
+            return Err(Errno::EAGAIN);
         }
         if vma.is_data() && !request.no_reserve {
             may_commit(vma.pages())?;

@@ -70,6 +70,13 @@ pub(in crate::mm) struct FileBacking {
 }
 
 impl FileBacking {
+    /// A page is about to be written: the file's times move.
+    pub(in crate::mm) fn note_written(&self) {
+        if let Some(file) = &self.file {
+            file.inode().note_written();
+        }
+    }
+
     pub(in crate::mm) fn new(
         mapping: Arc<Mapping>,
         file: Option<Arc<OpenFile>>,

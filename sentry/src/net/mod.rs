@@ -21,6 +21,7 @@ pub mod unix;
 
 pub use address::{Address, MAX_ADDRESS};
 pub use namespace::NetNs;
+pub use netlink::Mailbox;
 pub use socket::{Kind, MessageFlags, Outgoing, Protocol, Received, Shutdown, Socket};
 
 use crate::errno::Errno;

@@ -4,10 +4,10 @@ use super::address::Address;
 use super::inet::{Route, route};
 use super::interfaces::{Interface, interfaces};
 use super::options::{Options, int};
-use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
+use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown, Socket};
 use super::stack::{self, Counters};
 use crate::errno::Errno;
-use crate::fs::{Sink, Source};
+use crate::fs::{OpenFile, Sink, Source};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
@@ -66,6 +66,30 @@ pub fn new_socket(_: &Current, protocol: u32) -> Result<(Arc<dyn Protocol>, Arc<
     let state = State { port: 0, groups: 0, answers: VecDeque::new() };
     let socket = Netlink { queue: WaitQueue::new(), state: Lock::new(Rank::Socket, state) };
     Ok((Arc::new(socket), Arc::new(Options::default())))
+}
+
+/// A netlink socket that the sentry itself sends messages to.
+#[derive(Clone)]
+pub struct Mailbox(Arc<dyn Protocol>);
+
+impl Mailbox {
+    /// The one behind a descriptor. ENOTSOCK where it is no socket, EINVAL where it is another.
+    pub fn of(file: &OpenFile) -> Result<Self, Errno> {
+        let ops = Socket::of(file)?.ops().clone();
+        if ops.as_any().is::<Netlink>() { Ok(Self(ops)) } else { Err(Errno::EINVAL) }
+    }
+
+    /// Queues a message; it is lost where too many wait. Call without locks.
+    pub fn put(&self, message: &[u8]) {
+        let Some(socket) = self.0.as_any().downcast_ref::<Netlink>() else { return };
+        {
+            let mut state = socket.state.lock();
+            if state.answers.len() < MAX_QUEUED {
+                state.answers.push_back(message.to_vec());
+            }
+        }
+        socket.queue.wake(Events::READABLE);
+    }
 }
 
 impl Netlink {

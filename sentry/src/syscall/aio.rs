@@ -55,6 +55,9 @@ pub fn io_setup(current: &mut Current, count: u32, to: UserPtr<u64>) -> Result<(
     if to.read(current)? != 0 || count == 0 {
         return Err(Errno::EINVAL);
     }
+    if !Context::is_possible(count) {
+        return Err(Errno::EINVAL);
+    }
     let context = Context::new(count)?;
     // Its number is the address of a page of its own.
     let page = MapRequest::anonymous(Place::Hint(0), PAGE_SIZE, Prot { read: true, write: true, execute: false });

@@ -17,7 +17,7 @@ pub fn inotify_init1(current: &mut Current, flags: u32) -> Result<Fd, Fail> {
     // IN_CLOEXEC and IN_NONBLOCK are O_CLOEXEC and O_NONBLOCK.
     let flags = OpenFlags::from_bits_truncate(flags);
     let limit = current.process.soft_limit(raw::RLIMIT_NOFILE) as usize;
-    Ok(current.files.add(Inotify::open(flags), flags.contains(OpenFlags::CLOEXEC), 0, limit)?)
+    Ok(current.files.add(Inotify::open(current.creds.uid, flags)?, flags.contains(OpenFlags::CLOEXEC), 0, limit)?)
 }
 
 /// inotify_init(2).

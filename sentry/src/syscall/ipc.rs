@@ -5,9 +5,10 @@ use super::{Fail, Fd, UserPtr, UserStr};
 use crate::errno::Errno;
 use crate::fs::OpenFlags;
 use crate::ipc::Perm;
-use crate::ipc::mqueue::{self, Notify, Open, Shape};
+use crate::ipc::mqueue::{self, COOKIE, How, Notify, Open, Shape};
 use crate::ipc::msg::{self, Choice};
 use crate::ipc::sem::{self, Operation};
+use crate::net::Mailbox;
 use crate::platform::platform;
 use crate::signal::Signal;
 use crate::task::Current;
@@ -440,13 +441,18 @@ pub fn mq_notify(current: &mut Current, fd: Fd, event: UserPtr<SigEvent>) -> Res
         None => None,
         Some(at) => {
             let event = at.read(current)?;
-            let signal = match event.notify {
-                general::SIGEV_NONE => None,
-                general::SIGEV_SIGNAL => Some(Signal::new(event.signal as u32).ok_or(Errno::EINVAL)?),
-                // SIGEV_THREAD speaks through a netlink socket of the C library's.
+            let how = match event.notify {
+                general::SIGEV_NONE => How::Nothing,
+                general::SIGEV_SIGNAL => {
+                    How::Signal(Signal::new(event.signal as u32).ok_or(Errno::EINVAL)?, event.value)
+                }
+                general::SIGEV_THREAD => {
+                    let cookie = UserPtr::<[u8; COOKIE]>::new(UserVa::new(event.value)).read(current)?;
+                    How::Message(Mailbox::of(&*current.file(Fd::new(event.signal))?)?, cookie)
+                }
                 _ => return Err(Errno::EINVAL),
             };
-            Some(Notify { process: current.process.pid(), signal, value: event.value })
+            Some(Notify { process: current.process.pid(), how })
         }
     };
     let file = current.file(fd)?;
@@ -482,6 +488,6 @@ pub(super) const ROWS: &[Row] = &[
     row!(mq_unlink = mq_unlink(1), Full, ""),
     row!(mq_timedsend = mq_timedsend(5), Full, ""),
     row!(mq_timedreceive = mq_timedreceive(5), Full, ""),
-    row!(mq_notify = mq_notify(2), Partial, "no SIGEV_THREAD: EINVAL"),
+    row!(mq_notify = mq_notify(2), Full, ""),
     row!(mq_getsetattr = mq_getsetattr(3), Full, ""),
 ];

@@ -60,6 +60,28 @@ fn range(start: UserVa, len: u64, bad: Errno) -> Result<(u64, u64), Errno> {
     if end > USER_END && end > start { Err(Errno::ENOMEM) } else { Ok((start, end)) }
 }
 
+/// Sizes of huge pages that there are, as MAP_HUGE_* say them.
+const LOG_2_MIB: u32 = 21;
+const LOG_1_GIB: u32 = 30;
+
+/// Flags that MAP_SHARED_VALIDATE lets pass (linux/mman.h: LEGACY_MAP_MASK).
+const VALIDATED: u32 = raw::MAP_TYPE
+    | raw::MAP_FIXED
+    | raw::MAP_ANONYMOUS
+    | raw::MAP_DENYWRITE
+    | raw::MAP_EXECUTABLE
+    | raw::MAP_UNINITIALIZED
+    | raw::MAP_GROWSDOWN
+    | raw::MAP_LOCKED
+    | raw::MAP_NORESERVE
+    | raw::MAP_POPULATE
+    | raw::MAP_NONBLOCK
+    | raw::MAP_STACK
+    | raw::MAP_HUGETLB
+    | raw::MAP_32BIT
+    | raw::MAP_ABOVE4G
+    | raw::MAP_HUGE_MASK << raw::MAP_HUGE_SHIFT;
+
 /// mmap(2).
 pub fn mmap(
     current: &mut Current,
@@ -80,14 +102,20 @@ pub fn mmap(
         if file.flags().contains(crate::fs::OpenFlags::PATH) {
             return Err(Errno::EBADF);
         }
-        // What /dev/zero maps is anonymous memory.
-        Some(file).filter(|file| !file.ops().maps_anonymous())
+        Some(file)
     };
+    // What /dev/zero maps is anonymous memory; how it was opened counts as for any file.
+    let zero = file.as_ref().filter(|file| file.ops().maps_anonymous()).map(|file| file.flags());
+    let file = file.filter(|_| zero.is_none());
     if len == 0 {
         return Err(Errno::EINVAL);
     }
     let len = len.checked_next_multiple_of(PAGE_SIZE).filter(|len| *len <= USER_END).ok_or(Errno::ENOMEM)?;
     if flags.contains(MapFlags::HUGE) {
+        let log = flags.bits() >> raw::MAP_HUGE_SHIFT & raw::MAP_HUGE_MASK;
+        if !matches!(log, 0 | LOG_2_MIB | LOG_1_GIB) {
+            return Err(Errno::EINVAL);
+        }
         // There is no pool of huge pages, as on a Linux whose nr_hugepages is 0.
         return Err(if file.is_some() { Errno::EINVAL } else { Errno::ENOMEM });
     }
@@ -108,7 +136,7 @@ pub fn mmap(
         raw::MAP_PRIVATE => false,
         raw::MAP_SHARED => true,
         raw::MAP_SHARED_VALIDATE if file.is_some() => {
-            if flags.contains(MapFlags::SYNC) {
+            if flags.bits() & !VALIDATED != 0 {
                 return Err(Errno::EOPNOTSUPP);
             }
             true
@@ -120,8 +148,11 @@ pub fn mmap(
     request.locked = flags.contains(MapFlags::LOCKED);
     request.stack = flags.contains(MapFlags::STACK);
     let bounds = Bounds::of(current);
-    if request.locked && bounds.locked_pages == 0 {
+    if request.locked && !bounds.may_lock {
         return Err(Errno::EPERM);
+    }
+    if let Some(opened) = zero {
+        request.may = may_through(&request, opened)?;
     }
     match file {
         Some(file) => map_file(&mut request, &file, offset)?,
@@ -139,19 +170,18 @@ pub fn mmap(
     Ok(mapped.raw())
 }
 
-/// Fills in a file mapping's part of the request, after the checks on how the file was opened.
-fn map_file(request: &mut MapRequest, file: &Arc<crate::fs::OpenFile>, offset: u64) -> Result<(), Errno> {
-    let opened = file.flags();
-    let mut may = ALL;
-    if request.shared {
-        if request.prot.write && !opened.writable() {
-            return Err(Errno::EACCES);
-        }
-        may.write = opened.writable();
-    }
-    if !opened.readable() {
+/// What a mapping may ever allow of a file that was opened so; EACCES where that is less than it asks for.
+fn may_through(request: &MapRequest, opened: crate::fs::OpenFlags) -> Result<Prot, Errno> {
+    let write = !request.shared || opened.writable();
+    if !opened.readable() || request.prot.write && !write {
         return Err(Errno::EACCES);
     }
+    Ok(Prot { write, ..ALL })
+}
+
+/// Fills in a file mapping's part of the request, after the checks on how the file was opened.
+fn map_file(request: &mut MapRequest, file: &Arc<crate::fs::OpenFile>, offset: u64) -> Result<(), Errno> {
+    let mut may = may_through(request, file.flags())?;
     if file.path().is_some_and(|path| path.mount().flags().contains(MountFlags::NOEXEC)) {
         if request.prot.execute {
             return Err(Errno::EPERM);
@@ -168,6 +198,7 @@ fn map_file(request: &mut MapRequest, file: &Arc<crate::fs::OpenFile>, offset: u
         }
         may.write = false;
     }
+    file.inode().note_mapped(file);
     request.may = may;
     request.object = Object::File { mapping, file: Some(file.clone()), name: None, offset };
     Ok(())
@@ -284,7 +315,7 @@ pub fn mincore(current: &mut Current, at: UserVa, len: u64, to: UserPtr<u8>) -> 
 
 fn lock_range(current: &Current, at: UserVa, len: u64, on_fault: bool) -> Result<(), Errno> {
     let bounds = Bounds::of(current);
-    if bounds.locked_pages == 0 {
+    if !bounds.may_lock {
         return Err(Errno::EPERM);
     }
     let start = at.page_floor();
@@ -322,7 +353,7 @@ pub fn mlockall(current: &mut Current, flags: u32) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     let bounds = Bounds::of(current);
-    if bounds.locked_pages == 0 {
+    if !bounds.may_lock {
         return Err(Errno::EPERM);
     }
     current.mm.lock_all(flags, &bounds)

@@ -213,6 +213,8 @@ fn identity(task: &Arc<Task>, kind: u32, index: u64) -> Result<usize, Errno> {
         kind::SIGHAND => Ok(Arc::as_ptr(&task.process().signals.actions()).addr()),
         // No thread has a context of its own for input and output.
         kind::IO => Ok(0),
+        // Who never asked for undoing has none, as all others who did not.
+        kind::SYSVSEM if !crate::ipc::sem::has_undo(task.process().pid()) => Ok(0),
         kind::SYSVSEM => Ok(Arc::as_ptr(task.process()).addr()),
         _ => Err(Errno::EINVAL),
     }

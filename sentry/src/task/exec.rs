@@ -81,6 +81,7 @@ fn commit(current: &mut Current, image: Image, creds: Arc<Credentials>, comm: &[
     for file in current.files.take(|_, close_on_exec| close_on_exec) {
         crate::fs::close(current, file);
     }
+    current.process.account_peak(&old);
     current.task.set_name(comm);
     current.process.set_executable(image.executable.path().cloned());
     current.process.set_execed();

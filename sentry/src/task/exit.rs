@@ -28,6 +28,7 @@ pub fn exit_thread(mut current: Current, status: ExitStatus) {
     clear_child_tid(&mut current);
     let task = current.task.clone();
     let process = current.process.clone();
+    process.account_peak(&current.mm);
     release(current);
     process.account_thread(&task.usage());
     match process.remove_thread(task.tid(), status) {

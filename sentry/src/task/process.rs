@@ -3,6 +3,7 @@
 use super::pid_ns::PidSpace;
 use super::{ExitStatus, Limits, Task, Tid, Usage};
 use crate::fs::Path;
+use crate::mm::AddressSpace;
 use crate::platform::platform;
 use crate::signal::ProcessSignals;
 use crate::sync::{Lock, Rank};
@@ -11,6 +12,7 @@ use crate::wait::WaitQueue;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use linker::layout::PAGE_SIZE;
 
 /// A process (thread group).
 pub struct Process {
@@ -362,6 +364,13 @@ impl Process {
 
     pub(super) fn account_thread(&self, usage: &Usage) {
         self.usage.lock().own.add(usage);
+    }
+
+    /// Its largest resident set so far, for when the memory is gone.
+    pub(super) fn account_peak(&self, mm: &AddressSpace) {
+        let peak_kib = mm.resident_pages().1 * (PAGE_SIZE / 1024);
+        let mut accounts = self.usage.lock();
+        accounts.own.max_rss_kib = accounts.own.max_rss_kib.max(peak_kib);
     }
 
     pub(super) fn account_child(&self, usage: &Usage) {

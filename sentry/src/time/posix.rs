@@ -11,6 +11,7 @@ use crate::signal::{SigInfo, Signal, try_send};
 use crate::sync::{Lock, Rank};
 use crate::task::{Current, Process, Task, Tid, registry};
 use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -90,6 +91,10 @@ pub struct PosixTimer {
     process: Weak<Process>,
     notify: Notify,
     timer: ClockTimer,
+    /// Counts relative times of a clock that can be set: setting it does not change how long they are.
+    steady: ClockTimer,
+    /// `steady` is the one in use.
+    relative: AtomicBool,
     state: Lock<State>,
 }
 
@@ -108,6 +113,8 @@ impl PosixTimer {
                 process: Arc::downgrade(process),
                 notify,
                 timer: ClockTimer::new(clock, weak.clone()),
+                steady: ClockTimer::new(Clock::Monotonic(false), weak.clone()),
+                relative: AtomicBool::new(false),
                 state: Lock::new(Rank::Timer, State::default()),
             })
         });
@@ -131,16 +138,25 @@ impl PosixTimer {
             state.missed = 0;
             state.last_overrun = 0;
         }
-        let base = if absolute { 0 } else { self.timer.clock().now_ns() };
+        let before = self.timer();
+        let old = before.get_ahead();
+        before.set(Setting::default());
+        self.relative.store(!absolute && self.timer.clock().is_realtime(), Ordering::SeqCst);
+        let timer = self.timer();
+        let base = if absolute { 0 } else { timer.clock().now_ns() };
         let expiry_ns = if value_ns == 0 { 0 } else { base.saturating_add(value_ns) };
-        let old = self.timer.get_ahead();
-        self.timer.set(Setting { expiry_ns, interval_ns });
+        timer.set(Setting { expiry_ns, interval_ns });
         old
+    }
+
+    /// The timer in use.
+    fn timer(&self) -> &ClockTimer {
+        if self.relative.load(Ordering::SeqCst) { &self.steady } else { &self.timer }
     }
 
     /// timer_gettime(2).
     pub fn left(&self) -> Setting {
-        self.timer.get_ahead()
+        self.timer().get_ahead()
     }
 
     /// timer_getoverrun(2).
@@ -150,7 +166,7 @@ impl PosixTimer {
 
     /// Its signal was taken: says what was missed and goes on.
     pub(super) fn signal_taken(&self, mut info: SigInfo) -> SigInfo {
-        let more = self.timer.take_expirations(false);
+        let more = self.timer().take_expirations(false);
         let mut state = self.state.lock();
         let overrun = state.missed.saturating_add(more).min(DELAYTIMER_MAX) as i32;
         state.pending = false;
@@ -163,7 +179,7 @@ impl PosixTimer {
 
 impl Expire for PosixTimer {
     fn expire(&self) {
-        let count = self.timer.take_expirations(true);
+        let count = self.timer().take_expirations(true);
         if count == 0 {
             return;
         }
@@ -204,10 +220,10 @@ impl PosixTimer {
             state.pending = false;
             state.missed = 0;
         }
-        let setting = self.timer.setting();
+        let setting = self.timer().setting();
         if setting.expiry_ns != 0 {
-            let earliest = self.timer.clock().now_ns().saturating_add(IGNORED_PAUSE_NS);
-            self.timer.set(Setting { expiry_ns: setting.expiry_ns.max(earliest), ..setting });
+            let earliest = self.timer().clock().now_ns().saturating_add(IGNORED_PAUSE_NS);
+            self.timer().set(Setting { expiry_ns: setting.expiry_ns.max(earliest), ..setting });
         }
     }
 }

@@ -57,6 +57,25 @@ fn posix_timer_rests_while_its_signal_is_pending_and_counts_what_it_missed() {
 }
 
 #[test]
+fn setting_the_clock_changes_absolute_posix_timers_alone() {
+    let current = current();
+    let notify = Notify::Signal(Signal::SIGUSR1, 0, None);
+    let make = || {
+        let id = PosixTimer::create(&current.process, Clock::Realtime(false), Some(notify.clone())).unwrap();
+        PosixTimer::get(&current.process, id).unwrap()
+    };
+    let (relative, absolute) = (make(), make());
+    let hour = 3_600_000 * MS;
+    relative.set(hour, 0, false);
+    absolute.set(platform().realtime_ns() + hour, 0, true);
+    super::set_realtime(&current, platform().realtime_ns() + hour / 2).unwrap();
+    assert!(relative.left().expiry_ns > hour - 60_000 * MS);
+    assert!(absolute.left().expiry_ns <= hour / 2);
+    assert_eq!(relative.set(0, 0, true).interval_ns, 0);
+    assert_eq!(relative.left().expiry_ns, 0);
+}
+
+#[test]
 fn cpu_time_timer_goes_off_when_the_time_was_used() {
     // The fake counts all time as used.
     let mut current = blocking(Signal::SIGPROF);

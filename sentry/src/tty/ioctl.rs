@@ -4,7 +4,7 @@ use super::job::check_change;
 use super::master::PtyMaster;
 use super::session;
 use super::terminal::Terminal;
-use super::termios::{SHORT, Termios};
+use super::termios::{OLD, SHORT, Termios};
 use crate::errno::Errno;
 use crate::fs::{FdTable, OpenFile, OpenFlags, Path, open_at};
 use crate::signal::{SigInfo, Signal, send_to_group};
@@ -123,6 +123,15 @@ fn common(current: &Current, terminal: &Arc<Terminal>, command: u32, arg: u64) -
             check_change(current, terminal, Signal::SIGTTOU)?;
             let wish = at::<Termios>(arg).read(current)?;
             set_termios(terminal, command == cmd::TCSETSF2, |_| wish.as_pseudo_terminal());
+        }
+        cmd::TCGETA => {
+            let termios = *terminal.lock().discipline.termios();
+            at(arg).write(current, &termios.old())?;
+        }
+        cmd::TCSETA | cmd::TCSETAW | cmd::TCSETAF => {
+            check_change(current, terminal, Signal::SIGTTOU)?;
+            let wish = at::<[u8; OLD]>(arg).read(current)?;
+            set_termios(terminal, command == cmd::TCSETAF, |old| old.with_old(&wish));
         }
         cmd::TIOCGWINSZ => {
             let size = terminal.lock().size;

@@ -23,6 +23,11 @@ pub struct Termios {
 /// Bytes of struct termios: without the speeds.
 pub const SHORT: usize = core::mem::offset_of!(Termios, input_speed);
 
+/// Bytes of struct termio, which the oldest programs use; where its line discipline is, and how many characters follow.
+pub const OLD: usize = size_of::<raw::termio>();
+const OLD_LINE: usize = core::mem::offset_of!(raw::termio, c_line);
+const OLD_CHARACTERS: usize = 8;
+
 const _: () = {
     assert!(size_of::<Termios>() == size_of::<raw::termios2>());
     assert!(SHORT == size_of::<raw::termios>());
@@ -68,6 +73,34 @@ impl Default for Termios {
 }
 
 impl Termios {
+    /// As struct termio has it: half of each word of flags, eight of the characters.
+    pub fn old(&self) -> [u8; OLD] {
+        let mut bytes = [0; OLD];
+        let flags = [self.input, self.output, self.control, self.local];
+        for (place, flags) in bytes.chunks_exact_mut(2).zip(flags) {
+            place.copy_from_slice(&(flags as u16).to_ne_bytes());
+        }
+        bytes[OLD_LINE] = self.line;
+        for (place, character) in bytes.iter_mut().skip(OLD_LINE + 1).zip(self.characters.iter().take(OLD_CHARACTERS)) {
+            *place = *character;
+        }
+        bytes
+    }
+
+    /// With what struct termio can say replaced.
+    pub fn with_old(mut self, bytes: &[u8; OLD]) -> Self {
+        let flags = [&mut self.input, &mut self.output, &mut self.control, &mut self.local];
+        for (place, flags) in bytes.chunks_exact(2).zip(flags) {
+            *flags =
+                *flags & !0xffff | u32::from(place.iter().rev().fold(0u16, |word, byte| word << 8 | u16::from(*byte)));
+        }
+        self.line = bytes[OLD_LINE];
+        for (place, character) in self.characters.iter_mut().zip(bytes.iter().skip(OLD_LINE + 1)).take(OLD_CHARACTERS) {
+            *place = *character;
+        }
+        self
+    }
+
     /// Whether an input flag is set.
     #[inline]
     pub fn input(&self, flag: u32) -> bool {

@@ -9,17 +9,25 @@ use crate::syscall::{Fail, UserPtr};
 use crate::task::Current;
 use crate::wait::{Events, WaitQueue};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicU32, Ordering};
 use linker::addr::UserVa;
 use linux_raw_sys::general as raw;
 use linux_raw_sys::ioctl::FIONREAD;
 
-/// Events that may wait (`/proc/sys/fs/inotify/max_queued_events`).
-pub const MAX_QUEUED: usize = 16_384;
-/// Watches of one instance (`/proc/sys/fs/inotify/max_user_watches`, for one instance here).
-pub const MAX_WATCHES: usize = 65_536;
+/// Events that may wait in one (`/proc/sys/fs/inotify/max_queued_events`).
+pub static MAX_QUEUED: AtomicU32 = AtomicU32::new(16_384);
+/// Instances of one user (`max_user_instances`).
+pub static MAX_INSTANCES: AtomicU32 = AtomicU32::new(128);
+/// Watches (`max_user_watches`, of one instance here).
+pub static MAX_WATCHES: AtomicU32 = AtomicU32::new(65_536);
+
+/// How many instances each user has.
+static INSTANCES: Lock<BTreeMap<u32, u32>> = Lock::new(Rank::Leaf, BTreeMap::new());
 
 #[derive(Clone, PartialEq, Eq)]
 struct Event {
@@ -67,23 +75,47 @@ pub struct Inotify {
 }
 
 /// What the descriptor holds: the instance itself is also known to the table.
-struct Handle(Arc<Inotify>);
+struct Handle {
+    instance: Arc<Inotify>,
+    /// Whose.
+    uid: u32,
+}
 
 impl Inotify {
-    /// A new instance, opened.
-    pub fn open(flags: OpenFlags) -> Arc<OpenFile> {
+    /// A new instance of a user's, opened. EMFILE where the user has too many.
+    pub fn open(uid: u32, flags: OpenFlags) -> Result<Arc<OpenFile>, Errno> {
+        {
+            let mut instances = INSTANCES.lock();
+            let count = instances.entry(uid).or_default();
+            if *count >= MAX_INSTANCES.load(Ordering::Relaxed) {
+                return Err(Errno::EMFILE);
+            }
+            *count += 1;
+        }
         let instance = Arc::new(Self { state: Lock::new(Rank::Leaf, State::default()), queue: WaitQueue::new() });
-        OpenFile::new(Arc::new(Handle(instance)), flags, AnonInode::anonymous("inotify"), None)
+        Ok(OpenFile::new(Arc::new(Handle { instance, uid }), flags, AnonInode::anonymous("inotify"), None))
     }
 
     /// The instance behind a descriptor; EINVAL for another kind of file.
     pub fn of(file: &OpenFile) -> Result<Arc<Self>, Errno> {
-        file.downcast::<Handle>().map(|handle| handle.0.clone()).ok_or(Errno::EINVAL)
+        file.downcast::<Handle>().map(|handle| handle.instance.clone()).ok_or(Errno::EINVAL)
     }
 
     /// inotify_add_watch(2): the watch's number.
     pub fn watch(self: &Arc<Self>, inode: &dyn Inode, mask: u32) -> Result<i32, Errno> {
         table::add(self, inode, mask)
+    }
+
+    /// What /proc/PID/fdinfo says: a line a watch.
+    pub fn info(&self) -> Vec<u8> {
+        let watches = self.state.lock().watches.clone();
+        let line = |(number, (dev, ino)): (i32, FileId)| {
+            let mask = table::mask_of(self, (dev, ino));
+            // As the kernel writes device numbers (linux/kdev_t.h: MKDEV): major above 20 bits of minor.
+            let dev = dev >> 32 << 20 | dev & 0xf_ffff;
+            format!("inotify wd:{number:x} ino:{ino:x} sdev:{dev:x} mask:{mask:x} ignored_mask:0 \n")
+        };
+        watches.into_iter().rev().map(line).collect::<String>().into_bytes()
     }
 
     /// inotify_rm_watch(2).
@@ -94,7 +126,7 @@ impl Inotify {
     /// A number for a new watch on `file`. Called with the table's lock held.
     pub(super) fn new_number(&self, file: FileId) -> Result<i32, Errno> {
         let mut state = self.state.lock();
-        if state.watches.len() >= MAX_WATCHES {
+        if state.watches.len() >= MAX_WATCHES.load(Ordering::Relaxed) as usize {
             return Err(Errno::ENOSPC);
         }
         let number = state.last_number.checked_add(1).ok_or(Errno::ENOSPC)?;
@@ -116,7 +148,7 @@ impl Inotify {
         {
             let mut state = self.state.lock();
             let mut event = Event { watch, mask, cookie, name: name.to_vec() };
-            if state.events.len() >= MAX_QUEUED {
+            if state.events.len() >= MAX_QUEUED.load(Ordering::Relaxed) as usize {
                 event = Event { watch: -1, mask: raw::IN_Q_OVERFLOW, cookie: 0, name: Vec::new() };
             }
             if state.events.back() == Some(&event) {
@@ -147,9 +179,16 @@ impl Inotify {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let watches = core::mem::take(&mut self.0.state.lock().watches);
+        let watches = core::mem::take(&mut self.instance.state.lock().watches);
         for file in watches.into_values() {
-            table::remove(&self.0, file);
+            table::remove(&self.instance, file);
+        }
+        let mut instances = INSTANCES.lock();
+        if let Some(count) = instances.get_mut(&self.uid) {
+            *count -= 1;
+            if *count == 0 {
+                instances.remove(&self.uid);
+            }
         }
     }
 }
@@ -157,27 +196,27 @@ impl Drop for Handle {
 impl FileOps for Handle {
     fn read(&self, current: &Current, file: &OpenFile, sink: &mut Sink<'_>, _: u64) -> Result<usize, Fail> {
         let room = sink.left();
-        let bytes = match self.0.take(room) {
+        let bytes = match self.instance.take(room) {
             Some(result) => result?,
             None if file.nonblocking() => return Err(Errno::EAGAIN.into()),
-            None => current.wait(&self.0.queue, Events::READABLE, None, || self.0.take(room))??,
+            None => current.wait(&self.instance.queue, Events::READABLE, None, || self.instance.take(room))??,
         };
         Ok(sink.put(&bytes)?)
     }
 
     fn poll(&self, _: &OpenFile) -> Events {
-        if self.0.state.lock().events.is_empty() { Events::empty() } else { Events::READABLE }
+        if self.instance.state.lock().events.is_empty() { Events::empty() } else { Events::READABLE }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        Some(&self.0.queue)
+        Some(&self.instance.queue)
     }
 
     fn ioctl(&self, current: &Current, _: &OpenFile, command: u32, arg: u64) -> Result<u64, Fail> {
         if command != FIONREAD {
             return Err(Errno::ENOTTY.into());
         }
-        let bytes: usize = self.0.state.lock().events.iter().map(Event::size).sum();
+        let bytes: usize = self.instance.state.lock().events.iter().map(Event::size).sum();
         UserPtr::<u32>::new(UserVa::new(arg)).write(current, &(bytes as u32))?;
         Ok(0)
     }

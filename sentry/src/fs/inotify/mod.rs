@@ -9,7 +9,7 @@
 mod instance;
 mod table;
 
-pub use instance::Inotify;
+pub use instance::{Inotify, MAX_INSTANCES, MAX_QUEUED, MAX_WATCHES};
 
 use super::{Dentry, Inode};
 use alloc::sync::Arc;
@@ -75,9 +75,10 @@ pub fn moved(from: (&Arc<Dentry>, &[u8]), to: (&Arc<Dentry>, &[u8]), child: &Arc
 fn file_event(dentry: &Arc<Dentry>, mask: u32) {
     let mask = if dentry.is_directory() { mask | IN_ISDIR } else { mask };
     if let Some(parent) = dentry.parent()
-        && !dentry.is_deleted()
+        && !dentry.is_unnamed()
     {
-        table::deliver(&**parent.inode(), mask, 0, &dentry.name());
+        // A file that is still open has its last name until it is closed.
+        table::deliver_of(&**parent.inode(), mask, 0, &dentry.name(), dentry.is_deleted());
     }
     table::deliver(&**dentry.inode(), mask, 0, b"");
 }

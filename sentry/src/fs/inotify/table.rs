@@ -67,15 +67,30 @@ pub fn remove(instance: &Inotify, id: FileId) {
     WATCHED.store(table.len(), Ordering::SeqCst);
 }
 
+/// The mask of a watch.
+pub fn mask_of(instance: &Inotify, id: FileId) -> u32 {
+    let table = TABLE.lock();
+    let mut watches = table.get(&id).into_iter().flatten();
+    watches.find(|watch| core::ptr::eq(watch.instance.as_ptr(), instance)).map_or(0, |watch| watch.mask)
+}
+
 /// Tells everyone who watches `inode` for `mask`.
 pub fn deliver(inode: &dyn Inode, mask: u32, cookie: u32, name: &[u8]) {
+    deliver_of(inode, mask, cookie, name, false);
+}
+
+/// `deliver`, of a name that is `unlinked` already: not to those with IN_EXCL_UNLINK.
+pub fn deliver_of(inode: &dyn Inode, mask: u32, cookie: u32, name: &[u8], unlinked: bool) {
     let Ok(attr) = inode.attr() else { return };
     let id = (attr.dev, attr.ino);
     let mut told: Vec<(Arc<Inotify>, i32, bool)> = Vec::new();
     {
         let mut table = TABLE.lock();
         let Some(watches) = table.get_mut(&id) else { return };
-        for watch in watches.iter().filter(|watch| watch.mask & mask & raw::IN_ALL_EVENTS != 0) {
+        let wants = |watch: &&mut Watch| {
+            watch.mask & mask & raw::IN_ALL_EVENTS != 0 && !(unlinked && watch.mask & raw::IN_EXCL_UNLINK != 0)
+        };
+        for watch in watches.iter_mut().filter(wants) {
             if let Some(instance) = watch.instance.upgrade() {
                 told.push((instance, watch.number, watch.mask & raw::IN_ONESHOT != 0));
             }

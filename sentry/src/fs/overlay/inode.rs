@@ -5,7 +5,7 @@ use super::file::OverlayFile;
 use super::{Key, Overlay};
 use crate::errno::Errno;
 use crate::fs::tmpfs::TmpInode;
-use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot, Trust, device};
+use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, Trust, device};
 use crate::mm::Mapping;
 use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::Fail;
@@ -159,6 +159,18 @@ impl Inode for OverlayInode {
                 device::open_device(current, self.kind, self.attr()?.rdev, flags)
             }
             _ => Err(Errno::ENXIO.into()),
+        }
+    }
+
+    fn note_mapped(&self, file: &OpenFile) {
+        if let Some(upper) = self.data() {
+            upper.note_mapped(file);
+        }
+    }
+
+    fn note_written(&self) {
+        if let Some(upper) = self.data() {
+            upper.note_written();
         }
     }
 

@@ -2,7 +2,9 @@
 
 use super::System;
 use crate::errno::Errno;
+use crate::fs::inotify;
 use crate::fs::pseudo::{Item, What, directory, file};
+use crate::ipc::mqueue;
 use crate::keys;
 use crate::platform::platform;
 use crate::random;
@@ -22,6 +24,31 @@ macro_rules! value {
     ($name:literal, $value:expr) => {
         file($name, |_, _| Ok(format!("{}\n", $value).into_bytes()))
     };
+}
+
+/// A file that shows the number in `$place`, which root may change.
+macro_rules! setting {
+    ($name:literal, $place:expr) => {
+        Item {
+            name: $name,
+            mode: 0o644,
+            what: What::Writable(
+                |_, _| Ok(format!("{}\n", $place.load(Ordering::Relaxed)).into_bytes()),
+                |current, _, bytes| {
+                    $place.store(number_to_set(current, bytes)?, Ordering::Relaxed);
+                    Ok(())
+                },
+            ),
+        }
+    };
+}
+
+fn number_to_set(current: &Current, bytes: &[u8]) -> Result<u32, Errno> {
+    if current.creds.fsuid != 0 {
+        return Err(Errno::EPERM);
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    text.trim().parse().ok().filter(|number| i32::try_from(*number).is_ok()).ok_or(Errno::EINVAL)
 }
 
 /// Random 128 bits as a UUID, version 4 (RFC 9562).
@@ -136,33 +163,11 @@ const KERNEL: &[Item<System>] = &[
     directory("keys", KEYS),
 ];
 
-/// A limit of keys or of their bytes, for users or for root.
-macro_rules! key_limit {
-    ($name:literal, $who:literal, $what:literal) => {
-        Item {
-            name: $name,
-            mode: 0o644,
-            what: What::Writable(
-                |_, _| Ok(format!("{}\n", keys::LIMITS[$who][$what].load(Ordering::Relaxed)).into_bytes()),
-                |current, _, bytes| {
-                    if current.creds.fsuid != 0 {
-                        return Err(Errno::EPERM);
-                    }
-                    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
-                    let limit: u32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
-                    keys::LIMITS[$who][$what].store(limit, Ordering::Relaxed);
-                    Ok(())
-                },
-            ),
-        }
-    };
-}
-
 const KEYS: &[Item<System>] = &[
-    key_limit!("maxkeys", 0, 0),
-    key_limit!("maxbytes", 0, 1),
-    key_limit!("root_maxkeys", 1, 0),
-    key_limit!("root_maxbytes", 1, 1),
+    setting!("maxkeys", keys::LIMITS[0][0]),
+    setting!("maxbytes", keys::LIMITS[0][1]),
+    setting!("root_maxkeys", keys::LIMITS[1][0]),
+    setting!("root_maxbytes", keys::LIMITS[1][1]),
     // What is unreachable goes when room is needed, and is never counted.
     value!("gc_delay", 0),
 ];
@@ -216,20 +221,20 @@ const FS: &[Item<System>] = &[
     directory(
         "inotify",
         &[
-            value!("max_queued_events", 16384),
-            value!("max_user_instances", 128),
-            value!("max_user_watches", half_of_memory().clamp(8192, 1_048_576)),
+            setting!("max_queued_events", inotify::MAX_QUEUED),
+            setting!("max_user_instances", inotify::MAX_INSTANCES),
+            setting!("max_user_watches", inotify::MAX_WATCHES),
         ],
     ),
     directory("epoll", &[value!("max_user_watches", half_of_memory().max(8192))]),
     directory(
         "mqueue",
         &[
-            value!("msg_default", 10),
-            value!("msg_max", 10),
-            value!("msgsize_default", 8192),
-            value!("msgsize_max", 8192),
-            value!("queues_max", 256),
+            setting!("msg_default", mqueue::DEFAULT_MESSAGES),
+            setting!("msg_max", mqueue::MOST_MESSAGES),
+            setting!("msgsize_default", mqueue::DEFAULT_BYTES),
+            setting!("msgsize_max", mqueue::MOST_BYTES),
+            setting!("queues_max", mqueue::MOST_QUEUES),
         ],
     ),
 ];

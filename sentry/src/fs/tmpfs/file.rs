@@ -25,11 +25,16 @@ impl TmpInode {
     /// Reads as an open file does.
     pub fn read(&self, file: &OpenFile, sink: &mut Sink<'_>, offset: u64) -> Result<usize, Fail> {
         let bytes = self.pages()?.read(sink, offset)?;
+        self.read_through(file);
+        Ok(bytes)
+    }
+
+    /// Moves atime, if reading through `file` does.
+    pub fn read_through(&self, file: &OpenFile) {
         let (atime, mtime, ctime) = self.with_meta(|meta| (meta.atime, meta.mtime, meta.ctime));
         if wants_access_time(file, atime, mtime, ctime) {
             self.accessed();
         }
-        Ok(bytes)
     }
 
     /// Writes as an open file does.

@@ -5,7 +5,7 @@ use super::dir::{Entries, TmpDir};
 use super::file::TmpFile;
 use crate::errno::Errno;
 use crate::fs::regular::{MAX_FILE_SIZE, mode_after_write, now};
-use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot, device};
+use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, device};
 use crate::mm::Mapping;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
@@ -253,6 +253,14 @@ impl Inode for TmpInode {
             FileKind::CharDevice | FileKind::BlockDevice => device::open_device(current, self.kind, self.rdev, flags),
             _ => Err(Errno::ENXIO.into()),
         }
+    }
+
+    fn note_mapped(&self, file: &OpenFile) {
+        self.read_through(file);
+    }
+
+    fn note_written(&self) {
+        self.modified();
     }
 
     fn mapping(&self) -> Result<Arc<Mapping>, Errno> {

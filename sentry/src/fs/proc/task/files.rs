@@ -3,6 +3,7 @@
 use super::{Subject, access};
 use crate::errno::Errno;
 use crate::fs::anon::AnonInode;
+use crate::fs::inotify::Inotify;
 use crate::fs::pidfd::PidFd;
 use crate::fs::pseudo::{Context, Item, PseudoFs, What};
 use crate::fs::{FdTable, FsContext, Inode, OpenFile, Path};
@@ -135,7 +136,10 @@ fn info(current: &Current, descriptor: &Descriptor) -> Result<Vec<u8>, Errno> {
     let position = if file.ops().seekable() && !file.ops().keeps_position() { *file.position().lock() } else { 0 };
     let mount = file.path().map_or(0, |path| path.mount().id());
     let ino = file.inode().attr().map_or(0, |attr| attr.ino);
-    let extra = file.downcast::<PidFd>().map(PidFd::info).unwrap_or_default();
+    let extra = match Inotify::of(&file) {
+        Ok(inotify) => inotify.info(),
+        Err(_) => file.downcast::<PidFd>().map(PidFd::info).unwrap_or_default(),
+    };
     let general = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n");
     Ok([general.into_bytes(), extra].concat())
 }
