@@ -11,7 +11,11 @@
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <arpa/inet.h>
 #include <grp.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <sys/un.h>
 
 static char *text(const char *path) {
   static char buffer[4096];
@@ -192,7 +196,7 @@ static void numbers(void) {
       F(getppid());
       pid_t orphan = fork();
       if (orphan == 0) {
-        pause_ms(200);
+        while (getppid() == 2) pause_ms(20);
         F(getppid());
         exit(7);
       }
@@ -343,6 +347,69 @@ static void by_pidfd(void) {
   status_("first", status);
 }
 
+static void interfaces(void) {
+  struct if_nameindex *all = if_nameindex();
+  for (struct if_nameindex *one = all; one && one->if_index; one++) say("interface %d: %s", one->if_index, one->if_name);
+}
+
+static struct sockaddr_in home(int port) {
+  return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+}
+
+static void network(void) {
+  struct sockaddr_in at = home(23456);
+  struct sockaddr_un name = {AF_UNIX, "\0spaces-of-facts"};
+  int outside = socket(AF_INET, SOCK_STREAM, 0), named = socket(AF_UNIX, SOCK_STREAM, 0);
+  F(bind(outside, (void *)&at, sizeof at));
+  F(listen(outside, 1));
+  F(bind(named, (void *)&name, 20));
+  F(listen(named, 1));
+  int back = open("/proc/self/ns/net", O_RDONLY);
+  F(unshare(CLONE_NEWNET));
+  T(ns("self", "net") > 0);
+  interfaces();
+  int fd = socket(AF_INET, SOCK_STREAM, 0), listener = socket(AF_INET, SOCK_STREAM, 0);
+  F(connect(fd, (void *)&at, sizeof at));
+  F(bind(listener, (void *)&at, sizeof at));
+  struct ifreq request = {.ifr_name = "lo"};
+  F(ioctl(fd, SIOCGIFFLAGS, &request));
+  say("flags %x", request.ifr_flags);
+  F(ioctl(fd, SIOCGIFADDR, &request));
+  request.ifr_flags = IFF_UP;
+  F(ioctl(fd, SIOCSIFFLAGS, &request));
+  F(ioctl(fd, SIOCGIFADDR, &request));
+  say("%s", inet_ntoa(((struct sockaddr_in *)&request.ifr_addr)->sin_addr));
+  F(connect(fd, (void *)&at, sizeof at));
+  F(bind(listener, (void *)&at, sizeof at));
+  F(listen(listener, 1));
+  fd = socket(AF_INET, SOCK_STREAM, 0);
+  F(connect(fd, (void *)&at, sizeof at));
+  F(write(fd, "abc", 3));
+  char bytes[8];
+  int end = accept(listener, 0, 0);
+  F(read(end, bytes, 8));
+  int unixes = socket(AF_UNIX, SOCK_STREAM, 0);
+  F(connect(unixes, (void *)&name, 20));
+  F(bind(unixes, (void *)&name, 20));
+  at.sin_addr.s_addr = htonl(0x01020304);
+  fd = socket(AF_INET, SOCK_DGRAM, 0);
+  F(connect(fd, (void *)&at, sizeof at));
+  struct ifaddrs *all = 0;
+  F(getifaddrs(&all));
+  for (struct ifaddrs *one = all; one; one = one->ifa_next)
+    if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET)
+      say("%s %s %x", one->ifa_name, inet_ntoa(((struct sockaddr_in *)one->ifa_addr)->sin_addr), one->ifa_flags);
+  // A socket stays where it was made.
+  F(setns(back, CLONE_NEWNET));
+  at = home(23456);
+  fd = socket(AF_INET, SOCK_STREAM, 0);
+  F(connect(fd, (void *)&at, sizeof at));
+  end = accept(outside, 0, 0);
+  T(end >= 0);
+  int again = socket(AF_INET, SOCK_STREAM, 0);
+  F(bind(again, (void *)&at, sizeof at));
+}
+
 int main(void) {
   G(users);
   G(root_users);
@@ -351,5 +418,6 @@ int main(void) {
   G(objects);
   G(files);
   G(by_pidfd);
+  G(network);
   return 0;
 }

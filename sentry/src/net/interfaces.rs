@@ -1,9 +1,11 @@
 //! Network interfaces: loopback, and those that were taken over from the host; as ioctl(2) shows them.
 
+use super::NetNs;
 use super::stack::Link;
 use crate::errno::Errno;
 use crate::syscall::{Fail, UserPtr};
-use crate::task::Current;
+use crate::task::{Cap, Current};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use linker::addr::UserVa;
@@ -105,6 +107,51 @@ pub fn interfaces() -> &'static [Interface] {
 #[cfg(test)]
 pub fn interfaces() -> &'static [Interface] {
     INTERFACES.call_once(|| [loopback(), super::stack::tests::interface()].into())
+}
+
+/// The interfaces of a network.
+pub enum Shown {
+    /// The first one's.
+    All(&'static [Interface]),
+    /// A program's own: loopback.
+    Own([Interface; 1]),
+}
+
+impl core::ops::Deref for Shown {
+    type Target = [Interface];
+
+    fn deref(&self) -> &[Interface] {
+        match self {
+            Self::All(all) => all,
+            Self::Own(own) => own,
+        }
+    }
+}
+
+/// The interfaces of `network`.
+pub fn of(network: &Option<Arc<NetNs>>) -> Shown {
+    let Some(network) = network else { return Shown::All(interfaces()) };
+    let mut own = loopback();
+    if !network.is_up() {
+        own.flags = raw::net_device_flags::IFF_LOOPBACK as u32;
+    }
+    own.addresses = network.addresses();
+    Shown::Own([own])
+}
+
+/// Changes an interface's flags: loopback of a program's own network can be turned on and off.
+pub fn set_flags(current: &Current, network: &Option<Arc<NetNs>>, index: u32, up: bool) -> Result<(), Errno> {
+    if !NetNs::holds(current, Cap::NetAdmin) {
+        return Err(Errno::EPERM);
+    }
+    match network {
+        Some(network) if index == LOOPBACK_INDEX => {
+            network.set_up(up);
+            Ok(())
+        }
+        Some(_) => Err(Errno::ENODEV),
+        None => Err(Errno::EPERM),
+    }
 }
 
 /// The interface with this number.
@@ -250,20 +297,31 @@ pub fn ioctl(current: &Current, command: u32, arg: u64) -> Result<u64, Fail> {
         | op::SIOCGIFINDEX
         | op::SIOCGIFTXQLEN
         | op::SIOCGIFMETRIC => {}
-        op::SIOCSIFADDR | op::SIOCSIFFLAGS | op::SIOCSIFMTU | op::SIOCSIFNETMASK => return Err(Errno::EPERM.into()),
+        op::SIOCSIFFLAGS => {
+            let request = UserPtr::<IfReq>::new(at).read(current)?;
+            let name = request.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
+            let network = NetNs::of(current);
+            let index = of(&network).iter().find(|found| found.name == name).map(|found| found.index);
+            let flags = u32::from(u16::from_ne_bytes([request.value[0], request.value[1]]));
+            let up = flags & raw::net_device_flags::IFF_UP as u32 != 0;
+            set_flags(current, &network, index.ok_or(Errno::ENODEV)?, up)?;
+            return Ok(0);
+        }
+        op::SIOCSIFADDR | op::SIOCSIFMTU | op::SIOCSIFNETMASK => return Err(Errno::EPERM.into()),
         _ => return Err(Errno::ENOTTY.into()),
     }
     let pointer = UserPtr::<IfReq>::new(at);
     let mut request = pointer.read(current)?;
+    let shown = of(&NetNs::of(current));
     if command == op::SIOCGIFNAME {
         let index = request.value.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-        let found = by_index(index).ok_or(Errno::ENODEV)?;
+        let found = shown.iter().find(|found| found.index == index).ok_or(Errno::ENODEV)?;
         request.name = padded(&found.name);
         pointer.write(current, &request)?;
         return Ok(0);
     }
     let name = request.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
-    let found = by_name(name).ok_or(Errno::ENODEV)?;
+    let found = shown.iter().find(|found| found.name == name).ok_or(Errno::ENODEV)?;
     let first = found.addresses.iter().find_map(|own| match own.ip {
         IpAddr::V4(ip) => Some((ip, own)),
         IpAddr::V6(_) => None,
@@ -293,7 +351,7 @@ pub fn ioctl(current: &Current, command: u32, arg: u64) -> Result<u64, Fail> {
 
 fn configuration(current: &Current, pointer: UserPtr<IfConf>) -> Result<u64, Fail> {
     let mut conf = pointer.read(current)?;
-    let all: Vec<IfReq> = interfaces()
+    let all: Vec<IfReq> = of(&NetNs::of(current))
         .iter()
         .flat_map(|interface| interface.addresses.iter().map(|own| (&interface.name, own.ip)))
         .filter_map(|(name, ip)| match ip {

@@ -41,6 +41,12 @@ impl NetNs {
         space.as_ref().map_or(INITIAL_NUMBER, |ns| ns.number)
     }
 
+    /// The number by which tables keep networks apart, 0 for the first.
+    #[inline]
+    pub fn key(space: &Option<Arc<Self>>) -> u32 {
+        space.as_ref().map_or(0, |ns| ns.number)
+    }
+
     /// That of the caller.
     pub fn of(current: &Current) -> Option<Arc<Self>> {
         current.task.spaces().net.clone()

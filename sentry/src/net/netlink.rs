@@ -1,8 +1,9 @@
 //! NETLINK_ROUTE, as far as asking goes: links, addresses, routes and neighbours (getifaddrs(3), `ip addr`). Changes get EPERM.
 
+use super::NetNs;
 use super::address::Address;
 use super::inet::{Route, route};
-use super::interfaces::{Interface, interfaces};
+use super::interfaces::{self, Interface, LOOPBACK_INDEX, Own};
 use super::options::{Options, int};
 use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown, Socket};
 use super::stack::{self, Counters};
@@ -11,7 +12,7 @@ use crate::fs::{OpenFile, Sink, Source};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
-use crate::task::Current;
+use crate::task::{Cap, Current};
 use crate::wait::{Events, WaitQueue};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -19,6 +20,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
+use linux_raw_sys::net as raw;
 use linux_raw_sys::netlink as nl;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -115,17 +117,17 @@ impl Netlink {
         Ok(())
     }
 
-    fn serve(&self, request: &[u8]) {
+    fn serve(&self, call: &Call<'_>, request: &[u8]) {
         let mut rest = request;
         while let Ok((header, _)) = Header::read_from_prefix(rest) {
             let len = header.len as usize;
             let Some(message) = rest.get(size_of::<Header>()..len) else { return };
-            self.answer(&header, message);
+            self.answer(call, &header, message);
             rest = rest.get(len.next_multiple_of(nl::NLMSG_ALIGNTO as usize)..).unwrap_or(&[]);
         }
     }
 
-    fn answer(&self, header: &Header, message: &[u8]) {
+    fn answer(&self, call: &Call<'_>, header: &Header, message: &[u8]) {
         let kind = u32::from(header.kind);
         let flags = u32::from(header.flags);
         if flags & nl::NLM_F_REQUEST == 0 || kind < nl::NLMSG_MIN_TYPE {
@@ -134,7 +136,8 @@ impl Netlink {
         let family = message.first().copied().unwrap_or(0);
         let dump = flags & nl::NLM_F_DUMP == nl::NLM_F_DUMP;
         let port = self.state.lock().port;
-        let mut reply = Reply { header: *header, port, parts: Vec::new(), multi: dump };
+        let network = call.options.network();
+        let mut reply = Reply { header: *header, port, parts: Vec::new(), multi: dump, network: network.clone() };
         let result = match header.kind {
             GET_LINK => reply.links(message, dump),
             GET_ADDRESS if dump => {
@@ -152,6 +155,8 @@ impl Netlink {
             GET_RULE if dump => Ok(()),
             GET_ROUTE => reply.route_to(message),
             GET_ADDRESS | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
+            NEW_LINK | SET_LINK => change_link(call.current, network, message),
+            NEW_ADDRESS | DELETE_ADDRESS => change_address(call.current, network, header, message),
             _ => Err(Errno::EPERM),
         };
         match result {
@@ -172,6 +177,8 @@ impl Netlink {
 }
 
 const NEW_LINK: u16 = nl::RTM_NEWLINK as u16;
+const SET_LINK: u16 = nl::RTM_SETLINK as u16;
+const DELETE_ADDRESS: u16 = nl::RTM_DELADDR as u16;
 const GET_LINK: u16 = nl::RTM_GETLINK as u16;
 const NEW_ADDRESS: u16 = nl::RTM_NEWADDR as u16;
 const GET_ADDRESS: u16 = nl::RTM_GETADDR as u16;
@@ -181,6 +188,54 @@ const GET_RULE: u16 = nl::RTM_GETRULE as u16;
 const NEW_NEIGHBOUR: u16 = nl::RTM_NEWNEIGH as u16;
 const GET_NEIGHBOUR: u16 = nl::RTM_GETNEIGH as u16;
 
+/// RTM_NEWLINK, RTM_SETLINK: turns loopback of a program's own network on and off. New interfaces there are none.
+fn change_link(current: &Current, network: &Option<Arc<NetNs>>, message: &[u8]) -> Result<(), Errno> {
+    // `struct ifinfomsg`: index, flags, and which flags change at 4, 8 and 12.
+    let word =
+        |at: usize| message.get(at..).and_then(|rest| rest.first_chunk()).map(|bytes| u32::from_ne_bytes(*bytes));
+    let (mut index, flags, change) = (word(4).ok_or(Errno::EINVAL)?, word(8).unwrap_or(0), word(12).unwrap_or(0));
+    if let Some(name) = message.get(size_of::<nl::ifinfomsg>()..).and_then(name_attribute).filter(|_| index == 0) {
+        let shown = interfaces::of(network);
+        let found = shown.iter().find(|interface| interface.name == name);
+        // One that is not there would have to be made.
+        index = found.map(|interface| interface.index).ok_or(Errno::EOPNOTSUPP)?;
+    }
+    const UP: u32 = raw::net_device_flags::IFF_UP as u32;
+    // Zero means all of them, for who does not say (rtnetlink(7)).
+    if change != 0 && change & UP == 0 {
+        return if NetNs::holds(current, Cap::NetAdmin) { Ok(()) } else { Err(Errno::EPERM) };
+    }
+    interfaces::set_flags(current, network, index, flags & UP != 0)
+}
+
+/// RTM_NEWADDR, RTM_DELADDR, of loopback of a program's own network.
+fn change_address(
+    current: &Current,
+    network: &Option<Arc<NetNs>>,
+    header: &Header,
+    message: &[u8],
+) -> Result<(), Errno> {
+    let network = network.as_ref().filter(|_| NetNs::holds(current, Cap::NetAdmin)).ok_or(Errno::EPERM)?;
+    // `struct ifaddrmsg`: family, prefix length, flags, scope, index.
+    let &[family, prefix, _, scope, a, b, c, d] = message.first_chunk().ok_or(Errno::EINVAL)?;
+    if u32::from_ne_bytes([a, b, c, d]) != LOOPBACK_INDEX {
+        return Err(Errno::ENODEV);
+    }
+    let attributes = message.get(size_of::<nl::ifaddrmsg>()..).unwrap_or(&[]);
+    let value = find_attribute(attributes, nl::IFA_LOCAL as u32);
+    let value = value.or_else(|| find_attribute(attributes, nl::IFA_ADDRESS as u32)).ok_or(Errno::EINVAL)?;
+    let ip = match family {
+        AF_INET => IpAddr::from(<[u8; 4]>::try_from(value).map_err(|_| Errno::EINVAL)?),
+        AF_INET6 => IpAddr::from(<[u8; 16]>::try_from(value).map_err(|_| Errno::EINVAL)?),
+        _ => return Err(Errno::EAFNOSUPPORT),
+    };
+    if header.kind == DELETE_ADDRESS {
+        return if network.remove(ip) { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) };
+    }
+    let added = network.add(Own { ip, prefix, scope });
+    if added || u32::from(header.flags) & nl::NLM_F_EXCL == 0 { Ok(()) } else { Err(Errno::EEXIST) }
+}
+
 /// Answers to one request, one behind the other.
 struct Reply {
     header: Header,
@@ -188,6 +243,8 @@ struct Reply {
     /// Datagrams: a dump comes in several, as readers have buffers of a few pages only.
     parts: Vec<Vec<u8>>,
     multi: bool,
+    /// Whose interfaces it tells of.
+    network: Option<Arc<NetNs>>,
 }
 
 /// Appends one attribute (rtnetlink(7)).
@@ -243,7 +300,7 @@ impl Reply {
             message.get(4..8).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_ne_bytes(*bytes));
         let named = message.get(size_of::<nl::ifinfomsg>()..).and_then(name_attribute);
         let mut found = false;
-        for interface in interfaces() {
+        for interface in interfaces::of(&self.network.clone()).iter() {
             let named = named.is_none_or(|name| name == interface.name);
             if dump || index == interface.index || index == 0 && named {
                 found = true;
@@ -255,7 +312,7 @@ impl Reply {
     }
 
     fn addresses(&mut self, family: u8) {
-        for interface in interfaces() {
+        for interface in interfaces::of(&self.network.clone()).iter() {
             for own in &interface.addresses {
                 let (own_family, octets) = octets(own.ip);
                 if family != 0 && family != own_family {
@@ -285,7 +342,8 @@ impl Reply {
     }
 
     fn routes(&mut self, family: u8) {
-        for entry in stack::routes() {
+        let routes = if self.network.is_some() { &[] } else { stack::routes() };
+        for entry in routes {
             let spec = &entry.spec;
             let (own_family, octets) = octets(spec.to);
             if family != 0 && family != own_family {
@@ -305,7 +363,7 @@ impl Reply {
             }
             self.message(NEW_ROUTE, &body);
         }
-        for interface in interfaces() {
+        for interface in interfaces::of(&self.network.clone()).iter() {
             for own in &interface.addresses {
                 let (own_family, octets) = octets(own.ip);
                 if family != 0 && family != own_family {
@@ -337,7 +395,7 @@ impl Reply {
             .map(|bytes| u32::from_ne_bytes(*bytes));
         let (family, octets) = octets(to);
         let (main, local) = (nl::rt_class_t::RT_TABLE_MAIN as u8, nl::rt_class_t::RT_TABLE_LOCAL as u8);
-        let (kind, table, index, gateway, from) = match route(to, device)? {
+        let (kind, table, index, gateway, from) = match route(&self.network, to, device)? {
             Route::Local { from, .. } => (nl::RTN_LOCAL, local, 1, None, from),
             Route::Remote { hop, from } => {
                 (nl::RTN_UNICAST, main, hop.interface.index, Some(hop.next).filter(|next| *next != to), from)
@@ -360,7 +418,7 @@ impl Reply {
     }
 
     fn neighbours(&mut self, family: u8) {
-        for interface in interfaces() {
+        for interface in interfaces::of(&self.network.clone()).iter() {
             let Some(link) = &interface.link else { continue };
             for (ip, mac, permanent, fresh) in link.neighbours.list(platform().monotonic_ns()) {
                 let (own_family, octets) = octets(ip);
@@ -486,7 +544,7 @@ impl Protocol for Netlink {
         self.bind_port(call.current, 0)?;
         let len = source.left();
         let request = source.take_vec(len)?;
-        self.serve(&request);
+        self.serve(call, &request);
         Ok(len)
     }
 

@@ -1,9 +1,11 @@
 //! What every socket can be told: SOL_SOCKET's options.
 
+use super::NetNs;
 use super::interfaces;
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::task::{Cap, Current};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::net as raw;
@@ -54,6 +56,8 @@ pub struct Options {
     nesting: AtomicU32,
     /// SO_BINDTODEVICE: the interface's number, or 0.
     device: AtomicU32,
+    /// The network that it is of, once it is a file.
+    network: spin::Once<Option<Arc<NetNs>>>,
     uid: AtomicU32,
     inode: AtomicU64,
 }
@@ -73,6 +77,7 @@ impl Default for Options {
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
             device: AtomicU32::new(0),
+            network: spin::Once::new(),
             uid: AtomicU32::new(0),
             inode: AtomicU64::new(0),
         }
@@ -101,6 +106,7 @@ impl Options {
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
             device: copy(&self.device),
+            network: spin::Once::initialized(self.network().clone()),
             uid: copy(&self.uid),
             inode: AtomicU64::new(0),
         }
@@ -109,6 +115,16 @@ impl Options {
     /// What an accepted unix socket inherits: whether credentials are wanted.
     pub fn inherit_credentials(&self, listener: &Self) {
         self.turn(Switch::PassCredentials, listener.is(Switch::PassCredentials));
+    }
+
+    /// The network that it is of.
+    pub fn network(&self) -> &Option<Arc<NetNs>> {
+        self.network.get().unwrap_or(&None)
+    }
+
+    /// Sets the network that it is of, once.
+    pub fn set_network(&self, network: impl FnOnce() -> Option<Arc<NetNs>>) {
+        self.network.call_once(network);
     }
 
     /// Whether a switch is on.
@@ -213,7 +229,7 @@ impl Options {
     pub fn set(&self, current: &Current, name: u32, value: &[u8]) -> Result<(), Errno> {
         if let Some(switch) = switch(name) {
             let on = int(value)? != 0;
-            if switch == Switch::Debug && on && !super::NetNs::holds(current, Cap::NetAdmin) {
+            if switch == Switch::Debug && on && !NetNs::holds(current, Cap::NetAdmin) {
                 return Err(Errno::EACCES);
             }
             self.turn(switch, on);
@@ -248,13 +264,13 @@ impl Options {
             }
             raw::SO_PRIORITY => {
                 let priority = int(value)?;
-                if !(0..=6).contains(&priority) && !super::NetNs::holds(current, Cap::NetAdmin) {
+                if !(0..=6).contains(&priority) && !NetNs::holds(current, Cap::NetAdmin) {
                     return Err(Errno::EPERM);
                 }
                 self.priority.store(priority as u32, Ordering::Relaxed);
             }
             raw::SO_MARK => {
-                if !super::NetNs::holds(current, Cap::NetAdmin) {
+                if !NetNs::holds(current, Cap::NetAdmin) {
                     return Err(Errno::EPERM);
                 }
                 self.mark.store(int(value)? as u32, Ordering::Relaxed);
@@ -271,7 +287,7 @@ impl Options {
     }
 
     fn may_force(&self, current: &Current, force: bool) -> Result<(), Errno> {
-        if force && !super::NetNs::holds(current, Cap::NetAdmin) { Err(Errno::EPERM) } else { Ok(()) }
+        if force && !NetNs::holds(current, Cap::NetAdmin) { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// getsockopt(SOL_SOCKET), for what does not depend on the protocol.
@@ -371,7 +387,7 @@ fn device(current: &Current, value: &[u8]) -> Result<u32, Errno> {
     if name.is_empty() {
         return Ok(0);
     }
-    if !super::NetNs::holds(current, Cap::NetRaw) {
+    if !NetNs::holds(current, Cap::NetRaw) {
         return Err(Errno::EPERM);
     }
     interfaces::by_name(name).map(|interface| interface.index).ok_or(Errno::ENODEV)

@@ -231,6 +231,7 @@ impl Socket {
         let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
         let inode = AnonInode::socket(&current.creds);
         options.identify(current.creds.fsuid, inode.ino());
+        options.set_network(|| super::NetNs::of(current));
         let socket = Self { domain, kind, protocol, options, ops, cookie };
         let status = if nonblocking { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
         OpenFile::new(Arc::new(socket), OpenFlags::RDWR | status, inode, None)

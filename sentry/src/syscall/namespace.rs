@@ -27,9 +27,7 @@ pub fn unshare(current: &mut Current, flags: u32) -> Result<(), Errno> {
         flags |= CloneFlags::THREAD | CloneFlags::FS;
     }
     let alone = CloneFlags::THREAD | CloneFlags::SIGHAND | CloneFlags::VM;
-    if flags.intersects(alone) && current.process.thread_count() > 1
-        || flags.intersects(CloneFlags::NEWTIME | CloneFlags::NEWNET)
-    {
+    if flags.intersects(alone) && current.process.thread_count() > 1 || flags.contains(CloneFlags::NEWTIME) {
         return Err(Errno::EINVAL);
     }
     spaces::unshare(current, flags)

@@ -163,7 +163,7 @@ fn check(args: &CloneArgs) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     // Linux's errno without the feature.
-    if flags.intersects(CloneFlags::NEWTIME.union(CloneFlags::NEWNET).union(CloneFlags::INTO_CGROUP)) {
+    if flags.intersects(CloneFlags::NEWTIME.union(CloneFlags::INTO_CGROUP)) {
         return Err(Errno::EINVAL);
     }
     Ok(())

@@ -2,8 +2,9 @@
 
 use crate::errno::Errno;
 use crate::fs::pseudo::{Context, Item, What, file};
+use crate::net::NetNs;
 use crate::net::inet::{Family, Row, tcp_rows, udp_rows};
-use crate::net::interfaces::{interfaces, is_link_local};
+use crate::net::interfaces::{self, is_link_local};
 use crate::net::stack::{self, Counters};
 use crate::platform::platform;
 use crate::task::Current;
@@ -21,12 +22,12 @@ macro_rules! empty_table {
     };
 }
 
-fn dev<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+fn dev<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     let mut text = String::from(
         "Inter-|   Receive                                                |  Transmit\n \
          face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
     );
-    for interface in interfaces() {
+    for interface in interfaces::of(&NetNs::of(current)).iter() {
         let none = Counters::default();
         let counters = interface.link.as_ref().map_or(&none, |link| &link.counters);
         let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -53,6 +54,13 @@ fn hex(ip: IpAddr, family: Family) -> String {
     }
 }
 
+/// Those of the reader's network.
+fn rows(current: &Current, mut rows: Vec<Row>) -> Vec<Row> {
+    let network = NetNs::key(&NetNs::of(current));
+    rows.retain(|row| row.network == network);
+    rows
+}
+
 fn table(head: &str, family: Family, rows: &[Row], tail: &str) -> Vec<u8> {
     let mut text = format!("{head}\n");
     for (number, row) in rows.iter().filter(|row| row.family == family).enumerate() {
@@ -72,28 +80,29 @@ fn table(head: &str, family: Family, rows: &[Row], tail: &str) -> Vec<u8> {
 const TCP_TAIL: &str = "1 0000000000000000 100 0 0 10 0";
 const UDP_TAIL: &str = "2 0000000000000000 0";
 
-fn tcp<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    Ok(table(TCP_HEAD, Family::V4, &tcp_rows(), TCP_TAIL))
+fn tcp<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(TCP_HEAD, Family::V4, &rows(current, tcp_rows()), TCP_TAIL))
 }
 
-fn tcp6<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    Ok(table(TCP6_HEAD, Family::V6, &tcp_rows(), TCP_TAIL))
+fn tcp6<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(TCP6_HEAD, Family::V6, &rows(current, tcp_rows()), TCP_TAIL))
 }
 
-fn udp<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    Ok(table(UDP_HEAD, Family::V4, &udp_rows(), UDP_TAIL))
+fn udp<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(UDP_HEAD, Family::V4, &rows(current, udp_rows()), UDP_TAIL))
 }
 
-fn udp6<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    Ok(table(UDP6_HEAD, Family::V6, &udp_rows(), UDP_TAIL))
+fn udp6<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    Ok(table(UDP6_HEAD, Family::V6, &rows(current, udp_rows()), UDP_TAIL))
 }
 
-fn route<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+fn route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     /// RTF_UP and RTF_GATEWAY (route(8)).
     const UP: u32 = 1;
     const GATEWAY: u32 = 2;
     let mut text = format!("{ROUTE_HEAD}\n");
-    for entry in stack::routes() {
+    let routes = if NetNs::of(current).is_some() { &[] } else { stack::routes() };
+    for entry in routes {
         let IpAddr::V4(to) = entry.spec.to else { continue };
         let gateway = match entry.spec.gateway {
             Some(IpAddr::V4(gateway)) => u32::from_ne_bytes(gateway.octets()),
@@ -112,9 +121,9 @@ fn route<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     Ok(text.into_bytes())
 }
 
-fn arp<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+fn arp<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     let mut text = format!("{ARP_HEAD}\n");
-    for interface in interfaces() {
+    for interface in interfaces::of(&NetNs::of(current)).iter() {
         let Some(link) = &interface.link else { continue };
         for (ip, mac, permanent, _) in link.neighbours.list(platform().monotonic_ns()) {
             let [a, b, c, d, e, f] = mac;
@@ -130,12 +139,12 @@ fn arp<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     Ok(text.into_bytes())
 }
 
-fn if_inet6<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+fn if_inet6<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     /// The scope as this file numbers it (IPV6_ADDR_LINKLOCAL, IPV6_ADDR_LOOPBACK of the kernel), and IFA_F_PERMANENT.
     const LINK_LOCAL: u32 = 0x20;
     const LOOPBACK: u32 = 0x10;
     let mut text = String::new();
-    for interface in interfaces() {
+    for interface in interfaces::of(&NetNs::of(current)).iter() {
         for own in &interface.addresses {
             let IpAddr::V6(ip) = own.ip else { continue };
             let scope = match ip {
@@ -151,8 +160,8 @@ fn if_inet6<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     Ok(text.into_bytes())
 }
 
-fn sockstat<C>(_: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    let (tcp, udp) = (tcp_rows(), udp_rows());
+fn sockstat<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    let (tcp, udp) = (rows(current, tcp_rows()), rows(current, udp_rows()));
     let orphans = tcp.iter().filter(|row| row.inode == 0).count();
     let waiting = tcp.iter().filter(|row| row.state == TIME_WAIT).count();
     Ok(format!(

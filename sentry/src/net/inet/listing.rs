@@ -2,6 +2,7 @@
 
 use super::connection;
 use super::{Family, Tcp, Udp};
+use crate::net::NetNs;
 use crate::net::options::Options;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -22,13 +23,15 @@ pub struct Row {
     pub uid: u32,
     /// Its inode; 0 where no socket is left.
     pub inode: u64,
+    /// The number of its network.
+    pub network: u32,
 }
 
 impl Row {
     /// A socket's row.
     pub(super) fn of(options: &Options, family: Family, local: SocketAddr) -> Self {
         let (uid, inode) = options.identity();
-        Self { family, local, peer: None, state: 7, queued: (0, 0), uid, inode }
+        Self { family, local, peer: None, state: 7, queued: (0, 0), uid, inode, network: NetNs::key(options.network()) }
     }
 }
 
@@ -40,7 +43,8 @@ pub fn tcp_rows() -> Vec<Row> {
         if connection.is_orphan() {
             let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
             let (state, queued) = (connection.state_number(), connection.queued());
-            rows.push(Row { family, local, peer: Some(peer), state, queued: (queued.1, queued.0), uid: 0, inode: 0 });
+            let (peer, queued) = (Some(peer), (queued.1, queued.0));
+            rows.push(Row { family, local, peer, state, queued, uid: 0, inode: 0, network: 0 });
         }
     }
     rows

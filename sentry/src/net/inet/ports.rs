@@ -16,6 +16,8 @@ const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
 /// What a binding covers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Scope {
+    /// The number of the network.
+    network: u32,
     ip: IpAddr,
     /// Any address, of both families.
     dual: bool,
@@ -23,8 +25,8 @@ pub struct Scope {
 
 impl Scope {
     /// What a socket of `family` bound to `ip` covers.
-    pub fn new(family: Family, ip: IpAddr, v6_only: bool) -> Self {
-        Self { ip, dual: family == Family::V6 && ip == Family::V6.any() && !v6_only }
+    pub fn new(network: u32, family: Family, ip: IpAddr, v6_only: bool) -> Self {
+        Self { network, ip, dual: family == Family::V6 && ip == Family::V6.any() && !v6_only }
     }
 
     /// Whether a packet to `to` is for it.
@@ -38,7 +40,7 @@ impl Scope {
     }
 
     fn overlaps(&self, other: &Self) -> bool {
-        self.covers(other.ip) || other.covers(self.ip) || self.dual || other.dual
+        self.network == other.network && (self.covers(other.ip) || other.covers(self.ip) || self.dual || other.dual)
     }
 }
 
@@ -116,17 +118,17 @@ impl<T> Ports<T> {
 
     /// Another socket at the same place as `binding` (a connection that its listener accepted).
     pub fn share(&'static self, binding: &Binding<T>, socket: &Weak<T>, local: SocketAddr) -> Binding<T> {
-        let scope = Scope { ip: local.ip(), dual: false };
+        let scope = Scope { network: binding.scope.network, ip: local.ip(), dual: false };
         self.table.lock().insert(self, socket, local, scope, binding.sharing)
     }
 
     /// The sockets that a packet to `to` is for, best first: those that name the address, then those bound to any.
-    pub fn find(&self, to: SocketAddr) -> Vec<Arc<T>> {
+    pub fn find(&self, network: u32, to: SocketAddr) -> Vec<Arc<T>> {
         let table = self.table.lock();
         let Some(entries) = table.by_port.get(&to.port()) else { return Vec::new() };
         let mut found: Vec<(bool, &Weak<T>)> = entries
             .iter()
-            .filter(|entry| entry.scope.covers(to.ip()))
+            .filter(|entry| entry.scope.network == network && entry.scope.covers(to.ip()))
             .map(|entry| (entry.scope.is_specific(), &entry.socket))
             .collect();
         found.sort_by_key(|(specific, _)| !specific);
@@ -145,12 +147,13 @@ impl<T> Ports<T> {
     }
 
     /// The listeners that a connection to `to` may go to: all that name the address, else all bound to any.
-    pub fn listeners(&self, to: SocketAddr) -> Vec<Arc<T>> {
+    pub fn listeners(&self, network: u32, to: SocketAddr) -> Vec<Arc<T>> {
         let table = self.table.lock();
         let Some(entries) = table.by_port.get(&to.port()) else { return Vec::new() };
         let pick = |specific: bool| -> Vec<Weak<T>> {
             let fits = |entry: &&Entry<T>| {
-                entry.scope.covers(to.ip())
+                entry.scope.network == network
+                    && entry.scope.covers(to.ip())
                     && entry.scope.is_specific() == specific
                     && entry.listening.load(Ordering::SeqCst)
             };
@@ -173,7 +176,8 @@ impl<T> Table<T> {
             let both_address =
                 sharing.reuse_address && entry.sharing.reuse_address && !entry.listening.load(Ordering::SeqCst);
             let both_port = sharing.reuse_port.is_some() && sharing.reuse_port == entry.sharing.reuse_port;
-            alone || entry.scope.overlaps(scope) && !both_address && !both_port
+            (alone && entry.scope.network == scope.network)
+                || entry.scope.overlaps(scope) && !both_address && !both_port
         })
     }
 
@@ -215,7 +219,7 @@ impl<T> Binding<T> {
     /// Narrows it to the address the socket turned out to have.
     pub fn narrow(&mut self, ip: IpAddr) {
         self.local.set_ip(ip);
-        self.scope = Scope { ip, dual: false };
+        self.scope = Scope { network: self.scope.network, ip, dual: false };
         let mut table = self.ports.table.lock();
         let entries = table.by_port.get_mut(&self.local.port());
         if let Some(entry) = entries.into_iter().flatten().find(|entry| entry.id == self.id) {
@@ -257,7 +261,7 @@ mod tests {
     fn bind(ports: &'static Ports<u8>, socket: &Arc<u8>, at: &str, sharing: Sharing) -> Result<Binding<u8>, Errno> {
         let at: core::net::SocketAddr = at.parse().unwrap();
         let family = if at.is_ipv4() { Family::V4 } else { Family::V6 };
-        ports.bind(&Arc::downgrade(socket), at, Scope::new(family, at.ip(), false), sharing)
+        ports.bind(&Arc::downgrade(socket), at, Scope::new(0, family, at.ip(), false), sharing)
     }
 
     #[test]
@@ -276,7 +280,7 @@ mod tests {
         first.set_listening(true).unwrap();
         assert_eq!(again.set_listening(true), Err(Errno::EADDRINUSE));
         assert_eq!(bind(ports, &socket, "127.0.0.1:80", REUSE).err(), Some(Errno::EADDRINUSE));
-        assert_eq!(ports.listeners("127.0.0.1:80".parse().unwrap()).len(), 1);
+        assert_eq!(ports.listeners(0, "127.0.0.1:80".parse().unwrap()).len(), 1);
     }
 
     #[test]

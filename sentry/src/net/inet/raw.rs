@@ -123,6 +123,10 @@ impl Raw {
         if self.protocol != parsed.protocol || (self.family == Family::V4) != v4 {
             return false;
         }
+        // What comes here is of the first network.
+        if self.options.network().is_some() {
+            return false;
+        }
         if self.options.device().is_some_and(|device| device != interface.index) {
             return false;
         }
@@ -222,7 +226,7 @@ fn own_header(from: IpAddr, mut data: Vec<u8>, mtu: usize) -> Result<Packet, Err
 impl Protocol for Raw {
     fn bind(&self, _: &Call<'_>, address: &Address) -> Result<(), Fail> {
         let local = self.family.take(address, false)?;
-        if !bindable(local.ip()) {
+        if !bindable(self.options.network(), local.ip()) {
             return Err(Errno::EADDRNOTAVAIL.into());
         }
         let mut state = self.state.lock();
@@ -239,7 +243,7 @@ impl Protocol for Raw {
             return Ok(());
         }
         let peer = self.family.take(address, false)?;
-        route(peer.ip(), call.options.device())?;
+        route(call.options.network(), peer.ip(), call.options.device())?;
         self.state.lock().peer = Some(peer.ip());
         Ok(())
     }
@@ -266,7 +270,7 @@ impl Protocol for Raw {
             Some(Address::Unspecified) | None => peer.ok_or(Errno::EDESTADDRREQ)?,
             Some(address) => self.family.take(address, false)?.ip(),
         };
-        let (to, from, hop) = match route(to, call.options.device())? {
+        let (to, from, hop) = match route(call.options.network(), to, call.options.device())? {
             Route::Local { to, from } => (to, from, None),
             Route::Remote { hop, from } => (to, from, Some(hop)),
             Route::Broadcast { .. } if !call.options.is(Switch::Broadcast) => return Err(Errno::EACCES.into()),
@@ -285,6 +289,8 @@ impl Protocol for Raw {
                 hop.flush();
                 hop.wait_for_room();
             }
+            // Networks of a program's own carry no raw packets.
+            None if call.options.network().is_some() => return Err(Errno::ENETUNREACH.into()),
             None => {
                 for packet in self.packets(from, to, data, usize::from(u16::MAX))? {
                     stack::loop_back(&packet.bytes);

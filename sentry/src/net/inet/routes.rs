@@ -1,9 +1,14 @@
 //! Where an address leads: to the sandbox itself, or out.
 
 use crate::errno::Errno;
-use crate::net::interfaces::{self, interfaces};
+use crate::net::NetNs;
+use crate::net::interfaces::{self, Own, interfaces};
 use crate::net::stack::{self, Hop};
+use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Addresses for the machine itself.
+const RT_SCOPE_HOST: u8 = linux_raw_sys::netlink::rt_scope_t::RT_SCOPE_HOST as u8;
 
 /// Where a destination is.
 #[derive(Clone, Copy)]
@@ -38,8 +43,19 @@ pub enum Route {
     },
 }
 
-/// The route to `to`, only through `device` where one is given; ENETUNREACH where there is none.
-pub fn route(to: IpAddr, device: Option<u32>) -> Result<Route, Errno> {
+/// The route to `to` in a program's own network: to itself, while its loopback interface is up.
+fn inside(network: &NetNs, to: IpAddr) -> Result<Route, Errno> {
+    let home: IpAddr = if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let to = if to.is_unspecified() { home } else { to };
+    let own = |own: &Own| own.ip == to || own.scope == RT_SCOPE_HOST && interfaces::is_in(to, own.ip, own.prefix);
+    if network.is_up() && network.addresses().iter().any(own) { local(to, to) } else { Err(Errno::ENETUNREACH) }
+}
+
+/// The route to `to` in `network`, only through `device` where one is given; ENETUNREACH where there is none.
+pub fn route(network: &Option<Arc<NetNs>>, to: IpAddr, device: Option<u32>) -> Result<Route, Errno> {
+    if let Some(network) = network {
+        return inside(network, to);
+    }
     let out = || stack::lookup(to, device);
     let is_broadcast = |ip: Ipv4Addr| {
         ip.is_broadcast()
@@ -78,8 +94,10 @@ fn local(to: IpAddr, from: IpAddr) -> Result<Route, Errno> {
 }
 
 /// Whether a socket may be bound to `ip`.
-pub fn bindable(ip: IpAddr) -> bool {
+pub fn bindable(network: &Option<Arc<NetNs>>, ip: IpAddr) -> bool {
+    // The loopback network can be bound to even while the interface is down.
     ip.is_unspecified()
         || ip.is_multicast()
-        || matches!(route(ip, None), Ok(Route::Local { .. } | Route::Broadcast { .. }))
+        || ip.is_loopback() && ip.is_ipv4()
+        || matches!(route(network, ip, None), Ok(Route::Local { .. } | Route::Broadcast { .. }))
 }

@@ -10,6 +10,7 @@ use super::routes::{Route, bindable, route};
 use super::tcp::sharing;
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
+use crate::net::NetNs;
 use crate::net::address::Address;
 use crate::net::interfaces::{Interface, LOOPBACK_INDEX, interfaces};
 use crate::net::options::{Options, Switch};
@@ -107,19 +108,18 @@ impl Udp {
     }
 
     fn bind_to(&self, call: &Call<'_>, local: SocketAddr) -> Result<(), Errno> {
-        if !bindable(local.ip()) {
+        if !bindable(self.options.network(), local.ip()) {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let port = local.port();
-        if port != 0 && port < first_unprivileged_port() && !crate::net::NetNs::holds(call.current, Cap::NetBindService)
-        {
+        if port != 0 && port < first_unprivileged_port() && !NetNs::holds(call.current, Cap::NetBindService) {
             return Err(Errno::EACCES);
         }
         let mut state = self.state.lock();
         if state.binding.is_some() {
             return Err(Errno::EINVAL);
         }
-        let scope = Scope::new(self.family, local.ip(), self.v6_only());
+        let scope = Scope::new(NetNs::key(self.options.network()), self.family, local.ip(), self.v6_only());
         state.binding = Some(PORTS.bind(&self.this, local, scope, sharing(call))?);
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Udp {
             return relay.send(datagram.from, &datagram.data);
         }
         // The answer would be an ICMP error, which only a connected socket hears of.
-        if !Self::hand_out(datagram, to) && connected && !to.ip().is_multicast() {
+        if !Self::hand_out(self.options.network(), datagram, to) && connected && !to.ip().is_multicast() {
             self.options.set_error(Errno::ECONNREFUSED);
             self.queue.wake(Events::all());
         }
@@ -206,11 +206,11 @@ impl Udp {
     }
 
     /// Gives a datagram to the socket it is for, or to all members of its group; false where there is none.
-    fn hand_out(datagram: Datagram, to: SocketAddr) -> bool {
-        let targets = PORTS.find(to);
+    fn hand_out(network: &Option<Arc<NetNs>>, datagram: Datagram, to: SocketAddr) -> bool {
+        let targets = PORTS.find(NetNs::key(network), to);
         let here = |target: &&Arc<Self>| target.options.device().is_none_or(|device| device == datagram.interface);
         let everybody = matches!(to.ip(), IpAddr::V4(ip) if ip.is_broadcast())
-            || interfaces().iter().any(|interface| interface.is_broadcast(to.ip()));
+            || network.is_none() && interfaces().iter().any(|interface| interface.is_broadcast(to.ip()));
         if to.ip().is_multicast() || everybody {
             let member = |target: &&Arc<Self>| everybody || target.state.lock().groups.contains(&to.ip());
             let members: Vec<&Arc<Self>> = targets.iter().filter(here).filter(member).collect();
@@ -265,7 +265,7 @@ impl Udp {
             ttl: parsed.ttl,
             tos: parsed.tos,
         };
-        if !Self::hand_out(datagram, to) && !to.ip().is_multicast() && !interface.is_broadcast(to.ip()) {
+        if !Self::hand_out(&None, datagram, to) && !to.ip().is_multicast() && !interface.is_broadcast(to.ip()) {
             stack::report(interface, parsed, Unreachable::Port);
         }
     }
@@ -286,7 +286,7 @@ impl Udp {
 
     /// An ICMP error about a datagram from `local` to `peer` came, or nobody answers for its next hop.
     pub fn undelivered(local: SocketAddr, peer: SocketAddr, why: Unreachable) {
-        for socket in PORTS.find(local) {
+        for socket in PORTS.find(0, local) {
             let recverr = socket.levels.is(IP, raw::IP_RECVERR) || socket.levels.is(IPV6, raw::IPV6_RECVERR);
             let connected = socket.state.lock().peer == Some(peer);
             // What may pass is for those alone who ask for everything.
@@ -366,7 +366,7 @@ impl Protocol for Udp {
             return Ok(());
         }
         let peer = self.family.take(address, self.v6_only())?;
-        let (to, from) = match route(peer.ip(), call.options.device())? {
+        let (to, from) = match route(call.options.network(), peer.ip(), call.options.device())? {
             Route::Local { to, from } => (to, from),
             Route::Group { from, .. } | Route::Remote { from, .. } => (peer.ip(), from),
             Route::Broadcast { .. } if !call.options.is(Switch::Broadcast) => return Err(Errno::EACCES.into()),
@@ -412,7 +412,7 @@ impl Protocol for Udp {
         if to.port() == 0 {
             return Err(Errno::EINVAL.into());
         }
-        let (ip, from, inside, hop) = match route(to.ip(), call.options.device())? {
+        let (ip, from, inside, hop) = match route(call.options.network(), to.ip(), call.options.device())? {
             Route::Local { to, from } => (to, from, true, None),
             Route::Group { from, hop } => (to.ip(), from, self.loops_back(), hop),
             Route::Remote { hop, from } => (to.ip(), from, false, Some(hop)),
@@ -523,7 +523,7 @@ impl Protocol for Udp {
         match (level, name) {
             (IP, raw::IP_MTU) | (IPV6, raw::IPV6_MTU) => {
                 let peer = self.state.lock().peer.ok_or(Errno::ENOTCONN)?;
-                let mtu = match route(peer.ip(), self.options.device()) {
+                let mtu = match route(self.options.network(), peer.ip(), self.options.device()) {
                     Ok(Route::Remote { hop, .. }) => hop.mtu() as u32,
                     _ => 65535,
                 };

@@ -3,6 +3,7 @@
 use super::{Peer, names};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
+use crate::net::NetNs;
 use crate::net::address::{Address, UnixName};
 use crate::net::control::Ucred;
 use crate::net::options::Options;
@@ -105,7 +106,7 @@ impl Protocol for Connected {
             return names::bind_again(call.current, name).map_err(Fail::from);
         }
         let this: names::Bound = self.this.upgrade().ok_or(Errno::EINVAL)?;
-        let bound = names::bind(call.current, name, &this)?;
+        let bound = names::bind(call.current, NetNs::key(call.options.network()), name, &this)?;
         self.state.lock().name = bound;
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Protocol for Connected {
                 Role::Listening { .. } => return Err(Errno::EINVAL.into()),
             }
         };
-        let found = names::find(call.current, name)?;
+        let found = names::find(call.current, NetNs::key(call.options.network()), name)?;
         let listener = found.downcast::<Self>().ok().filter(|listener| listener.kind == self.kind);
         let listener = listener.ok_or_else(|| names::other_type(name))?;
         let role = call.until(&listener.queue, Events::WRITABLE, Options::send_deadline, || {
@@ -217,7 +218,7 @@ impl Protocol for Connected {
             (state.name.clone(), core::mem::replace(&mut state.role, Role::Idle))
         };
         let this: *const Self = self;
-        names::release(&name, this.cast());
+        names::release(NetNs::key(self.options.network()), &name, this.cast());
         if let Role::Listening { pending, .. } = role {
             // Who connected and was not accepted sees a reset.
             for end in pending.iter().filter_map(|refused| refused.endpoint()) {

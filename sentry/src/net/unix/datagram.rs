@@ -3,6 +3,7 @@
 use super::names;
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
+use crate::net::NetNs;
 use crate::net::address::{Address, UnixName};
 use crate::net::control::{Control, Ucred};
 use crate::net::options::{Options, Switch};
@@ -75,7 +76,7 @@ impl UnixDatagram {
 
     fn find(&self, call: &Call<'_>, address: &Address) -> Result<Arc<Self>, Errno> {
         let Address::Unix(name) = address else { return Err(Errno::EINVAL) };
-        let found = names::find(call.current, name)?;
+        let found = names::find(call.current, NetNs::key(call.options.network()), name)?;
         let peer = found.downcast::<Self>().map_err(|_| names::other_type(name))?;
         if peer.accepts(self) { Ok(peer) } else { Err(Errno::EPERM) }
     }
@@ -131,7 +132,7 @@ impl Protocol for UnixDatagram {
             return names::bind_again(call.current, name).map_err(Fail::from);
         }
         let this: names::Bound = self.this.upgrade().ok_or(Errno::EINVAL)?;
-        let bound = names::bind(call.current, name, &this)?;
+        let bound = names::bind(call.current, NetNs::key(call.options.network()), name, &this)?;
         self.state.lock().name = bound;
         Ok(())
     }
@@ -246,7 +247,7 @@ impl Protocol for UnixDatagram {
         };
         drop(incoming);
         let this: *const Self = self;
-        names::release(&name, this.cast());
+        names::release(NetNs::key(self.options.network()), &name, this.cast());
         // A peer that is connected back is told that nobody is here any more.
         if let Some(peer) = peer.and_then(|peer| peer.upgrade()) {
             let back = peer.state.lock().peer.as_ref().is_some_and(|back| core::ptr::eq(back.as_ptr(), this));

@@ -17,10 +17,13 @@ use linux_raw_sys::general::{S_IFSOCK, S_IRWXG, S_IRWXO, S_IRWXU};
 /// A bound socket, whatever its type.
 pub type Bound = Arc<dyn Any + Send + Sync>;
 
-static ABSTRACT: Lock<BTreeMap<Vec<u8>, Weak<dyn Any + Send + Sync>>> = Lock::new(Rank::SocketTable, BTreeMap::new());
+/// By network and name.
+type Names = BTreeMap<(u32, Vec<u8>), Weak<dyn Any + Send + Sync>>;
+
+static ABSTRACT: Lock<Names> = Lock::new(Rank::SocketTable, BTreeMap::new());
 
 /// Gives `socket` a name. An empty one stands for a free abstract name (autobind). Returns the name as bound.
-pub fn bind(current: &Current, name: &UnixName, socket: &Bound) -> Result<UnixName, Errno> {
+pub fn bind(current: &Current, network: u32, name: &UnixName, socket: &Bound) -> Result<UnixName, Errno> {
     match name {
         UnixName::Path(path) => {
             let mode = S_IFSOCK | S_IRWXU | S_IRWXG | S_IRWXO;
@@ -31,12 +34,12 @@ pub fn bind(current: &Current, name: &UnixName, socket: &Bound) -> Result<UnixNa
             place.inode().socket_slot().ok_or(Errno::EOPNOTSUPP)?.set(socket);
             Ok(name.clone())
         }
-        UnixName::Abstract(bytes) => bind_abstract(bytes.clone(), socket),
+        UnixName::Abstract(bytes) => bind_abstract(network, bytes.clone(), socket),
         UnixName::Unnamed => {
             // Five hexadecimal digits (unix(7), autobind).
             for _ in 0..1 << 16 {
                 let digits = format!("{:05x}", random::next_u64() & 0xf_ffff).into_bytes();
-                match bind_abstract(digits, socket) {
+                match bind_abstract(network, digits, socket) {
                     Err(Errno::EADDRINUSE) => {}
                     other => return other,
                 }
@@ -62,27 +65,29 @@ pub fn other_type(name: &UnixName) -> Errno {
     if matches!(name, UnixName::Abstract(_)) { Errno::ECONNREFUSED } else { Errno::EPROTOTYPE }
 }
 
-fn bind_abstract(bytes: Vec<u8>, socket: &Bound) -> Result<UnixName, Errno> {
+fn bind_abstract(network: u32, bytes: Vec<u8>, socket: &Bound) -> Result<UnixName, Errno> {
     let mut names = ABSTRACT.lock();
-    if names.get(&bytes).is_some_and(|bound| bound.strong_count() > 0) {
+    let key = (network, bytes.clone());
+    if names.get(&key).is_some_and(|bound| bound.strong_count() > 0) {
         return Err(Errno::EADDRINUSE);
     }
-    names.insert(bytes.clone(), Arc::downgrade(socket));
+    names.insert(key, Arc::downgrade(socket));
     Ok(UnixName::Abstract(bytes))
 }
 
 /// The socket is closed: its abstract name is free.
-pub fn release(name: &UnixName, socket: *const ()) {
+pub fn release(network: u32, name: &UnixName, socket: *const ()) {
     if let UnixName::Abstract(bytes) = name {
         let mut names = ABSTRACT.lock();
-        if names.get(bytes).is_some_and(|bound| core::ptr::eq(bound.as_ptr().cast::<()>(), socket)) {
-            names.remove(bytes);
+        let key = (network, bytes.clone());
+        if names.get(&key).is_some_and(|bound| core::ptr::eq(bound.as_ptr().cast::<()>(), socket)) {
+            names.remove(&key);
         }
     }
 }
 
 /// The socket bound to `name`: ENOENT or ECONNREFUSED where there is none.
-pub fn find(current: &Current, name: &UnixName) -> Result<Bound, Errno> {
+pub fn find(current: &Current, network: u32, name: &UnixName) -> Result<Bound, Errno> {
     match name {
         UnixName::Path(path) => {
             let place = fs::lookup(current, Fd::CWD, path, LookupFlags::FOLLOW)?;
@@ -94,7 +99,7 @@ pub fn find(current: &Current, name: &UnixName) -> Result<Bound, Errno> {
             inode.socket_slot().and_then(fs::Slot::get).ok_or(Errno::ECONNREFUSED)
         }
         UnixName::Abstract(bytes) => {
-            let found = ABSTRACT.lock().get(bytes).cloned();
+            let found = ABSTRACT.lock().get(&(network, bytes.clone())).cloned();
             found.and_then(|bound| bound.upgrade()).ok_or(Errno::ECONNREFUSED)
         }
         UnixName::Unnamed => Err(Errno::EINVAL),

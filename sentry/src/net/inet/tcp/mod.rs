@@ -11,6 +11,7 @@ use super::ports::{Binding, Ports, Scope, Sharing, choice};
 use super::routes::{Route, bindable, route};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
+use crate::net::NetNs;
 use crate::net::address::Address;
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
@@ -100,19 +101,18 @@ impl Tcp {
     }
 
     fn bind_to(&self, call: &Call<'_>, local: SocketAddr) -> Result<(), Errno> {
-        if !bindable(local.ip()) || local.ip().is_multicast() {
+        if !bindable(self.options.network(), local.ip()) || local.ip().is_multicast() {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let port = local.port();
-        if port != 0 && port < first_unprivileged_port() && !crate::net::NetNs::holds(call.current, Cap::NetBindService)
-        {
+        if port != 0 && port < first_unprivileged_port() && !NetNs::holds(call.current, Cap::NetBindService) {
             return Err(Errno::EACCES);
         }
         let mut state = self.state.lock();
         if state.binding.is_some() || !matches!(state.role, Role::Idle | Role::Refused) {
             return Err(Errno::EINVAL);
         }
-        let scope = Scope::new(self.family, local.ip(), self.v6_only());
+        let scope = Scope::new(NetNs::key(self.options.network()), self.family, local.ip(), self.v6_only());
         state.binding = Some(PORTS.bind(&self.this, local, scope, sharing(call))?);
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Tcp {
     }
 
     fn connect_to(&self, call: &Call<'_>, peer: SocketAddr) -> Result<(), Errno> {
-        let (to, from, hop) = match route(peer.ip(), call.options.device())? {
+        let (to, from, hop) = match route(call.options.network(), peer.ip(), call.options.device())? {
             Route::Local { to, from } => (to, from, None),
             Route::Remote { hop, from } => (peer.ip(), from, Some(hop)),
             Route::Group { .. } | Route::Broadcast { .. } => return Err(Errno::ENETUNREACH),
@@ -193,7 +193,7 @@ impl Tcp {
     }
 
     fn connect_inside(&self, local: SocketAddr, to: SocketAddr) -> Result<End, Errno> {
-        let listeners = PORTS.listeners(to);
+        let listeners = PORTS.listeners(NetNs::key(self.options.network()), to);
         let listener = listeners.get(choice(listeners.len())).ok_or(Errno::ECONNREFUSED)?;
         let end = listener.enqueue(self, local, to)?;
         listener.queue.wake_one(Events::READABLE);

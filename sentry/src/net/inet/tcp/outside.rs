@@ -53,7 +53,7 @@ impl Tcp {
 
     /// Who listens where a connection from outside is to go.
     pub fn listener(to: SocketAddr) -> Option<Arc<Self>> {
-        let mut listeners = PORTS.listeners(to);
+        let mut listeners = PORTS.listeners(0, to);
         let chosen = choice(listeners.len());
         (chosen < listeners.len()).then(|| listeners.swap_remove(chosen))
     }
