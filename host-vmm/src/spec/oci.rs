@@ -76,6 +76,8 @@ impl Bundle {
 pub enum NetworkNamespace {
     /// One of its own.
     New,
+    /// The caller's: only `--network=host` can do with that.
+    Callers,
     /// The one at this path.
     At(PathBuf),
 }
@@ -265,7 +267,7 @@ fn check_namespaces(config: &Spec) -> Result<NetworkNamespace, Error> {
         }
     }
     match of(LinuxNamespaceType::Network) {
-        None => Err(bad("linux.namespaces", "without network the host's would be shared, which is not supported yet")),
+        None => Ok(NetworkNamespace::Callers),
         Some(network) => match network.path() {
             None => Ok(NetworkNamespace::New),
             Some(path) => Ok(NetworkNamespace::At(path.clone())),
@@ -475,7 +477,6 @@ mod tests {
         assert!(refusal(|c| c["mounts"][2]["options"] = json!(["rbind", "what"])).contains("what"));
         assert!(refusal(|c| c["mounts"][0]["destination"] = json!("proc")).contains("destination"));
         assert!(refusal(|c| c["linux"]["namespaces"] = json!([{"type": "pid"}])).contains("ipc"));
-        assert!(refusal(|c| c["linux"]["namespaces"][1] = json!({"type": "cgroup"})).contains("network"));
         assert!(refusal(|c| c["linux"]["namespaces"][0]["path"] = json!("/proc/1/ns/pid")).contains("joined"));
         assert!(refusal(|c| c["linux"]["namespaces"][0]["type"] = json!("user")).contains("user"));
         assert!(
