@@ -284,7 +284,11 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
     if let Some(background) = &background {
         background.leave_streams().map_err(call("standard streams"))?;
     }
-    pin::leave_namespaces(network)?;
+    let host_network = spec.network.host;
+    match host_network {
+        true => pin::leave_for_sockets()?,
+        false => pin::leave_namespaces(network)?,
+    }
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
     let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags };
@@ -301,6 +305,7 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
         files,
         gofer: clients,
         control: Some(control.try_clone().map_err(Error::Thread)?),
+        host_network,
         debug: spec.debug,
         statistics: flags.contains(BootFlags::STATISTICS),
     };
@@ -331,7 +336,7 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
                 spawned.map_err(Error::Thread)?;
             }
             ready.wait();
-            pin::sandbox(&control).map_err(Error::Pin)
+            pin::sandbox(&control, host_network).map_err(Error::Pin)
         })();
         match (started, first) {
             (Ok(()), Some((cpu, vcpu))) => {

@@ -144,6 +144,34 @@ extern "C" fn violated(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut li
     exit_now(crate::report::FAILURE)
 }
 
+/// getsockopt(2) into `value`; returns the length.
+pub fn get_socket_option(
+    socket: BorrowedFd<'_>,
+    level: u32,
+    name: u32,
+    value: &mut [u8],
+) -> Result<usize, rustix::io::Errno> {
+    let mut len = value.len() as libc::socklen_t;
+    // SAFETY: the kernel writes as many bytes as `len` says, which is how many there are, and says in `len` how many it wrote.
+    let result = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level as i32, name as i32, value.as_mut_ptr().cast(), &raw mut len)
+    };
+    if result == 0 { Ok((len as usize).min(value.len())) } else { Err(last_error()) }
+}
+
+/// setsockopt(2). The option is one of those whose value is no more than its bytes (`pin::host_rows::SETTABLE`).
+pub fn set_socket_option(socket: BorrowedFd<'_>, level: u32, name: u32, value: &[u8]) -> Result<(), rustix::io::Errno> {
+    let len = value.len() as libc::socklen_t;
+    // SAFETY: the kernel reads as many bytes as `len` says, which is how many there are, and no option of the list points further.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level as i32, name as i32, value.as_ptr().cast(), len) };
+    if result == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+fn last_error() -> rustix::io::Errno {
+    let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+    rustix::io::Errno::from_raw_os_error(errno)
+}
+
 /// As many descriptors as the system gives: the container's files cost some.
 pub fn raise_file_limit() {
     let most: Option<u64> =

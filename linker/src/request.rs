@@ -5,6 +5,7 @@
 //! gofer donated (or the CLI passed in, for standard streams) and belongs to the sandbox process. Handle numbers are given by the host.
 
 use crate::addr::GuestPa;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A buffer in guest-physical memory, contiguous.
@@ -158,6 +159,30 @@ ops! {
     /// whole frames only; EAGAIN where there is no room for one. A frame that the host refuses is lost, as on a wire.
     SendFrames = 76,
 
+    // Sockets of the host's (`NetworkSpec::host`), answered by the sandbox process. None waits: EAGAIN, and `Poll`.
+    /// arg: `SocketAddress::V4` or `V6` | SOCK_* << 32; offset: protocol. → file handle. TCP, UDP and echo sockets of IPv4 and IPv6.
+    Socket = 80,
+    /// handle: file handle of a socket; in: `SocketAddress`.
+    Bind = 81,
+    /// in: `SocketAddress`, nothing to dissolve the association. EINPROGRESS where it takes time.
+    ConnectTo = 82,
+    /// arg: backlog.
+    Listen = 83,
+    /// out: `SocketAddress` of the peer. → file handle.
+    Accept = 84,
+    /// arg: SHUT_*.
+    Shutdown = 85,
+    /// arg: MSG_* | bytes of the address << 32; in: `SocketAddress` where one is given, then data. → bytes.
+    SendTo = 86,
+    /// arg: MSG_*; out: `Arrived`, then data. → bytes of data.
+    ReceiveFrom = 87,
+    /// arg: level | name << 32; out: value. → bytes.
+    GetOption = 88,
+    /// arg: level | name << 32; in: value.
+    SetOption = 89,
+    /// arg: 0 for its own, 1 for its peer's; out: `SocketAddress`.
+    SocketName = 90,
+
     // The sandbox itself.
     /// Completes when the host has something to say. → `Event` kind | value << 8.
     NextEvent = 128,
@@ -219,6 +244,77 @@ const _: () = {
     assert!(core::mem::size_of::<FrameHeader>() == 16);
     assert!(core::mem::offset_of!(FrameHeader, flags) + FrameHeader::VIRTIO_BYTES == 16);
 };
+
+/// An address of IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SocketAddress {
+    /// `SocketAddress::V4` or `V6`; 0 where there is no address.
+    pub family: u16,
+    /// Port, as a number.
+    pub port: u16,
+    /// Flow information of IPv6.
+    pub flow: u32,
+    /// Scope of IPv6.
+    pub scope: u32,
+    /// Address; the first four bytes for IPv4.
+    pub ip: [u8; 16],
+}
+
+impl SocketAddress {
+    /// `family` of IPv4.
+    pub const V4: u16 = 4;
+    /// `family` of IPv6.
+    pub const V6: u16 = 6;
+
+    /// What it says; `None` where there is none.
+    pub fn get(&self) -> Option<SocketAddr> {
+        match self.family {
+            Self::V4 => {
+                let [a, b, c, d, ..] = self.ip;
+                Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), self.port)))
+            }
+            Self::V6 => {
+                let ip = Ipv6Addr::from(self.ip);
+                Some(SocketAddr::V6(SocketAddrV6::new(ip, self.port, self.flow, self.scope)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for SocketAddress {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(v4) => {
+                let mut ip = [0; 16];
+                for (to, from) in ip.iter_mut().zip(v4.ip().octets()) {
+                    *to = from;
+                }
+                Self { family: Self::V4, port: v4.port(), ip, ..Self::default() }
+            }
+            SocketAddr::V6(v6) => Self {
+                family: Self::V6,
+                port: v6.port(),
+                flow: v6.flowinfo(),
+                scope: v6.scope_id(),
+                ip: v6.ip().octets(),
+            },
+        }
+    }
+}
+
+/// Stands before data that a socket received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Arrived {
+    /// Bytes that the message had, which may be more than there was room for.
+    pub length: u32,
+    /// MSG_* to tell the program.
+    pub flags: u32,
+    /// Who sent it.
+    pub from: SocketAddress,
+}
 
 /// `Request::offset` of `Read` and `Write` at the file's own position.
 pub const OFFSET_STREAM: u64 = u64::MAX;

@@ -57,6 +57,9 @@ pub struct StartSpec {
 /// A network that was taken over from a network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkSpec {
+    /// Sockets of IPv4 and IPv6 are the host's, in the network namespace that the sandbox process is in. What else is said here is
+    /// for showing.
+    pub host: bool,
     /// Interfaces, without loopback.
     pub interfaces: Vec<InterfaceSpec>,
     /// Routes of the main table.
@@ -93,8 +96,8 @@ pub struct InterfaceSpec {
     pub mac: [u8; 6],
     /// Addresses.
     pub addresses: Vec<AddressSpec>,
-    /// File handle of the packet socket.
-    pub socket: u32,
+    /// File handle of the packet socket; none with `NetworkSpec::host`.
+    pub socket: Option<u32>,
 }
 
 /// An address of an interface.

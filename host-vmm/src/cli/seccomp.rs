@@ -1,6 +1,6 @@
 //! `ringwall seccomp list`: the names that the filters let through.
 
-use crate::pin::{gofer_rows, monitor_rows, sandbox_rows};
+use crate::pin::{gofer_rows, host_rows, monitor_rows, sandbox_rows};
 use clap::{Subcommand, ValueEnum};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -27,6 +27,8 @@ enum Action {
 #[derive(Clone, Copy, ValueEnum)]
 enum Process {
     Sandbox,
+    /// The sandbox process with --network=host
+    SandboxHost,
     Gofer,
     Monitor,
 }
@@ -35,13 +37,14 @@ enum Process {
 pub fn run(args: &Args) -> anyhow::Result<u8> {
     let Action::List { process, why } = &args.action;
     let rows = match process {
-        Process::Sandbox => sandbox_rows::ROWS,
-        Process::Gofer => gofer_rows::ROWS,
-        Process::Monitor => monitor_rows::ROWS,
+        Process::Sandbox => sandbox_rows::ROWS.to_vec(),
+        Process::SandboxHost => [sandbox_rows::ROWS, host_rows::ROWS].concat(),
+        Process::Gofer => gofer_rows::ROWS.to_vec(),
+        Process::Monitor => monitor_rows::ROWS.to_vec(),
     };
     let mut out = std::io::stdout().lock();
     if *why {
-        for row in rows {
+        for row in &rows {
             writeln!(out, "{:<16} {}", row.call.name(), row.why)?;
         }
         return Ok(0);

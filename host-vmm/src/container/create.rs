@@ -65,6 +65,11 @@ pub fn create(mut options: Options<'_>, bundle: Bundle) -> Result<State, Error> 
         }
         _ => {}
     }
+    if bundle.network == NetworkNamespace::Callers && options.network == spec::Network::Sandbox {
+        return Err(said(
+            "config.json: linux.namespaces: without network the host's would be shared, which takes --network=host",
+        ));
+    }
     let linux = bundle.config.linux().as_ref();
     let cgroup = Cgroup::locate(linux.and_then(|linux| linux.cgroups_path().as_deref()), options.id)?;
     check_root(&bundle.rootfs)?;
@@ -303,6 +308,7 @@ fn enter_network(network: &NetworkNamespace) -> Result<(), Error> {
     use nix::sched::{CloneFlags, setns, unshare};
     let failed = |what: String| move |errno: nix::Error| Error::Io(what, errno.into());
     match network {
+        NetworkNamespace::Callers => Ok(()),
         NetworkNamespace::New => unshare(CloneFlags::CLONE_NEWNET).map_err(failed("network namespace".into())),
         NetworkNamespace::At(path) => {
             let namespace = std::fs::File::open(path).map_err(file(path))?;

@@ -84,7 +84,7 @@ pub fn take_over(name_servers: &[IpAddr]) -> Result<Taken, Error> {
         let own: Vec<&Message> =
             addresses.iter().filter(|a| a.u32(offset_of!(nl::ifaddrmsg, ifa_index)) == interface.index).collect();
         interface.addresses = own.iter().filter_map(|message| address(message)).collect();
-        interface.socket = FIRST_SOCKET + taken.sockets.len() as u32;
+        interface.socket = Some(FIRST_SOCKET + taken.sockets.len() as u32);
         taken.sockets.push(packet::open(interface.index).map_err(|errno| Error::Socket(name.clone(), errno))?);
         quieten(&name);
         for message in own {
@@ -110,6 +110,23 @@ pub fn take_over(name_servers: &[IpAddr]) -> Result<Taken, Error> {
     Ok(taken)
 }
 
+/// What is there, left as it is: for showing, where the sockets are the host's.
+pub fn look() -> Result<NetworkSpec, Error> {
+    let mut route = Route::open().map_err(call("netlink socket"))?;
+    let links = route.dump(nl::RTM_GETLINK as u32, size_of::<nl::ifinfomsg>()).map_err(call("links"))?;
+    let addresses = route.dump(nl::RTM_GETADDR as u32, size_of::<nl::ifaddrmsg>()).map_err(call("addresses"))?;
+    let routes = route.dump(nl::RTM_GETROUTE as u32, size_of::<nl::rtmsg>()).map_err(call("routes"))?;
+    let mut spec = NetworkSpec { host: true, ..NetworkSpec::default() };
+    for mut interface in links.iter().filter_map(interface) {
+        let own = addresses.iter().filter(|a| a.u32(offset_of!(nl::ifaddrmsg, ifa_index)) == interface.index);
+        interface.addresses = own.filter_map(address).collect();
+        spec.interfaces.push(interface);
+    }
+    let known = |index: u32| spec.interfaces.iter().any(|interface| interface.index == index);
+    spec.routes = routes.iter().filter_map(route_spec).filter(|route| known(route.interface)).collect();
+    Ok(spec)
+}
+
 /// No IPv6 of the host's own on the interface: no answers, no advertisements listened to. Where /proc/sys cannot be written,
 /// taking the addresses off is what there is.
 fn quieten(name: &str) {
@@ -133,7 +150,7 @@ fn interface(link: &Message) -> Option<InterfaceSpec> {
         queue_length: link.number(nl::IFLA_TXQLEN as u32).unwrap_or(QUEUE_LENGTH),
         mac: link.mac(nl::IFLA_ADDRESS as u32)?,
         addresses: Vec::new(),
-        socket: 0,
+        socket: None,
     })
 }
 

@@ -65,7 +65,7 @@ pub fn apply(rows: &[Row]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pin::{gofer_rows, sandbox_rows};
+    use crate::pin::{gofer_rows, host_rows, sandbox_rows};
     use std::collections::BTreeSet;
 
     fn distinct(rows: &[Row]) -> usize {
@@ -75,12 +75,14 @@ mod tests {
     #[test]
     fn the_tables_hold_the_budget() {
         assert!(distinct(sandbox_rows::ROWS) <= 20, "sandbox: {}", distinct(sandbox_rows::ROWS));
+        let with_host = [sandbox_rows::ROWS, host_rows::ROWS].concat();
+        assert!(distinct(&with_host) <= 30, "sandbox with the host's sockets: {}", distinct(&with_host));
         assert!(distinct(gofer_rows::ROWS) <= 25, "gofer: {}", distinct(gofer_rows::ROWS));
     }
 
     #[test]
     fn every_row_says_why_and_compiles() {
-        for rows in [sandbox_rows::ROWS, gofer_rows::ROWS] {
+        for rows in [sandbox_rows::ROWS, host_rows::ROWS, gofer_rows::ROWS] {
             assert!(rows.iter().all(|row| !row.why.is_empty()));
             assert!(compile(rows).is_ok());
         }

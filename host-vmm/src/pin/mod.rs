@@ -3,11 +3,12 @@
 
 pub mod filter;
 pub mod gofer_rows;
+pub mod host_rows;
 pub mod monitor_rows;
 pub mod namespaces;
 pub mod sandbox_rows;
 
-pub use namespaces::{empty_network, leave as leave_namespaces};
+pub use namespaces::{empty_network, leave as leave_namespaces, leave_for_sockets};
 
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
@@ -29,9 +30,11 @@ fn call(what: &'static str) -> impl FnOnce(Errno) -> Error {
 }
 
 /// Pins the sandbox process: all its threads, from now on. Namespaces and capabilities went before its threads came.
-pub fn sandbox(control: &OwnedFd) -> Result<(), Error> {
+/// `host_network`: it makes sockets.
+pub fn sandbox(control: &OwnedFd, host_network: bool) -> Result<(), Error> {
     crate::process::report_violations(control.as_fd()).map_err(call("sigaction"))?;
-    filter::apply(sandbox_rows::ROWS)
+    let more = if host_network { host_rows::ROWS } else { &[] };
+    filter::apply(&[sandbox_rows::ROWS, more].concat())
 }
 
 /// Pins a container's monitor, which stays in the network namespace that others know the container's by.

@@ -38,6 +38,12 @@ pub fn leave_but_network() -> Result<(), Error> {
     leave_these(WITHOUT_NETWORK, CapabilitySet::empty(), UnshareFlags::NEWUSER)
 }
 
+/// As `leave`, but stays in the network namespace, whose sockets it makes, and keeps the right to low ports if it has it. It keeps
+/// its user namespace, too: another one's capabilities count for nothing there.
+pub fn leave_for_sockets() -> Result<(), Error> {
+    leave_these(WITHOUT_NETWORK, CapabilitySet::NET_BIND_SERVICE, UnshareFlags::empty())
+}
+
 /// As `leave`, for a process that looks at files, and keeps those of `keep` that it has. Open descriptors stay usable. Without
 /// privilege it stays where it is: in a user namespace of its own every file would seem to belong to nobody.
 pub fn leave_keeping(network: Option<OwnedFd>, keep: CapabilitySet) -> Result<(), Error> {

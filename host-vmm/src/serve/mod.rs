@@ -2,7 +2,7 @@
 //!
 //! A ring is served by its vCPU's own thread (`Server::serve_sync`) or by the worker (`worker::run`); either way a request
 //! is copied out of guest memory once, before it is looked at. Data requests are answered here (`data`), path requests by
-//! the gofer (`path`), and what waits (`wait`) completes from the worker. `control` is between the parent and the sentry.
+//! the gofer (`path`), and what waits (`wait`) completes from the worker; `socket` is for `--network=host`. `control` is between the parent and the sentry.
 //!
 //! Locks, each held briefly and none while a request is executed: `RingHost::{sq, cq}`, `FileTable`, `wait::Polls`, `wait::Events`, `Control`.
 
@@ -12,6 +12,7 @@ pub mod file;
 pub mod frames;
 pub mod path;
 pub mod ring;
+mod socket;
 #[cfg(test)]
 mod tests;
 pub mod wait;
@@ -46,6 +47,8 @@ pub struct Server {
     polls: Polls,
     events: Events,
     control: Control,
+    /// Sockets are the host's.
+    host_network: bool,
     debug: bool,
     /// Counts to show at the end, if asked for.
     statistics: Option<Statistics>,
@@ -73,6 +76,8 @@ pub struct Parts {
     pub gofer: Vec<Client>,
     /// Where the parent listens; a test may do without.
     pub control: Option<OwnedFd>,
+    /// Sockets are the host's (`--network=host`).
+    pub host_network: bool,
     /// Registers and early output are shown.
     pub debug: bool,
     /// What the sandbox did is shown at its end.
@@ -100,6 +105,7 @@ impl Server {
             polls: Polls::new()?,
             events: Events::default(),
             control: Control::new(parts.control),
+            host_network: parts.host_network,
             debug: parts.debug,
             statistics: parts.statistics.then(Statistics::default),
         })
@@ -140,6 +146,10 @@ impl Server {
             Some(Op::NextEvent) => self.start_next_event(cpu, request.tag),
             Some(Op::TakeCommand) => Outcome::Done(self.take_command(request)),
             Some(op @ (Op::Answer | Op::Report)) => Outcome::Done(self.tell_parent(op, request)),
+            Some(op) if (Op::Socket as u16..=Op::SocketName as u16).contains(&(op as u16)) => {
+                // In other modes the filter would end the process.
+                Outcome::Done(if self.host_network { self.execute_socket(op, request) } else { Err(Errno::NOSYS) })
+            }
             Some(op) => Outcome::Done(self.execute_data(op, request)),
         }
     }

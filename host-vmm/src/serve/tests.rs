@@ -40,6 +40,7 @@ impl Guest {
             files,
             gofer: Vec::new(),
             control,
+            host_network: false,
             debug: false,
             statistics: false,
         };

@@ -14,12 +14,14 @@ use std::net::IpAddr;
 use syscalls::Sysno;
 
 /// What is beside loopback.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Network {
     /// Nothing.
     None,
     /// The caller's network namespace's, taken over.
     Sandbox,
+    /// Sockets of the host's in the caller's network namespace.
+    Host,
 }
 
 impl Network {
@@ -27,6 +29,7 @@ impl Network {
     pub fn take_over(self, name_servers: &[IpAddr]) -> Result<net::Taken, net::Error> {
         match self {
             Self::None => Ok(net::Taken::default()),
+            Self::Host => Ok(net::Taken { spec: net::look()?, sockets: Vec::new() }),
             Self::Sandbox => {
                 net::refuse_whole_system()?;
                 net::take_over(name_servers)

@@ -76,6 +76,8 @@ impl Bundle {
 pub enum NetworkNamespace {
     /// One of its own.
     New,
+    /// The caller's: only `--network=host` can do with that.
+    Callers,
     /// The one at this path.
     At(PathBuf),
 }
@@ -130,6 +132,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     // From the text again, as the error then says where.
     let config: Spec = serde_json::from_slice(text).map_err(json)?;
     check_version(config.version())?;
+    check_pod(&config)?;
     let network = check_namespaces(&config)?;
     let devices = devices(&config)?;
 
@@ -219,6 +222,20 @@ fn check_version(version: &str) -> Result<(), Error> {
     }
 }
 
+/// A container that is to join a pod's sandbox would get a machine of its own, and a network that is the sandbox's alone already.
+fn check_pod(config: &Spec) -> Result<(), Error> {
+    /// What containerd's and CRI-O's Kubernetes interfaces say of a container: `sandbox`, or `container` for one in it.
+    const KINDS: &[&str] = &["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+    let annotations = config.annotations().as_ref();
+    let joins = |kind: &&&str| annotations.and_then(|all| all.get(**kind)).is_some_and(|value| value == "container");
+    match KINDS.iter().find(joins) {
+        Some(kind) => {
+            Err(bad(format!("annotations.{kind}"), "several containers in one sandbox are not supported yet"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// As many CPUs as a quota or a set comes to.
 fn cpus(cpu: &LinuxCpu) -> Option<usize> {
     /// What the kernel takes where only the quota is given, in µs.
@@ -265,7 +282,7 @@ fn check_namespaces(config: &Spec) -> Result<NetworkNamespace, Error> {
         }
     }
     match of(LinuxNamespaceType::Network) {
-        None => Err(bad("linux.namespaces", "without network the host's would be shared, which is not supported yet")),
+        None => Ok(NetworkNamespace::Callers),
         Some(network) => match network.path() {
             None => Ok(NetworkNamespace::New),
             Some(path) => Ok(NetworkNamespace::At(path.clone())),
@@ -475,7 +492,6 @@ mod tests {
         assert!(refusal(|c| c["mounts"][2]["options"] = json!(["rbind", "what"])).contains("what"));
         assert!(refusal(|c| c["mounts"][0]["destination"] = json!("proc")).contains("destination"));
         assert!(refusal(|c| c["linux"]["namespaces"] = json!([{"type": "pid"}])).contains("ipc"));
-        assert!(refusal(|c| c["linux"]["namespaces"][1] = json!({"type": "cgroup"})).contains("network"));
         assert!(refusal(|c| c["linux"]["namespaces"][0]["path"] = json!("/proc/1/ns/pid")).contains("joined"));
         assert!(refusal(|c| c["linux"]["namespaces"][0]["type"] = json!("user")).contains("user"));
         assert!(
@@ -495,6 +511,11 @@ mod tests {
         let port = "net.ipv4.ip_unprivileged_port_start";
         assert!(refusal(|c| c["linux"]["sysctl"] = json!({port: "70000"})).contains("70000"));
         assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));
+        let joins = json!({"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"});
+        assert!(refusal(|c| c["annotations"] = joins).contains("annotations.io.kubernetes.cri.container-type"));
+        let mut sandbox = config();
+        sandbox["annotations"] = json!({"io.kubernetes.cri.container-type": "sandbox"});
+        assert!(build_value(&sandbox).is_ok());
         assert!(refusal(|c| drop(c.as_object_mut().map(|c| c.remove("root")))).contains("root"));
     }
 

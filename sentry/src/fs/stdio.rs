@@ -1,24 +1,19 @@
 //! Files of the host that were passed in: the standard streams. Reads and writes go to the host, never waiting there; who must
-//! wait does so on a queue, which a kernel thread (one a direction, started when first needed) wakes when the host's poll answers.
-//!
-//! Readiness is asked for at most once: a direction is unknown, ready, or being watched (not ready; the thread will say).
+//! wait does so on the queue of a `host::watch`.
 
 use super::host::client::File;
+use super::host::watch::{Direction, Watch};
 use super::pipe::broken_pipe;
 use super::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Path, Sink, Source, dev, device};
 use crate::errno::Errno;
-use crate::platform::{ThreadRef, platform};
-use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
 use crate::wait::{Events, WaitQueue};
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use linker::request::{Attr, OFFSET_STREAM, SetAttr, StatFs};
 use linux_raw_sys::general as raw;
 
@@ -101,150 +96,27 @@ impl Inode for StreamInode {
     }
 }
 
-/// What is known of one direction.
-const UNKNOWN: u32 = 0;
-const READY: u32 = 1;
-const WATCHED: u32 = 2;
-/// Not ready, but there was something to tell (HUP, ERR).
-const TOLD: u32 = 3;
-
-/// One direction and its watcher.
-struct Direction {
-    events: Events,
-    state: AtomicU32,
-    watcher: Lock<Option<ThreadRef>>,
-}
-
-impl Direction {
-    fn new(events: Events) -> Self {
-        Self { events, state: AtomicU32::new(UNKNOWN), watcher: Lock::new(Rank::Leaf, None) }
-    }
-
-    fn is(&self, state: u32) -> bool {
-        self.state.load(Ordering::SeqCst) == state
-    }
-
-    /// What was known has been used up.
-    fn forget(&self) {
-        for known in [READY, TOLD] {
-            let _ = self.state.compare_exchange(known, UNKNOWN, Ordering::SeqCst, Ordering::SeqCst);
-        }
-    }
-
-    /// What poll's answer says of it.
-    fn state_for(&self, ready: Events) -> u32 {
-        if ready.intersects(self.events) { READY } else { TOLD }
-    }
-}
-
-/// What the watchers share with the stream.
-struct Shared {
-    handle: u32,
-    closed: AtomicBool,
-    input: Direction,
-    output: Direction,
-    /// HUP and ERR, once seen.
-    extra: AtomicU32,
-    queue: WaitQueue,
-}
-
 /// A passed-in file.
 pub struct HostStream {
+    watch: Watch,
     file: File,
     seekable: bool,
-    shared: Arc<Shared>,
-}
-
-impl Drop for HostStream {
-    fn drop(&mut self) {
-        // The file's own drop closes it; a poll that waits for it is answered then.
-        self.shared.closed.store(true, Ordering::SeqCst);
-        for direction in [&self.shared.input, &self.shared.output] {
-            let watcher = direction.watcher.lock().take();
-            if let Some(watcher) = watcher {
-                watcher.unpark();
-            }
-        }
-    }
 }
 
 impl HostStream {
     fn new(file: File, seekable: bool) -> Self {
-        let shared = Arc::new(Shared {
-            handle: file.handle(),
-            closed: AtomicBool::new(false),
-            input: Direction::new(Events::READABLE),
-            output: Direction::new(Events::WRITABLE),
-            extra: AtomicU32::new(0),
-            queue: WaitQueue::new(),
-        });
-        Self { file, seekable, shared }
-    }
-
-    /// Has the host watched for `direction`, which is not ready.
-    fn watch(&self, direction: &Direction) {
-        if direction.state.swap(WATCHED, Ordering::SeqCst) == WATCHED {
-            return;
-        }
-        let watcher = direction.watcher.lock().clone();
-        if let Some(watcher) = watcher {
-            watcher.unpark();
-            return;
-        }
-        let shared = self.shared.clone();
-        let output = direction.events == Events::WRITABLE;
-        let main = Box::new(move || shared.run(if output { &shared.output } else { &shared.input }));
-        match platform().spawn(false, main) {
-            Ok(thread) => {
-                direction.watcher.lock().get_or_insert(thread);
-            }
-            // Without a watcher nobody would wake the waiters: let them ask again.
-            Err(_) => direction.state.store(UNKNOWN, Ordering::SeqCst),
-        }
-    }
-
-    /// Waits until `direction` may be ready.
-    fn wait(&self, current: &Current, direction: &Direction) -> Result<(), Fail> {
-        self.watch(direction);
-        let ready = || (!direction.is(WATCHED)).then_some(());
-        Ok(current.wait(&self.shared.queue, direction.events, None, ready)?)
+        Self { watch: Watch::new(file.handle()), file, seekable }
     }
 
     /// After EAGAIN: an error for those who do not wait (but whom epoll is to tell), else the wait.
     fn not_ready(&self, current: &Current, file: &OpenFile, direction: &Direction) -> Result<(), Fail> {
-        if !file.nonblocking() {
-            return self.wait(current, direction);
+        if file.nonblocking() {
+            self.watch.watch_for_others(direction);
+            return Err(Errno::EAGAIN.into());
         }
-        if !self.shared.queue.is_empty() {
-            self.watch(direction);
-        }
-        Err(Errno::EAGAIN.into())
-    }
-}
-
-impl Shared {
-    /// A watcher's life: asks the host while there is something to watch for.
-    fn run(&self, direction: &Direction) {
-        let file = core::mem::ManuallyDrop::new(File::adopt(self.handle));
-        while !self.closed.load(Ordering::SeqCst) {
-            if !direction.is(WATCHED) {
-                platform().park(None);
-                continue;
-            }
-            let ready = match file.poll((direction.events | Events::RDHUP).bits() & 0xffff, false) {
-                Ok(ready) => Events::from_bits_truncate(ready),
-                Err(_) => Events::ERR,
-            };
-            self.note(direction, ready);
-        }
-    }
-
-    /// Takes note of what poll said of `direction`, and wakes who waits for it.
-    fn note(&self, direction: &Direction, ready: Events) {
-        let extra = ready & (Events::ALWAYS | Events::RDHUP);
-        self.extra.fetch_or(extra.bits(), Ordering::SeqCst);
-        direction.state.store(direction.state_for(ready), Ordering::SeqCst);
-        self.queue.wake(direction.events | extra);
+        self.watch.watch(direction);
+        let ready = || (!direction.is_watched()).then_some(());
+        Ok(current.wait(self.watch.queue(), direction.events(), None, ready)?)
     }
 }
 
@@ -257,10 +129,10 @@ impl FileOps for HostStream {
         let mut buffer = vec![0; sink.left().min(CHUNK)];
         loop {
             match self.file.read(offset, &mut buffer) {
-                Err(Errno::EAGAIN) => self.not_ready(current, file, &self.shared.input)?,
+                Err(Errno::EAGAIN) => self.not_ready(current, file, self.watch.input())?,
                 Err(errno) => return Err(errno.into()),
                 Ok(read) => {
-                    self.shared.input.forget();
+                    self.watch.input().forget();
                     return Ok(sink.put(buffer.get(..read).unwrap_or_default())?);
                 }
             }
@@ -288,10 +160,10 @@ impl FileOps for HostStream {
                 let result = match self.file.write(at, chunk.get(done..).unwrap_or_default()) {
                     Ok(written) => {
                         done += written;
-                        self.shared.output.forget();
+                        self.watch.output().forget();
                         Ok(())
                     }
-                    Err(Errno::EAGAIN) => self.not_ready(current, file, &self.shared.output),
+                    Err(Errno::EAGAIN) => self.not_ready(current, file, self.watch.output()),
                     Err(Errno::EPIPE) => Err(broken_pipe(current)),
                     Err(errno) => Err(errno.into()),
                 };
@@ -319,42 +191,17 @@ impl FileOps for HostStream {
     }
 
     fn prepare_poll(&self, file: &OpenFile) {
-        if self.seekable {
-            return;
-        }
-        let flags = file.flags();
-        let directions = [(flags.readable(), &self.shared.input), (flags.writable(), &self.shared.output)];
-        let unknown = directions.into_iter().filter(|(wanted, direction)| *wanted && direction.is(UNKNOWN));
-        if unknown.clone().next().is_none() {
-            return;
-        }
-        let events = (Events::READABLE | Events::WRITABLE | Events::RDHUP).bits();
-        let ready = Events::from_bits_truncate(self.file.poll(events, true).unwrap_or(Events::ERR.bits()));
-        // The caller may wait on queues already: a wake-up that came during the call must not be lost with it.
-        platform().current_thread().unpark();
-        let extra = ready & (Events::ALWAYS | Events::RDHUP);
-        self.shared.extra.fetch_or(extra.bits(), Ordering::SeqCst);
-        for (_, direction) in unknown {
-            if ready.intersects(direction.events) || !extra.is_empty() {
-                let new = direction.state_for(ready);
-                let _ = direction.state.compare_exchange(UNKNOWN, new, Ordering::SeqCst, Ordering::SeqCst);
-            } else {
-                self.watch(direction);
-            }
+        if !self.seekable {
+            self.watch.prepare(&self.file, file.flags().readable(), file.flags().writable());
         }
     }
 
     fn poll(&self, _file: &OpenFile) -> Events {
-        if self.seekable {
-            return Events::READABLE | Events::WRITABLE;
-        }
-        let extra = Events::from_bits_truncate(self.shared.extra.load(Ordering::SeqCst));
-        let of = |direction: &Direction| if direction.is(READY) { direction.events } else { Events::empty() };
-        of(&self.shared.input) | of(&self.shared.output) | extra
+        if self.seekable { Events::READABLE | Events::WRITABLE } else { self.watch.ready() }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
-        (!self.seekable).then_some(&self.shared.queue)
+        (!self.seekable).then(|| self.watch.queue())
     }
 
     fn sync(&self, data_only: bool) -> Result<(), Fail> {

@@ -1,12 +1,14 @@
 //! Sockets.
 //!
-//! `Socket` is the file; `Protocol` is the seam behind it, which `unix`, `inet` and `netlink` implement. `stream` carries bytes
+//! `Socket` is the file; `Protocol` is the seam behind it, which `unix`, `inet` and `netlink` implement, and `host` in the place of
+//! `inet` where sockets are to be the host's. `stream` carries bytes
 //! between two connected sockets, for unix streams and loopback TCP alike; `control` is what travels with them; `interfaces` and
 //! `inet::routes` say what network there is, `stack` speaks with what lies beyond loopback. Locks: `Rank::Socket` (a socket's or a connection side's state) before
 //! `Rank::SocketTable` (names and ports).
 
 pub mod address;
 pub mod control;
+pub mod host;
 pub mod inet;
 pub mod interfaces;
 pub mod namespace;
@@ -68,7 +70,8 @@ pub fn open(
         }
         raw::AF_INET | raw::AF_INET6 => {
             let family = if domain == raw::AF_INET { inet::Family::V4 } else { inet::Family::V6 };
-            let (ops, options, protocol) = inet::new_socket(current, family, kind, protocol)?;
+            let new = if host::is_enabled() { host::new_socket } else { inet::new_socket };
+            let (ops, options, protocol) = new(current, family, kind, protocol)?;
             Ok(Socket::open(current, (domain, kind, protocol), options, ops, nonblocking))
         }
         raw::AF_NETLINK => {

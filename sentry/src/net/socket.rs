@@ -192,6 +192,16 @@ pub trait Protocol: Send + Sync {
     }
     /// An option of SOL_SOCKET was set.
     fn general_option_set(&self) {}
+    /// An option of SOL_SOCKET that is not what `Options` has; `None` for the others.
+    fn get_general_option(&self, _name: u32) -> Option<Result<Vec<u8>, Errno>> {
+        None
+    }
+    /// Somebody else has to know of an option of SOL_SOCKET, too, which `Options` has taken.
+    fn set_general_option(&self, _name: u32, _value: &[u8]) -> Result<(), Errno> {
+        Ok(())
+    }
+    /// `poll` is about to be asked: time to find out. Called without locks; may sleep.
+    fn prepare_poll(&self) {}
     /// What is ready.
     fn poll(&self, options: &Options) -> Events;
     /// Woken when that may have changed.
@@ -306,7 +316,7 @@ impl Socket {
             }
             raw::SO_PEERGROUPS => self.ops.peer_groups()?.into_iter().flat_map(u32::to_ne_bytes).collect(),
             raw::SO_PEERSEC => return Err(Errno::ENOPROTOOPT),
-            _ => self.options.get(name)?,
+            _ => self.ops.get_general_option(name).unwrap_or_else(|| self.options.get(name))?,
         })
     }
 
@@ -316,6 +326,7 @@ impl Socket {
             return self.ops.set_option(call, level, name, value);
         }
         self.options.set(call.current, name, value)?;
+        self.ops.set_general_option(name, value)?;
         self.ops.general_option_set();
         // A larger buffer may be what a sender waits for.
         self.ops.queue().wake(Events::WRITABLE);
@@ -336,6 +347,10 @@ impl FileOps for Socket {
 
     fn write(&self, current: &Current, file: &OpenFile, source: &mut Source<'_>, _: u64) -> Result<(usize, u64), Fail> {
         Ok((self.send(current, file, source, Outgoing::default())?, 0))
+    }
+
+    fn prepare_poll(&self, _: &OpenFile) {
+        self.ops.prepare_poll();
     }
 
     fn poll(&self, _: &OpenFile) -> Events {

@@ -20,6 +20,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use linker::spec::ProcessSpec;
 
+/// What PATH is where nobody says it.
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Bytes of a user database that are looked at.
 const PASSWD_BYTES: usize = 1 << 20;
 
@@ -114,7 +116,7 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
 }
 
 /// Becomes the specification's user, enters its directory and loads its program. `home`: where the environment does not say
-/// HOME, the container's user database does, as engines expect.
+/// HOME, the container's user database does, and without PATH no program is found by its name, as engines expect.
 pub fn load(current: &mut Current, spec: &ProcessSpec, home: bool) -> Result<(), StartError> {
     let mut env = spec.env.clone();
     let says_home = |entry: &Vec<u8>| entry.strip_prefix(b"HOME=").is_some_and(|home| !home.is_empty());
@@ -124,7 +126,7 @@ pub fn load(current: &mut Current, spec: &ProcessSpec, home: bool) -> Result<(),
     }
     become_user(current, spec);
     enter_directory(current, spec)?;
-    execute(current, spec, &env)
+    execute(current, spec, &env, if home { b"" } else { DEFAULT_PATH })
 }
 
 /// The home directory of a user in the container's `/etc/passwd`, "/" where that does not say. Waits for nobody: it may be a FIFO.
@@ -191,13 +193,13 @@ fn no_directory(cwd: &[u8], errno: Errno) -> StartError {
     StartError { code: EXIT_FAILURE, errno: errno.raw().into(), message }
 }
 
-/// Finds the program as execvp(3) does and loads it.
-fn execute(current: &mut Current, spec: &ProcessSpec, env: &[Vec<u8>]) -> Result<(), StartError> {
+/// Finds the program as execvp(3) does and loads it; `path` stands for a PATH that is not set.
+fn execute(current: &mut Current, spec: &ProcessSpec, env: &[Vec<u8>], path: &[u8]) -> Result<(), StartError> {
     let Some(name) = spec.args.first().cloned() else {
         return Err(StartError { code: EXIT_NOT_FOUND, errno: 0, message: String::from("no program given") });
     };
     let mut found = Errno::ENOENT;
-    for candidate in candidates(&name, env) {
+    for candidate in candidates(&name, env, path) {
         let arguments = Arguments { file_name: candidate.clone(), argv: spec.args.clone(), envp: env.to_vec() };
         let opened = fs::open_exec(current, &candidate);
         let run = match opened {
@@ -226,12 +228,14 @@ fn execute(current: &mut Current, spec: &ProcessSpec, env: &[Vec<u8>]) -> Result
 }
 
 /// Where the program may be: as named if the name has a slash, else in each directory of PATH.
-fn candidates(name: &[u8], env: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+fn candidates(name: &[u8], env: &[Vec<u8>], default: &[u8]) -> Vec<Vec<u8>> {
     if name.contains(&b'/') {
         return Vec::from([name.to_vec()]);
     }
-    let path = env.iter().find_map(|entry| entry.strip_prefix(b"PATH=")).unwrap_or(DEFAULT_PATH);
+    let path = env.iter().find_map(|entry| entry.strip_prefix(b"PATH=")).unwrap_or(default);
+    if path.is_empty() && default.is_empty() {
+        return Vec::new();
+    }
     path.split(|byte| *byte == b':')
         .map(|directory| {
             let directory: &[u8] = if directory.is_empty() { b"." } else { directory };

@@ -10,6 +10,8 @@ use std::path::Path;
 
 const CHECK: &str = "tests/net/check.sh";
 const PEER: &str = "tests/net/netpeer.c";
+const HOST_CHECK: &str = "tests/net/host.sh";
+const HOST_PEER: &str = "tests/net/hostnet.c";
 /// Bytes of the largest transfer: enough to fill every buffer many times, and not all of the stage's time.
 const BYTES: &str = "20000000";
 
@@ -22,7 +24,13 @@ pub fn in_reference(budget: &Budget) -> Result<Tally> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let peer = folder.join("netpeer");
     facts::compile(Path::new(PEER), &peer, &["-static"])?;
+    let host_peer = folder.join("hostnet");
+    facts::compile(Path::new(HOST_PEER), &host_peer, &["-static"])?;
     let mut vm = this_tool()?;
     vm.args(["vm", "--cpus", "2", "--timeout", &budget.seconds(420)?, "--", CHECK, "target/release/ringwall"]);
-    counted(vm.arg(peer).arg(BYTES), verdict)
+    let mut sum = counted(vm.arg(peer).arg(BYTES), verdict)?;
+    let mut vm = this_tool()?;
+    vm.args(["vm", "--cpus", "2", "--timeout", &budget.seconds(180)?, "--", HOST_CHECK, "target/release/ringwall"]);
+    sum.add(counted(vm.arg(host_peer), verdict)?);
+    Ok(sum)
 }

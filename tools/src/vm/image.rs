@@ -18,6 +18,8 @@ pub const QEMU_MODULES: &[&str] =
 
 /// Further modules for machines in which Docker runs (`--docker`): bridges, address translation, devices.
 const DOCKER_MODULES: &[&str] = &[
+    // libcrc32c asks for it by name when it is loaded; it stands in its `softdep=` line only.
+    "crc32c_generic",
     "veth",
     "bridge",
     "br_netfilter",

@@ -16,6 +16,7 @@ mod file;
 mod inode;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 use super::Inode;
 use crate::errno::Errno;

@@ -152,8 +152,9 @@ impl Udp {
 
     /// To the sockets of this sandbox, or to a service that has its place among them. May sleep.
     fn send_inside(&self, datagram: Datagram, to: SocketAddr, connected: bool) {
-        if let Some(relay) = relay::find(to)
-            && PORTS.find(to).is_empty()
+        if self.options.network().is_none()
+            && let Some(relay) = relay::find(to)
+            && PORTS.find(0, to).is_empty()
         {
             return relay.send(datagram.from, &datagram.data);
         }
@@ -281,7 +282,7 @@ impl Udp {
             ttl: DEFAULT_TTL,
             tos: 0,
         };
-        Self::hand_out(datagram, to);
+        Self::hand_out(&None, datagram, to);
     }
 
     /// An ICMP error about a datagram from `local` to `peer` came, or nobody answers for its next hop.

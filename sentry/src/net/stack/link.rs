@@ -52,6 +52,8 @@ pub fn count(counter: &AtomicU64, by: usize) {
 enum Wire {
     /// To the packet socket with this file handle.
     Host(u32),
+    /// Nowhere: the host's kernel sends and receives.
+    Elsewhere,
     /// Into a list, for tests.
     #[cfg(test)]
     List(Lock<Vec<Vec<u8>>>),
@@ -76,9 +78,9 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link over a packet socket of the host's.
-    pub fn new(socket: u32, mac: Mac) -> Self {
-        Self::over(Wire::Host(socket), mac)
+    /// A link over a packet socket of the host's; without one it is only shown.
+    pub fn new(socket: Option<u32>, mac: Mac) -> Self {
+        Self::over(socket.map_or(Wire::Elsewhere, Wire::Host), mac)
     }
 
     /// A link that leads nowhere.
@@ -104,6 +106,7 @@ impl Link {
     pub fn socket(&self) -> Option<u32> {
         match self.wire {
             Wire::Host(socket) => Some(socket),
+            Wire::Elsewhere => None,
             #[cfg(test)]
             Wire::List(_) => None,
         }
@@ -114,7 +117,7 @@ impl Link {
     pub fn take_sent(&self) -> Vec<Vec<u8>> {
         self.flush();
         match &self.wire {
-            Wire::Host(_) => Vec::new(),
+            Wire::Host(_) | Wire::Elsewhere => Vec::new(),
             Wire::List(list) => core::mem::take(&mut *list.lock()),
         }
     }
@@ -211,6 +214,7 @@ impl Link {
 
     fn carry(&self, mut batch: &[u8]) {
         match &self.wire {
+            Wire::Elsewhere => {}
             Wire::Host(socket) => {
                 while !batch.is_empty() {
                     let request = Request { op: Op::SendFrames as u16, handle: *socket, ..Request::default() };

@@ -179,6 +179,11 @@ pub fn start(spec: &NetworkSpec) -> Result<(), Errno> {
     interfaces::set_up(spec);
     routes::set_up(spec);
     super::inet::set_up_relays(spec);
+    if spec.host {
+        // Packets are the host's kernel's affair.
+        super::host::enable();
+        return Ok(());
+    }
     for neighbour in &spec.neighbours {
         if let Some(link) = interfaces::by_index(neighbour.interface).and_then(|interface| interface.link.as_ref()) {
             link.neighbours.enter(neighbour.ip, neighbour.mac);

@@ -1,0 +1,73 @@
+// Sockets with --network=host: what a program sees of them must not differ from what it sees natively.
+//   hostnet serve    echoes in capitals, on TCP and UDP ports of loopback, until it is killed
+//   hostnet          talks to it, and to itself
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <errno.h>
+#include <poll.h>
+#include <fcntl.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <netinet/tcp.h>
+#include <ctype.h>
+#include <stdlib.h>
+#define P(...) do { printf(__VA_ARGS__); fflush(stdout); } while (0)
+enum { TCP_PORT = 18555, UDP_PORT = 18556 };
+
+static void capitals(char *text, ssize_t len) { for (ssize_t i = 0; i < len; i++) text[i] = toupper(text[i]); }
+
+static int serve(void) {
+  static char buf[70000];
+  struct sockaddr_in a = {AF_INET, htons(TCP_PORT), {htonl(INADDR_LOOPBACK)}}, from;
+  int one = 1, t = socket(AF_INET, SOCK_STREAM, 0), u = socket(AF_INET, SOCK_DGRAM, 0);
+  setsockopt(t, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(t, (void *)&a, sizeof a) || listen(t, 5)) return perror("hostnet: tcp"), 1;
+  a.sin_port = htons(UDP_PORT);
+  if (bind(u, (void *)&a, sizeof a)) return perror("hostnet: udp"), 1;
+  P("ready\n");
+  if (fork() == 0)
+    for (;;) {
+      socklen_t n = sizeof from;
+      ssize_t len = recvfrom(u, buf, sizeof buf, 0, (void *)&from, &n);
+      if (len < 0) exit(1);
+      capitals(buf, len);
+      sendto(u, buf, len, 0, (void *)&from, n);
+    }
+  for (;;) {
+    int c = accept(t, 0, 0);
+    for (ssize_t len; (len = recv(c, buf, sizeof buf, 0)) > 0;) capitals(buf, len), send(c, buf, len, MSG_NOSIGNAL);
+    close(c);
+  }
+}
+
+int main(int argc, char **argv) {
+  if (argc > 1) return serve();
+  struct sockaddr_in a = {AF_INET, htons(TCP_PORT), {htonl(INADDR_LOOPBACK)}}, b; socklen_t n = sizeof b; char buf[70000];
+  int s = socket(AF_INET, SOCK_STREAM, 0); P("socket %d\n", s >= 0);
+  P("connect %d %d\n", connect(s, (void *)&a, sizeof a), errno);
+  P("send %zd\n", send(s, "hello", 5, 0)); memset(buf, 0, 10); P("recv %zd", recv(s, buf, 100, 0)); P(" %s\n", buf);
+  int g = getpeername(s, (void *)&b, &n);
+  P("peer %d %d\n", g, ntohs(b.sin_port));
+  memset(buf, 'x', sizeof buf); P("send %zd\n", send(s, buf, sizeof buf, 0)); shutdown(s, SHUT_WR);
+  long t = 0; for (ssize_t r; (r = recv(s, buf, sizeof buf, 0)) > 0;) t += r; P("total %ld\n", t);
+  int u = socket(AF_INET, SOCK_DGRAM, 0); a.sin_port = htons(UDP_PORT);
+  P("sendto %zd\n", sendto(u, "abc", 3, 0, (void *)&a, sizeof a)); n = sizeof b; ssize_t k = recvfrom(u, buf, 2, 0, (void *)&b, &n);
+  P("recvfrom %zd %.2s %d\n", k, buf, ntohs(b.sin_port));
+  int c = socket(AF_INET, SOCK_STREAM, 0); a.sin_port = htons(1); errno = 0; int e = connect(c, (void *)&a, sizeof a); P("refused %d %d\n", e, errno == ECONNREFUSED);
+  int l = socket(AF_INET, SOCK_STREAM, 0); struct sockaddr_in la = {AF_INET, 0, {htonl(INADDR_LOOPBACK)}}; bind(l, (void *)&la, sizeof la); listen(l, 5);
+  n = sizeof la; getsockname(l, (void *)&la, &n);
+  int d = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0); errno = 0; e = connect(d, (void *)&la, sizeof la); P("async %d %d\n", e, errno == EINPROGRESS);
+  struct pollfd p = {d, POLLOUT}; P("poll %d", poll(&p, 1, 20000)); P(" %x\n", p.revents);
+  int err = -1; n = sizeof err; getsockopt(d, SOL_SOCKET, SO_ERROR, &err, &n); P("error %d\n", err);
+  int x = accept(l, 0, 0); P("accept %d\n", x >= 0); P("again %zd %d\n", recv(d, buf, 10, 0), errno == EAGAIN);
+  send(x, "in", 2, 0); p.events = POLLIN; P("poll %d", poll(&p, 1, 20000)); P(" %x\n", p.revents); P("recv %zd\n", recv(d, buf, 10, 0));
+  P("idle %d\n", poll(&p, 1, 200)); close(x); P("poll %d", poll(&p, 1, 20000)); P(" %x\n", p.revents); P("recv %zd\n", recv(d, buf, 10, 0));
+  int one = 1; P("nodelay %d\n", setsockopt(d, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one)); one = 0; n = sizeof one; getsockopt(d, IPPROTO_TCP, TCP_NODELAY, &one, &n); P("nodelay %d\n", one);
+  int v6 = socket(AF_INET6, SOCK_DGRAM, 0); struct sockaddr_in6 six = {AF_INET6, 0, 0, IN6ADDR_LOOPBACK_INIT}; P("v6 %d\n", bind(v6, (void *)&six, sizeof six)); n = sizeof six;
+  P("name %d %d\n", getsockname(v6, (void *)&six, &n), six.sin6_family == AF_INET6 && six.sin6_port);
+  errno = 0;
+  int r = socket(AF_INET, SOCK_DGRAM, 0);
+  P("other option %d\n", setsockopt(r, SOL_SOCKET, SO_BROADCAST, &one, sizeof one));
+  return 0;
+}
