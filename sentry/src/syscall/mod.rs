@@ -25,6 +25,7 @@ mod ipc;
 mod keys;
 mod memory;
 mod mount;
+mod numa;
 pub mod outcome;
 mod path;
 mod pidfd;

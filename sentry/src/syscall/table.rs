@@ -90,6 +90,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::sched::ROWS,
     super::seccomp::ROWS,
     super::mount::ROWS,
+    super::numa::ROWS,
     super::path::ROWS,
     super::shm::ROWS,
     super::signal::ROWS,

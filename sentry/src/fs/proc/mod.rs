@@ -14,6 +14,7 @@ use super::pseudo::{Global, Item, PseudoFs, What, directory, file, link};
 use alloc::format;
 use alloc::sync::Arc;
 use linux_raw_sys::general as raw;
+pub use task::process_of;
 pub(in crate::fs) use task::status;
 
 /// A new proc; its root directory.
