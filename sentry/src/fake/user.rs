@@ -75,7 +75,9 @@ pub fn current_in(mm: Arc<AddressSpace>) -> Current {
         clear_child_tid: 0,
         vfork_done: None,
         personality: 0,
+        memory_policy: Default::default(),
         timer_slack_ns: 50_000,
+        default_timer_slack_ns: 50_000,
     }
 }
 

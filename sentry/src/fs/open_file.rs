@@ -298,11 +298,11 @@ impl OpenFile {
 
     /// pread(2).
     pub fn read_at(&self, current: &Current, sink: &mut Sink<'_>, offset: u64) -> Result<usize, Fail> {
+        if !self.ops.seekable() && !self.flags().contains(OpenFlags::PATH) {
+            return Err(Errno::ESPIPE.into());
+        }
         if !self.flags().readable() {
             return Err(Errno::EBADF.into());
-        }
-        if !self.ops.seekable() {
-            return Err(Errno::ESPIPE.into());
         }
         check_range(offset, sink.left())?;
         let bytes = self.ops.read(current, self, sink, offset)?;
@@ -312,11 +312,11 @@ impl OpenFile {
 
     /// pwrite(2).
     pub fn write_at(&self, current: &Current, source: &mut Source<'_>, offset: u64) -> Result<usize, Fail> {
+        if !self.ops.seekable() && !self.flags().contains(OpenFlags::PATH) {
+            return Err(Errno::ESPIPE.into());
+        }
         if !self.flags().writable() {
             return Err(Errno::EBADF.into());
-        }
-        if !self.ops.seekable() {
-            return Err(Errno::ESPIPE.into());
         }
         check_range(offset, source.left())?;
         let (bytes, _) = self.ops.write(current, self, source, offset)?;

@@ -2,6 +2,7 @@
 //!
 //! Each kind has one table under one lock; what waits, waits on the object's own queue, and is woken without the lock.
 
+pub mod ids;
 pub mod mqueue;
 pub mod msg;
 pub mod sem;

@@ -1,5 +1,6 @@
 //! System V message queues.
 
+use super::ids::Ids;
 use super::{IpcNs, PRIVATE, Perm, READ, WRITE, now, wanted};
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank};
@@ -10,13 +11,16 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 /// MSGMAX, MSGMNB, MSGMNI (linux/msg.h).
 pub const MOST_BYTES: usize = 8192;
 /// See `MOST_BYTES`.
 pub const MOST_QUEUE_BYTES: u64 = 16_384;
 /// See `MOST_BYTES`.
-pub const MOST_QUEUES: usize = 32_000;
+pub static MOST_QUEUES: AtomicU32 = AtomicU32::new(32_000);
+/// The number that the next queue gets (`/proc/sys/kernel/msg_next_id`), -1 for any.
+pub static NEXT_ID: AtomicI32 = AtomicI32::new(-1);
 
 /// A queue as msgctl(2) shows it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +52,7 @@ struct Queue {
 #[derive(Default)]
 struct Table {
     queues: BTreeMap<i32, Queue>,
-    next: i32,
+    ids: Ids,
 }
 
 /// By namespace.
@@ -69,11 +73,10 @@ pub fn get(current: &Current, key: i32, create: bool, exclusive: bool, mode: u32
     if key != PRIVATE && !create {
         return Err(Errno::ENOENT);
     }
-    if table.queues.len() >= MOST_QUEUES {
+    if table.queues.len() >= MOST_QUEUES.load(Ordering::Relaxed) as usize {
         return Err(Errno::ENOSPC);
     }
-    let id = table.next;
-    table.next = table.next.checked_add(1).unwrap_or(0);
+    let id = table.ids.take(&NEXT_ID).ok_or(Errno::ENOSPC)?;
     let perm = Perm::new(current, id, key, mode);
     let about = About { perm, limit: MOST_QUEUE_BYTES, change_time: now(), ..About::default() };
     table.queues.insert(id, Queue { about, messages: VecDeque::new(), gate: Arc::default() });
@@ -235,6 +238,7 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
         if !queue.about.perm.owned_by(current) {
             return Err(Errno::EPERM);
         }
+        table.ids.free(id);
         table.queues.remove(&id)
     };
     if let Some(queue) = queue {
@@ -247,6 +251,16 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
 pub(super) fn forget(space: u32) {
     let gone = TABLES.lock().remove(&space);
     drop(gone);
+}
+
+/// The number of the queue at a place; EINVAL if there is none.
+pub fn at(current: &Current, place: i32) -> Result<i32, Errno> {
+    TABLES.lock().get(&IpcNs::of(current)).and_then(|table| table.ids.at(place)).ok_or(Errno::EINVAL)
+}
+
+/// The highest place that is used.
+pub fn highest(current: &Current) -> i32 {
+    TABLES.lock().get(&IpcNs::of(current)).map_or(0, |table| table.ids.highest())
 }
 
 /// Every queue, by number.

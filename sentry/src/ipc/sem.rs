@@ -1,5 +1,6 @@
 //! System V semaphores: sets by key and number, operations that happen whole or not at all, and their undoing at exit.
 
+use super::ids::Ids;
 use super::{IpcNs, PRIVATE, Perm, READ, WRITE, now, wanted};
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank};
@@ -10,7 +11,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// SEMMSL, SEMMNI, SEMOPM, SEMVMX, SEMMNS (linux/sem.h).
 pub const MOST_IN_SET: usize = 32_000;
@@ -70,13 +71,16 @@ struct Table {
     sets: BTreeMap<i32, Set>,
     /// What the end of a process adds to the semaphores of a set.
     undo: BTreeMap<(Tid, i32), Vec<i32>>,
-    next: i32,
+    ids: Ids,
 }
 
 /// By namespace.
 static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap::new());
 /// Whether any process ever asked for undoing: what exits look at.
 static UNDOING: AtomicBool = AtomicBool::new(false);
+
+/// The number that the next set gets (`/proc/sys/kernel/sem_next_id`), -1 for any.
+pub static NEXT_ID: AtomicI32 = AtomicI32::new(-1);
 
 /// semget(2).
 pub fn get(current: &Current, key: i32, count: i32, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
@@ -102,8 +106,7 @@ pub fn get(current: &Current, key: i32, count: i32, create: bool, exclusive: boo
     if table.sets.len() >= MOST_SETS {
         return Err(Errno::ENOSPC);
     }
-    let id = table.next;
-    table.next = table.next.checked_add(1).unwrap_or(0);
+    let id = table.ids.take(&NEXT_ID).ok_or(Errno::ENOSPC)?;
     let set = Set {
         perm: Perm::new(current, id, key, mode),
         all: vec![Semaphore::default(); count],
@@ -308,6 +311,7 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
         let table = tables.entry(space).or_default();
         owned(table, current, id)?;
         table.undo.retain(|(_, of), _| *of != id);
+        table.ids.free(id);
         table.sets.remove(&id)
     };
     if let Some(set) = set {
@@ -321,6 +325,16 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
 pub(super) fn forget(space: u32) {
     let gone = TABLES.lock().remove(&space);
     drop(gone);
+}
+
+/// The number of the set at a place; EINVAL if there is none.
+pub fn at(current: &Current, place: i32) -> Result<i32, Errno> {
+    TABLES.lock().get(&IpcNs::of(current)).and_then(|table| table.ids.at(place)).ok_or(Errno::EINVAL)
+}
+
+/// The highest place that is used.
+pub fn highest(current: &Current) -> i32 {
+    TABLES.lock().get(&IpcNs::of(current)).map_or(0, |table| table.ids.highest())
 }
 
 /// Every set, by number.

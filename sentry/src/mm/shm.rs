@@ -9,6 +9,7 @@ use super::vma::Backing;
 use super::{AddressSpace, Bounds, MapRequest, Mapping, Object, Place, may_commit};
 use crate::errno::Errno;
 use crate::ipc::IpcNs;
+use crate::ipc::ids::Ids;
 use crate::platform::{Prot, platform};
 use crate::sync::{Lock, Rank};
 use crate::task::{Cap, Current};
@@ -16,11 +17,14 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
 
 /// Segments at most (`/proc/sys/kernel/shmmni`).
-pub const MAX_SEGMENTS: usize = 4096;
+pub static MAX_SEGMENTS: AtomicU32 = AtomicU32::new(4096);
+/// The number that the next segment gets (`/proc/sys/kernel/shm_next_id`), -1 for any.
+pub static NEXT_ID: AtomicI32 = AtomicI32::new(-1);
 /// Bytes of one at most (`/proc/sys/kernel/shmmax`).
 pub const MAX_BYTES: u64 = u64::MAX - (1 << 24);
 /// The key that always makes a new one.
@@ -71,7 +75,7 @@ static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap
 #[derive(Default)]
 struct Table {
     entries: BTreeMap<i32, Entry>,
-    next: i32,
+    ids: Ids,
 }
 
 impl Entry {
@@ -106,7 +110,14 @@ impl Entry {
 impl Table {
     /// Forgets removed segments that nobody uses any more.
     fn sweep(&mut self) {
-        self.entries.retain(|_, entry| entry.held.is_some() || entry.attached() > 0);
+        let Self { entries, ids } = self;
+        entries.retain(|id, entry| {
+            let used = entry.held.is_some() || entry.attached() > 0;
+            if !used {
+                ids.free(*id);
+            }
+            used
+        });
     }
 
     fn get(&mut self, id: i32) -> Result<&mut Entry, Errno> {
@@ -142,12 +153,11 @@ pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: boo
     if bytes == 0 || bytes > MAX_BYTES {
         return Err(Errno::EINVAL);
     }
-    if table.entries.len() >= MAX_SEGMENTS {
+    if table.entries.len() >= MAX_SEGMENTS.load(Ordering::Relaxed) as usize {
         return Err(Errno::ENOSPC);
     }
     may_commit(bytes.div_ceil(PAGE_SIZE))?;
-    let id = table.next;
-    table.next = table.next.checked_add(1).unwrap_or(0);
+    let id = table.ids.take(&NEXT_ID).ok_or(Errno::ENOSPC)?;
     let mapping = Mapping::in_memory(bytes.next_multiple_of(PAGE_SIZE), None);
     let name: Arc<[u8]> = Arc::from(format!("/SYSV{key:08x} (deleted)").into_bytes());
     let creds = &current.creds;
@@ -283,6 +293,16 @@ pub fn list(current: &Current) -> Vec<Segment> {
     let table = tables.entry(space).or_default();
     table.sweep();
     table.entries.values().map(Entry::show).collect()
+}
+
+/// The number of the segment at a place; EINVAL if there is none.
+pub fn at(current: &Current, place: i32) -> Result<i32, Errno> {
+    TABLES.lock().get(&IpcNs::of(current)).and_then(|table| table.ids.at(place)).ok_or(Errno::EINVAL)
+}
+
+/// The highest place that is used.
+pub fn highest(current: &Current) -> i32 {
+    TABLES.lock().get(&IpcNs::of(current)).map_or(0, |table| table.ids.highest())
 }
 
 /// `/proc/sysvipc/shm`.

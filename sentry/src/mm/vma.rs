@@ -30,6 +30,9 @@ bitflags! {
         const MERGEABLE = 1 << 12;
         /// mremap may not grow it (vDSO).
         const DONT_EXPAND = 1 << 13;
+        /// mbind's mode, a number, and whether it named the node.
+        const POLICY_MODE = 7 << 14;
+        const POLICY_NODE = 1 << 17;
     }
 }
 

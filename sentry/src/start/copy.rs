@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn a_tree_is_copied_with_modes_links_and_bytes() {
         let current = fake::current();
-        let (from, to) = (new_file_system("tmpfs", "mode=750").unwrap(), new_file_system("tmpfs", "").unwrap());
+        let (from, to) =
+            (new_file_system(None, "tmpfs", "mode=750").unwrap(), new_file_system(None, "tmpfs", "").unwrap());
         let args = |mode| MakeArgs { mode, uid: 3, gid: 4, ..MakeArgs::default() };
         let open = |inode: Arc<dyn Inode>, flags| {
             OpenFile::new(inode.clone().open(&current, flags).unwrap(), flags, inode, None)

@@ -111,7 +111,9 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
         clear_child_tid: 0,
         vfork_done: None,
         personality: 0,
+        memory_policy: Default::default(),
         timer_slack_ns: crate::syscall::prctl::DEFAULT_TIMER_SLACK_NS,
+        default_timer_slack_ns: crate::syscall::prctl::DEFAULT_TIMER_SLACK_NS,
     })
 }
 

@@ -65,11 +65,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(lsm_get_self_attr, EOPNOTSUPP, "no security modules"),
     absent!(lsm_set_self_attr, EOPNOTSUPP, "no security modules"),
     // One node of memory.
-    absent!(mbind, ENOSYS, "one memory node; as without CONFIG_NUMA"),
-    absent!(set_mempolicy, ENOSYS, "one memory node; as without CONFIG_NUMA"),
-    absent!(get_mempolicy, ENOSYS, "one memory node; as without CONFIG_NUMA"),
-    absent!(migrate_pages, ENOSYS, "one memory node; as without CONFIG_NUMA"),
-    absent!(move_pages, ENOSYS, "one memory node; as without CONFIG_NUMA"),
     absent!(set_mempolicy_home_node, ENOSYS, "one memory node; as without CONFIG_NUMA"),
     // Not written yet.
     absent!(io_uring_setup, ENOSYS, "as without CONFIG_IO_URING"),

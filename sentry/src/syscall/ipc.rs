@@ -15,6 +15,7 @@ use crate::task::Current;
 use crate::time::{SigEvent, Timespec};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use linker::addr::UserVa;
 use linux_raw_sys::general;
 use syscalls::Sysno;
@@ -112,10 +113,6 @@ fn index(id: i32) -> Result<usize, Errno> {
     usize::try_from(id).map_err(|_| Errno::EINVAL)
 }
 
-fn last_index(count: usize) -> i32 {
-    i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX)
-}
-
 /// semget(2).
 pub fn semget(current: &mut Current, key: i32, count: i32, flags: u32) -> Result<i32, Errno> {
     sem::get(current, key, count, flags & raw::IPC_CREAT != 0, flags & raw::IPC_EXCL != 0, flags & 0o777)
@@ -184,12 +181,12 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
                 if info { i32::try_from(total).unwrap_or(i32::MAX) } else { sem::MOST_VALUE },
             ];
             UserPtr::new(at).write(current, &numbers)?;
-            Ok(last_index(sets.len()))
+            Ok(sem::highest(current))
         }
         command @ (raw::IPC_STAT | raw::SEM_STAT | raw::SEM_STAT_ANY) => {
             let found = match command {
                 raw::IPC_STAT => id,
-                _ => sem::list(current).get(index(id)?).map(|set| set.perm.id).ok_or(Errno::EINVAL)?,
+                _ => sem::at(current, id)?,
             };
             let set = sem::look(current, found, command == raw::SEM_STAT_ANY)?;
             let about = SemidDs {
@@ -294,7 +291,7 @@ pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Msqi
     match command & !0x100 {
         command @ (raw::IPC_INFO | raw::MSG_INFO) => {
             let list = msg::list(current);
-            let (most, most_bytes) = (msg::MOST_QUEUES as i32, msg::MOST_QUEUE_BYTES as i32);
+            let (most, most_bytes) = (msg::MOST_QUEUES.load(Ordering::Relaxed) as i32, msg::MOST_QUEUE_BYTES as i32);
             let sum = |of: fn(&msg::About) -> u64| i32::try_from(list.iter().map(of).sum::<u64>()).unwrap_or(i32::MAX);
             // struct msginfo: msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg.
             let info: [i32; 8] = if command == raw::MSG_INFO {
@@ -305,12 +302,12 @@ pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Msqi
                 [pool, most_bytes, msg::MOST_BYTES as i32, most_bytes, most, 16, most_bytes, 0xffff]
             };
             buffer.cast::<[i32; 8]>().write(current, &info)?;
-            Ok(last_index(list.len()))
+            Ok(msg::highest(current))
         }
         command @ (raw::IPC_STAT | raw::MSG_STAT | raw::MSG_STAT_ANY) => {
             let found = match command {
                 raw::IPC_STAT => id,
-                _ => msg::list(current).get(index(id)?).map(|about| about.perm.id).ok_or(Errno::EINVAL)?,
+                _ => msg::at(current, id)?,
             };
             let about = msg::look(current, found, command == raw::MSG_STAT_ANY)?;
             let shown = MsqidDs {

@@ -50,7 +50,7 @@ fn prot_of(bits: u32) -> Prot {
 }
 
 /// A page-aligned range from address and length; `bad` where it overflows.
-fn range(start: UserVa, len: u64, bad: Errno) -> Result<(u64, u64), Errno> {
+pub(super) fn range(start: UserVa, len: u64, bad: Errno) -> Result<(u64, u64), Errno> {
     let start = start.raw();
     if !start.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);

@@ -26,6 +26,7 @@ mod keys;
 mod memory;
 mod mount;
 mod namespace;
+mod numa;
 pub mod outcome;
 mod path;
 mod pidfd;

@@ -1,5 +1,6 @@
 //! Descriptors of processes and what is done through them: pidfd_*, process_madvise, process_mrelease, kcmp.
 
+use super::file::open_file;
 use super::signal::{check_forgery, check_permission, optional_signal, read_info};
 use super::table::{Level, Row, arg, finish, row};
 use super::{Fd, IoVec, UserPtr};
@@ -7,6 +8,7 @@ use crate::errno::Errno;
 use crate::fs::OpenFlags;
 use crate::fs::epoll::Epoll;
 use crate::fs::pidfd::PidFd;
+use crate::fs::proc;
 use crate::signal::{self, ABI_SIZE, SigInfo};
 use crate::task::access::may_attach;
 use crate::task::{Cap, Current, Task, Tid, registry};
@@ -69,12 +71,22 @@ pub fn pidfd_send_signal(
     if scope.bits().count_ones() > 1 {
         return Err(Errno::EINVAL);
     }
-    let file = current.file(fd)?;
-    let pidfd = PidFd::of(&file)?;
-    let process = pidfd.process()?;
+    let file = open_file(current, fd)?;
+    let pidfd = PidFd::of(&file).ok();
+    // A directory of proc stands for its process as well.
+    let process = match pidfd {
+        Some(pidfd) => pidfd.process()?.clone(),
+        None => proc::process_of(&**file.inode())?,
+    };
+    let process = &process;
     let given = info.non_null().map(|at| read_info(current, at)).transpose()?;
     let signal = optional_signal(number)?;
-    let thread = if scope.contains(Scope::THREAD) { Some(pidfd.task()?) } else { pidfd.thread().cloned() };
+    let thread = match pidfd {
+        Some(pidfd) if scope.contains(Scope::THREAD) => Some(pidfd.task()?),
+        None if scope.contains(Scope::THREAD) => process.leader(),
+        Some(pidfd) => pidfd.thread().cloned(),
+        None => None,
+    };
     let thread = thread.filter(|_| !scope.intersects(Scope::PROCESS | Scope::GROUP));
     let info = match (given, signal) {
         (Some(given), Some(signal)) => {

@@ -163,6 +163,9 @@ fn do_poll(current: &Current, fds: UserPtr<PollFd>, count: u32, timeout: Timeout
     Ok(ready + bad)
 }
 
+/// personality(2)'s bit for Unixes whose select leaves the time alone (linux/personality.h; nobody exports it).
+const STICKY_TIMEOUTS: u32 = 0x0400_0000;
+
 /// Tells the caller how much time was left, as Linux does. `unit_ns`: the second word's unit.
 fn finish_timed<T>(
     current: &Current,
@@ -174,6 +177,9 @@ fn finish_timed<T>(
     let (Some(time), Timeout::Until(_), Some(left)) = (time.non_null(), timeout, timeout.remaining_ns()) else {
         return result;
     };
+    if current.personality & STICKY_TIMEOUTS != 0 {
+        return result;
+    }
     let words = [left / NS_PER_SEC, left % NS_PER_SEC / unit_ns].map(|word| i64::try_from(word).unwrap_or(i64::MAX));
     match (time.write(current, &words), result) {
         // The time could not be updated, so a restart would wait too long.

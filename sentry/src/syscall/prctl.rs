@@ -94,7 +94,7 @@ pub fn prctl(current: &mut Current, option: u32, a: u64, b: u64, c: u64, d: u64)
         pr::PR_SET_SECUREBITS => set_securebits(current, a).map(|()| 0),
         pr::PR_CAP_AMBIENT => ambient(current, a as u32, b, &[c, d]),
         pr::PR_SET_TIMERSLACK => {
-            current.timer_slack_ns = if a == 0 { DEFAULT_TIMER_SLACK_NS } else { a };
+            current.timer_slack_ns = if a == 0 { current.default_timer_slack_ns } else { a };
             Ok(0)
         }
         pr::PR_GET_TIMERSLACK => Ok(current.timer_slack_ns),

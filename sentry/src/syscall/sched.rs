@@ -72,18 +72,21 @@ pub fn sched_getaffinity(current: &mut Current, tid: Tid, len: usize, mask: User
 
 /// sched_getscheduler(2).
 pub fn sched_getscheduler(current: &mut Current, tid: Tid) -> Result<u32, Errno> {
-    Ok(target(current, tid)?.policy())
+    let task = target(current, tid)?;
+    Ok(task.policy() | if task.resets_on_fork() { raw::SCHED_RESET_ON_FORK } else { 0 })
 }
 
 /// sched_setscheduler(2). Policies are remembered; all threads take turns alike.
 pub fn sched_setscheduler(current: &mut Current, tid: Tid, policy: u32, param: UserPtr<i32>) -> Result<(), Errno> {
+    let param = param.non_null().filter(|_| tid.raw() as i32 >= 0 && policy as i32 >= 0).ok_or(Errno::EINVAL)?;
     let priority = param.read(current)?;
     let task = target(current, tid)?;
     set_policy(current, &task, policy, priority)
 }
 
 fn set_policy(current: &Current, task: &Task, policy: u32, priority: i32) -> Result<(), Errno> {
-    let policy = policy & !raw::SCHED_RESET_ON_FORK;
+    let resets = policy & raw::SCHED_RESET_ON_FORK;
+    let policy = policy & !resets;
     let real_time = matches!(policy, raw::SCHED_FIFO | raw::SCHED_RR);
     let known = matches!(policy, raw::SCHED_NORMAL | raw::SCHED_BATCH | raw::SCHED_IDLE);
     let fits = if real_time { (1..=99).contains(&priority) } else { known && priority == 0 };
@@ -91,18 +94,25 @@ fn set_policy(current: &Current, task: &Task, policy: u32, priority: i32) -> Res
         return Err(Errno::EINVAL);
     }
     may_change(current, task)?;
-    if real_time && !current.creds.has(Cap::SysNice) && priority as u64 > current.process.soft_limit(raw::RLIMIT_RTPRIO)
-    {
+    let privileged = current.creds.has(Cap::SysNice);
+    // Whoever is held to it cannot shake it off.
+    if task.resets_on_fork() && resets == 0 && !privileged {
         return Err(Errno::EPERM);
     }
-    task.set_policy(policy, priority as u32);
+    if real_time && !privileged && priority as u64 > current.process.soft_limit(raw::RLIMIT_RTPRIO) {
+        return Err(Errno::EPERM);
+    }
+    task.set_policy(policy | resets, priority as u32);
     Ok(())
 }
 
 /// sched_setparam(2).
 pub fn sched_setparam(current: &mut Current, tid: Tid, param: UserPtr<i32>) -> Result<(), Errno> {
-    let policy = target(current, tid)?.policy();
-    sched_setscheduler(current, tid, policy, param)
+    let param = param.non_null().filter(|_| tid.raw() as i32 >= 0).ok_or(Errno::EINVAL)?;
+    let priority = param.read(current)?;
+    let task = target(current, tid)?;
+    let policy = task.policy() | if task.resets_on_fork() { raw::SCHED_RESET_ON_FORK } else { 0 };
+    set_policy(current, &task, policy, priority)
 }
 
 /// sched_getparam(2).
@@ -243,12 +253,13 @@ pub fn sched_setattr(current: &mut Current, tid: Tid, attr: UserPtr<SchedAttr>, 
         // No deadlines are kept: as a system that admits none.
         return Err(Errno::EBUSY);
     }
+    let policy = if asked & raw::SCHED_FLAG_RESET_ON_FORK != 0 { policy | raw::SCHED_RESET_ON_FORK } else { policy };
     if asked & raw::SCHED_FLAG_KEEP_PARAMS != 0 {
         return set_policy(current, &task, policy, task.real_time_priority() as i32);
     }
     let nice = given.nice.clamp(-20, 19);
     let lowest = 20 - current.process.soft_limit(raw::RLIMIT_NICE).min(40) as i32;
-    let fair = matches!(policy, raw::SCHED_NORMAL | raw::SCHED_BATCH);
+    let fair = matches!(policy & !raw::SCHED_RESET_ON_FORK, raw::SCHED_NORMAL | raw::SCHED_BATCH);
     if fair && nice < task.nice() && nice < lowest && !current.creds.has(Cap::SysNice) {
         return Err(Errno::EPERM);
     }

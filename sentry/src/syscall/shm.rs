@@ -8,6 +8,7 @@ use crate::mm::shm::{self, Segment};
 use crate::platform::Prot;
 use crate::task::Current;
 use core::mem::{offset_of, size_of};
+use core::sync::atomic::Ordering;
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
 use syscalls::Sysno;
@@ -125,8 +126,7 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
             Ok(0)
         }
         raw::SHM_STAT | raw::SHM_STAT_ANY => {
-            let index = usize::try_from(id).map_err(|_| Errno::EINVAL)?;
-            let found = shm::list(current).get(index).map(|segment| segment.id).ok_or(Errno::EINVAL)?;
+            let found = shm::at(current, id)?;
             let segment = shm::stat(current, found, command == raw::SHM_STAT_ANY)?;
             buffer.write(current, &ShmidDs::of(current, &segment))?;
             Ok(found)
@@ -141,9 +141,10 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
         raw::IPC_INFO => {
             // `struct shminfo64`: shmmax, shmmin, shmmni, shmseg, shmall, four unused.
             let all = shm::MAX_BYTES;
-            let info = [all, 1, shm::MAX_SEGMENTS as u64, shm::MAX_SEGMENTS as u64, all, 0, 0, 0, 0];
+            let most = u64::from(shm::MAX_SEGMENTS.load(Ordering::Relaxed));
+            let info = [all, 1, most, most, all, 0, 0, 0, 0];
             buffer.cast::<[u64; 9]>().write(current, &info)?;
-            Ok(last_index(shm::list(current).len()))
+            Ok(shm::highest(current))
         }
         raw::SHM_INFO => {
             // `struct shm_info`: used_ids, shm_tot, shm_rss, shm_swp, swap_attempts, swap_successes.
@@ -152,14 +153,10 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
             let resident = list.iter().map(|segment| segment.resident_pages).sum();
             let info = [list.len() as u64, total, resident, 0, 0, 0];
             buffer.cast::<[u64; 6]>().write(current, &info)?;
-            Ok(last_index(list.len()))
+            Ok(shm::highest(current))
         }
         _ => Err(Errno::EINVAL),
     }
-}
-
-fn last_index(count: usize) -> i32 {
-    i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX)
 }
 
 pub(super) const ROWS: &[Row] = &[

@@ -235,6 +235,7 @@ pub fn recvfrom(
     if !address.is_null() {
         match &received.from {
             Some(from) => write_address(current, from, address, address_len)?,
+            None if address_len.read(current)? < 0 => return Err(Errno::EINVAL.into()),
             None => address_len.write(current, &0)?,
         }
     }

@@ -92,6 +92,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::seccomp::ROWS,
     super::mount::ROWS,
     super::namespace::ROWS,
+    super::numa::ROWS,
     super::path::ROWS,
     super::shm::ROWS,
     super::signal::ROWS,

@@ -225,7 +225,9 @@ fn copy_current(
         clear_child_tid: if share(CloneFlags::CHILD_CLEARTID) { args.child_tid.raw() } else { 0 },
         vfork_done,
         personality: parent.personality,
+        memory_policy: parent.memory_policy,
         timer_slack_ns: parent.timer_slack_ns,
+        default_timer_slack_ns: parent.timer_slack_ns,
     })
 }
 

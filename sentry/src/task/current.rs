@@ -4,7 +4,7 @@ use super::clone::VforkDone;
 use super::{Credentials, Process, Task, Tid, oom, registry};
 use crate::errno::Errno;
 use crate::fs::{FdTable, FsContext, OpenFile};
-use crate::mm::{AddressSpace, MemoryFault};
+use crate::mm::{AddressSpace, MemoryFault, Policy};
 use crate::platform::{Access, CopyFault, UserContext, platform};
 use crate::signal::ThreadSignalState;
 use crate::sync::assert_none_held;
@@ -41,10 +41,14 @@ pub struct Current {
     pub clear_child_tid: u64,
     /// A vfork parent that waits for this thread to let go of its memory.
     pub vfork_done: Option<Arc<VforkDone>>,
+    /// set_mempolicy(2).
+    pub memory_policy: Policy,
     /// personality(2).
     pub personality: u32,
     /// PR_SET_TIMERSLACK, ns.
     pub timer_slack_ns: u64,
+    /// What it goes back to: the creator's.
+    pub default_timer_slack_ns: u64,
 }
 
 impl Current {

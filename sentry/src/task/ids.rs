@@ -55,7 +55,9 @@ pub fn set_resuid(creds: &mut Credentials, ids: [Option<u32>; 3]) -> Result<(), 
 /// setfsuid(2): returns the old id, whether or not it changed.
 pub fn set_fsuid(creds: &mut Credentials, uid: u32) -> u32 {
     let old = creds.fsuid;
-    if creds.has_own(Cap::Setuid) || [creds.uid, creds.euid, creds.suid, creds.fsuid].contains(&uid) {
+    let may = creds.has_own(Cap::Setuid) || [creds.uid, creds.euid, creds.suid, creds.fsuid].contains(&uid);
+    // -1 is nobody's.
+    if may && uid != u32::MAX {
         creds.fsuid = uid;
         let files = FILE_CAPS & creds.caps.permitted;
         let root = creds.root_uid();
@@ -114,7 +116,9 @@ pub fn set_resgid(creds: &mut Credentials, ids: [Option<u32>; 3]) -> Result<(), 
 /// setfsgid(2): returns the old id, whether or not it changed.
 pub fn set_fsgid(creds: &mut Credentials, gid: u32) -> u32 {
     let old = creds.fsgid;
-    if creds.has_own(Cap::Setgid) || [creds.gid, creds.egid, creds.sgid, creds.fsgid].contains(&gid) {
+    let may = creds.has_own(Cap::Setgid) || [creds.gid, creds.egid, creds.sgid, creds.fsgid].contains(&gid);
+    // -1 is nobody's.
+    if may && gid != u32::MAX {
         creds.fsgid = gid;
     }
     old

@@ -12,6 +12,7 @@ use crate::sync::{Lock, Rank};
 use crate::uts::Uts;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use linux_raw_sys::general as raw;
 
 /// A thread.
 pub struct Task {
@@ -149,7 +150,12 @@ impl Task {
 
     /// SCHED_*.
     pub fn policy(&self) -> u32 {
-        self.policy.load(Ordering::Relaxed)
+        self.policy.load(Ordering::Relaxed) & !raw::SCHED_RESET_ON_FORK
+    }
+
+    /// Whether its children start with the ordinary policy.
+    pub fn resets_on_fork(&self) -> bool {
+        self.policy.load(Ordering::Relaxed) & raw::SCHED_RESET_ON_FORK != 0
     }
 
     /// sched_priority, 0 for a policy without.
@@ -157,7 +163,7 @@ impl Task {
         self.real_time_priority.load(Ordering::Relaxed)
     }
 
-    /// Sets both.
+    /// Sets both; `policy` may have SCHED_RESET_ON_FORK.
     pub fn set_policy(&self, policy: u32, priority: u32) {
         self.policy.store(policy, Ordering::Relaxed);
         self.real_time_priority.store(priority, Ordering::Relaxed);
@@ -202,8 +208,14 @@ impl Task {
     /// What a new thread or process takes over: scheduling and affinity.
     pub fn inherit_scheduling(&self, parent: &Self) {
         self.set_affinity(parent.affinity());
-        self.set_policy(parent.policy(), parent.real_time_priority());
-        self.set_nice(parent.nice());
+        if parent.resets_on_fork() {
+            let ordinary = matches!(parent.policy(), raw::SCHED_NORMAL | raw::SCHED_BATCH);
+            self.set_policy(raw::SCHED_NORMAL, 0);
+            self.set_nice(if ordinary { parent.nice().max(0) } else { 0 });
+        } else {
+            self.set_policy(parent.policy(), parent.real_time_priority());
+            self.set_nice(parent.nice());
+        }
         self.set_io_priority(parent.io_priority());
     }
 

@@ -4,8 +4,9 @@ use super::System;
 use crate::errno::Errno;
 use crate::fs::inotify;
 use crate::fs::pseudo::{Item, What, directory, file};
-use crate::ipc::mqueue;
+use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
+use crate::mm::shm;
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
@@ -36,6 +37,24 @@ macro_rules! setting {
                 |_, _| Ok(format!("{}\n", $place.load(Ordering::Relaxed)).into_bytes()),
                 |current, _, bytes| {
                     $place.store(number_to_set(current, bytes)?, Ordering::Relaxed);
+                    Ok(())
+                },
+            ),
+        }
+    };
+}
+
+/// A number to give to the next object of a kind.
+macro_rules! next_id {
+    ($name:literal, $place:expr) => {
+        Item {
+            name: $name,
+            mode: 0o644,
+            what: What::Writable(
+                |_, _| Ok(format!("{}\n", $place.load(Ordering::Relaxed)).into_bytes()),
+                |current, _, bytes| {
+                    let number = number_to_set(current, bytes)?;
+                    $place.store(i32::try_from(number).map_err(|_| Errno::EINVAL)?, Ordering::Relaxed);
                     Ok(())
                 },
             ),
@@ -152,11 +171,14 @@ const KERNEL: &[Item<System>] = &[
     value!("watchdog", 0),
     value!("msgmax", 8192),
     value!("msgmnb", 16384),
-    value!("msgmni", 32000),
+    setting!("msgmni", msg::MOST_QUEUES),
+    next_id!("msg_next_id", msg::NEXT_ID),
+    next_id!("sem_next_id", sem::NEXT_ID),
+    next_id!("shm_next_id", shm::NEXT_ID),
     value!("sem", "32000\t1024000000\t500\t32000"),
     value!("shmall", u64::MAX - (1 << 24)),
     value!("shmmax", u64::MAX - (1 << 24)),
-    value!("shmmni", 4096),
+    setting!("shmmni", shm::MAX_SEGMENTS),
     value!("shm_rmid_forced", 0),
     directory("random", RANDOM),
     directory("yama", &[value!("ptrace_scope", 1)]),

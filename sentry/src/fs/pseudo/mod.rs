@@ -227,6 +227,12 @@ pub struct Node<C: 'static> {
 }
 
 impl<C: Context> Node<C> {
+    /// The context of `inode`, if it is `item`.
+    pub fn context_of(inode: &dyn Inode, item: &'static Item<C>) -> Option<C> {
+        let node = inode.as_any().downcast_ref::<Self>()?;
+        core::ptr::eq(node.item, item).then(|| node.context.clone())
+    }
+
     fn new(fs: Arc<PseudoFs>, item: &'static Item<C>, context: C, ino: u64) -> Self {
         Self { fs, item, context, ino, made: now() }
     }

@@ -13,7 +13,7 @@ pub(in crate::fs) mod status;
 use crate::errno::Errno;
 use crate::fs::proc::System;
 use crate::fs::proc::net;
-use crate::fs::pseudo::{Context, Item, PseudoFs, What, directory, file};
+use crate::fs::pseudo::{Context, Item, Node, PseudoFs, What, directory, file};
 use crate::fs::{Inode, MOUNT_CHANGES};
 use crate::task::{Current, PidSpace, Process, Task, Tid, registry};
 use alloc::format;
@@ -140,6 +140,13 @@ fn find_thread(fs: &Arc<PseudoFs>, parent: u64, subject: &Subject, name: &[u8]) 
 
 static PROCESS: Item<Subject> = Item { name: "", mode: 0o555, what: What::Directory(PROCESS_ENTRIES) };
 static THREAD: Item<Subject> = Item { name: "", mode: 0o555, what: What::Directory(THREAD_ENTRIES) };
+
+/// The process whose directory (`/proc/PID`) this is; ESRCH once it is reaped, EBADF where it is something else.
+pub fn process_of(directory: &dyn Inode) -> Result<Arc<Process>, Errno> {
+    let subject = Node::context_of(directory, &PROCESS).ok_or(Errno::EBADF)?;
+    subject.check()?;
+    subject.process()
+}
 
 /// A file that only those may open who may see the task's memory.
 const fn guarded(name: &'static str, mode: u32, read: crate::fs::pseudo::Read<Subject>) -> Item<Subject> {
