@@ -81,7 +81,7 @@ fn start(args: &VmArgs, kernel: &Path, initramfs: &Path, session: &Session, rela
     // The TSC is QEMU's own clock and reliable; the watchdogs would take a busy host for a hung guest.
     qemu.args([
         "-append",
-        "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable nowatchdog rcupdate.rcu_cpu_stall_suppress=1",
+        "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1",
     ]);
     qemu.arg("-serial").arg(format!("file:{}", session.path("console").display()));
     qemu.args([
