@@ -5,7 +5,7 @@ use crate::fs::inotify;
 use crate::fs::pseudo::{Global, Item, What, directory, file};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
-use crate::mm::shm;
+use crate::mm::{MAX_AREAS, shm};
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
@@ -197,7 +197,7 @@ const VM: &[Item<Global>] = &[
     value!("overcommit_memory", 0),
     value!("overcommit_ratio", 50),
     value!("overcommit_kbytes", 0),
-    value!("max_map_count", 65530),
+    setting!("max_map_count", MAX_AREAS),
     value!("mmap_min_addr", 65536),
     value!("mmap_rnd_bits", 28),
     value!("swappiness", 60),
