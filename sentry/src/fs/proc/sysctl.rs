@@ -189,8 +189,7 @@ const KEYS: &[Item<Global>] = &[
     setting!("maxbytes", keys::LIMITS[0][1]),
     setting!("root_maxkeys", keys::LIMITS[1][0]),
     setting!("root_maxbytes", keys::LIMITS[1][1]),
-    // What is unreachable goes when room is needed, and is never counted.
-    value!("gc_delay", 0),
+    setting!("gc_delay", keys::GC_DELAY),
 ];
 
 const VM: &[Item<Global>] = &[
