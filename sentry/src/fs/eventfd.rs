@@ -30,11 +30,13 @@ impl EventFd {
         OpenFile::new(Arc::new(event), flags | OpenFlags::RDWR, AnonInode::anonymous("[eventfd]"), None)
     }
 
-    /// Counts one event up for a part of the sentry; a full counter stays.
+    /// Counts one event up for a part of the sentry. That may go beyond what writes reach: poll shows the overflow as POLLERR.
     pub fn count_one(&self) {
-        if self.add(1).is_some() {
-            self.queue.wake(Events::READABLE);
+        {
+            let mut count = self.count.lock();
+            *count = count.saturating_add(1);
         }
+        self.queue.wake(Events::READABLE | Events::ERR);
     }
 
     fn take(&self) -> Option<u64> {
@@ -95,6 +97,9 @@ impl FileOps for EventFd {
         }
         if count < MAX {
             events |= Events::WRITABLE;
+        }
+        if count > MAX {
+            events |= Events::ERR;
         }
         events
     }

@@ -17,6 +17,11 @@ pub use table::LIMITS;
 
 use crate::errno::Errno;
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicU32;
+
+/// Seconds after which unreachable keys are gone at the latest (`/proc/sys/kernel/keys/gc_delay`). Here they are gone when room
+/// is needed or somebody counts, which is always in time.
+pub static GC_DELAY: AtomicU32 = AtomicU32::new(300);
 
 /// A payload is shorter than this (add_key(2)).
 pub const PAYLOAD_LIMIT: usize = 1 << 20;

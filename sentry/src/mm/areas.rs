@@ -3,10 +3,17 @@
 use super::vma::{Vma, VmaFlags};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use linker::layout::{LARGE_PAGE_SIZE, PAGE_SIZE, USER_END};
 
 /// Areas at most (`/proc/sys/vm/max_map_count`).
-pub(in crate::mm) const MAX_AREAS: usize = 65_530;
+pub static MAX_AREAS: AtomicU32 = AtomicU32::new(65_530);
+
+/// `MAX_AREAS` now.
+pub(in crate::mm) fn max_areas() -> usize {
+    MAX_AREAS.load(Ordering::Relaxed) as usize
+}
+
 /// Kept free below a stack (`stack_guard_gap`, 256 pages).
 pub(in crate::mm) const STACK_GAP: u64 = 256 * PAGE_SIZE;
 /// Lowest address that can be mapped (`/proc/sys/vm/mmap_min_addr`).

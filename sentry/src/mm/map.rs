@@ -2,7 +2,7 @@
 
 use super::Mapping;
 use super::address_space::{AddressSpace, Bounds};
-use super::areas::{Areas, MAX_AREAS, MIN_ADDRESS, STACK_GAP};
+use super::areas::{Areas, MIN_ADDRESS, STACK_GAP, max_areas};
 use super::vma::{Backing, FileBacking, Vma, VmaFlags};
 use crate::errno::Errno;
 use crate::fs::OpenFile;
@@ -114,7 +114,7 @@ impl AddressSpace {
         }
         let mut gone = Vec::new();
         let mut areas = self.areas.write();
-        if areas.len() >= MAX_AREAS {
+        if areas.len() >= max_areas() {
             return Err(Errno::ENOMEM);
         }
         let start = choose(&areas, request)?;
@@ -197,7 +197,7 @@ impl AddressSpace {
         let end = start + len.next_multiple_of(PAGE_SIZE);
         let mut areas = self.areas.write();
         // Cutting a hole makes one more area.
-        if areas.len() >= MAX_AREAS && areas.find(start).is_some_and(|vma| vma.start < start && vma.end > end) {
+        if areas.len() >= max_areas() && areas.find(start).is_some_and(|vma| vma.start < start && vma.end > end) {
             return Err(Errno::ENOMEM);
         }
         let gone = areas.remove(start, end);
@@ -220,7 +220,7 @@ impl AddressSpace {
             }
             start = vma.start;
         }
-        if areas.len() + 2 > MAX_AREAS {
+        if areas.len() + 2 > max_areas() {
             return Err(Errno::ENOMEM);
         }
         // As Linux: what comes before a gap or a forbidden area is changed, then the call fails.
@@ -298,7 +298,7 @@ impl AddressSpace {
             let vma = new_area(&areas, &request, old_end);
             locked = vma.flags.contains(VmaFlags::LOCKED);
             let refused = !areas.is_free(old_end, len + PAGE_SIZE)
-                || areas.len() >= MAX_AREAS
+                || areas.len() >= max_areas()
                 || may_grow(&areas, vma.pages(), Some(vma.pages()), bounds).is_err()
                 || may_commit(vma.pages()).is_err()
                 || locked && areas.locked_pages.saturating_add(vma.pages()) > bounds.locked_pages;

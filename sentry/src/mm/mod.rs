@@ -25,7 +25,7 @@ mod tests;
 mod vma;
 
 pub use address_space::{AddressSpace, Bounds, MemoryFault, Totals};
-pub use areas::Layout;
+pub use areas::{Layout, MAX_AREAS};
 pub use futex::FutexKey;
 pub use map::{ALL, MapRequest, Object, Place, may_commit};
 pub use mapping::{Mapping, PageBudget, PageError, PageSource, zero_behind};

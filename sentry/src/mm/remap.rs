@@ -1,7 +1,7 @@
 //! mremap: growing, shrinking and moving areas.
 
 use super::address_space::{AddressSpace, Bounds};
-use super::areas::{Areas, MAX_AREAS};
+use super::areas::{Areas, max_areas};
 use super::map::{may_commit, may_grow};
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::errno::Errno;
@@ -76,7 +76,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         if let Move::To(to) = how {
-            if areas.len() + 3 >= MAX_AREAS {
+            if areas.len() + 3 >= max_areas() {
                 return Err(Errno::ENOMEM);
             }
             gone.extend(self.cut_out(areas, to, to + new_len));

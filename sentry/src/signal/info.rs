@@ -236,10 +236,12 @@ impl SigInfo {
         bytes
     }
 
-    /// What siginfo_t in user memory says; `None` where something stands behind what any kind of signal uses.
+    /// What siginfo_t in user memory says; `None` where its kind is not known, and something stands behind what any kind uses.
     pub fn from_abi(bytes: &[u8; ABI_SIZE]) -> Option<Self> {
         let (info, tail) = Self::read_from_prefix(bytes).ok()?;
-        tail.iter().all(|byte| *byte == 0).then_some(info)
+        let code = info.code();
+        let known = (raw::SI_DETHREAD..=0).contains(&code) || code == raw::SI_ASYNCNL || code == raw::SI_KERNEL as i32;
+        (known || tail.iter().all(|byte| *byte == 0)).then_some(info)
     }
 
     const fn word(&self, index: usize) -> u64 {

@@ -44,8 +44,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(vhangup, EPERM, "no CAP_SYS_TTY_CONFIG for the container's terminals"),
     absent!(ustat, EINVAL, "no file system of the container is a block device's"),
     absent!(modify_ldt, ENOSYS, "as without CONFIG_MODIFY_LDT_SYSCALL"),
-    absent!(iopl, ENOSYS, "no ports; as without CONFIG_X86_IOPL_IOPERM"),
-    absent!(ioperm, ENOSYS, "no ports; as without CONFIG_X86_IOPL_IOPERM"),
     absent!(acct, ENOSYS, "as without CONFIG_BSD_PROCESS_ACCT"),
     absent!(swapon, EPERM, "no swap"),
     absent!(swapoff, EPERM, "no swap"),

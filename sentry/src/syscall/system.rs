@@ -209,6 +209,27 @@ pub fn delete_module(current: &mut Current, name: UserStr, _flags: u32) -> Resul
     }
 }
 
+/// Ports that there are.
+const PORTS: u64 = 1 << 16;
+
+/// iopl(2): there are no ports to be had, as on a kernel in lockdown.
+pub fn iopl(_: &mut Current, level: u32) -> Result<(), Errno> {
+    match level {
+        0 => Ok(()),
+        1..=3 => Err(Errno::EPERM),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// ioperm(2), likewise; ports that nobody had can be given back.
+pub fn ioperm(_: &mut Current, from: u64, count: u64, on: i32) -> Result<(), Errno> {
+    match from.checked_add(count) {
+        Some(end) if end > from && end <= PORTS => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    if on == 0 { Ok(()) } else { Err(Errno::EPERM) }
+}
+
 pub(super) const ROWS: &[Row] = &[
     row!(uname = uname(1), Full, ""),
     row!(sysinfo = sysinfo(1), Full, ""),
@@ -217,5 +238,7 @@ pub(super) const ROWS: &[Row] = &[
     row!(setdomainname = setdomainname(2), Full, ""),
     row!(syslog = syslog(3), Partial, "a fixed log"),
     row!(getcpu = getcpu(2), Full, ""),
+    row!(iopl = iopl(1), Unsupported, "no ports, as in lockdown: EPERM"),
+    row!(ioperm = ioperm(3), Unsupported, "no ports, as in lockdown: EPERM"),
     row!(delete_module = delete_module(2), Unsupported, "no kernel modules: ENOENT, or EPERM without CAP_SYS_MODULE"),
 ];

@@ -213,6 +213,7 @@ const ADJ_MAXERROR: u32 = 0x0004;
 const ADJ_ESTERROR: u32 = 0x0008;
 const ADJ_STATUS: u32 = 0x0010;
 const ADJ_TIMECONST: u32 = 0x0020;
+const ADJ_MICRO: u32 = 0x1000;
 const ADJ_TICK: u32 = 0x4000;
 const ADJ_ADJTIME: u32 = 0x8000;
 const ADJ_OFFSET_SINGLESHOT: u32 = ADJ_ADJTIME | ADJ_OFFSET;
@@ -246,6 +247,8 @@ fn check_adjustment(current: &Current, given: &Timex, now: &Timex) -> Result<(),
         (ADJ_STATUS, given.status == now.status),
         (ADJ_TIMECONST, given.constant == now.constant),
         (ADJ_TICK, given.tick == now.tick),
+        // It counts in microseconds.
+        (ADJ_MICRO, true),
     ];
     let same = settings.iter().filter(|(_, same)| *same).fold(0, |same, (mode, _)| same | mode);
     if modes & !same == 0 { Ok(()) } else { Err(Errno::EPERM) }

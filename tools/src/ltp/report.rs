@@ -30,6 +30,9 @@ pub struct Report {
     pub pairs: Vec<Pair>,
 }
 
+/// Before the sum of what the tests took by their own clock.
+pub const TOOK: &str = "== seconds by the tests' own clock: ";
+
 /// Lines of a new failure that are shown.
 const SHOWN: usize = 30;
 
@@ -54,6 +57,7 @@ impl Report {
         }
         let native = self.pairs.iter().filter(|pair| pair.native.outcome.passed()).count();
         let inside = self.pairs.iter().filter(|pair| pair.passed_inside()).count();
+        println!("{TOOK}{}", self.reported_s());
         println!(
             "== {} tests, {native} passed natively, of these {inside} inside ({}.{} %); {} differ, {} of them new; {} entries stale",
             self.pairs.len(),
@@ -63,6 +67,12 @@ impl Report {
             self.new_ones(known).count(),
             self.stale_ones(known).count(),
         );
+    }
+
+    /// Seconds that the tests say they took, on both sides.
+    pub fn reported_s(&self) -> u64 {
+        let runs = self.pairs.iter().flat_map(|pair| std::iter::once(&pair.native).chain(&pair.inside));
+        runs.map(|run| run.took_ms).sum::<u64>() / 1000
     }
 
     /// Not 0 where the list is wrong.

@@ -48,6 +48,9 @@ pub fn splice(
             }
             pipe_to_pipe(current, reader, writer, len, no_read || no_write)
         }
+        // Descriptors without a name (epoll, eventfd, …) take part in nothing of this.
+        (Some(_), None) if to.inode().kind() == FileKind::Anonymous => Err(Errno::EINVAL.into()),
+        (None, Some(_)) if from.inode().kind() == FileKind::Anonymous => Err(Errno::EINVAL.into()),
         (Some((reader, nonblocking)), None) => {
             if to.flags().contains(OpenFlags::APPEND) {
                 return Err(Errno::EINVAL.into());

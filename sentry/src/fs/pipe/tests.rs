@@ -148,6 +148,15 @@ fn splice_and_tee_move_and_copy_between_pipes() {
 }
 
 #[test]
+fn splice_does_not_wait_for_what_it_would_give_to_a_counter() {
+    let current = fake::current();
+    let (reader, _writer) = new_pipe(&current, OpenFlags::empty());
+    let event = crate::fs::eventfd::EventFd::open(0, false, OpenFlags::empty());
+    let refused = super::splice::splice(&current, &reader, None, &event, None, 1, false);
+    assert_eq!(errno(refused), Some(Errno::EINVAL));
+}
+
+#[test]
 fn a_pipe_is_opened_again_without_waiting_for_its_other_end() {
     let current = fake::current();
     let (reader, writer) = new_pipe(&current, OpenFlags::empty());

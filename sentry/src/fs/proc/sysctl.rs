@@ -6,7 +6,7 @@ use crate::fs::inotify;
 use crate::fs::pseudo::{Item, What, directory, file};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
-use crate::mm::shm;
+use crate::mm::{MAX_AREAS, shm};
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
@@ -190,15 +190,14 @@ const KEYS: &[Item<System>] = &[
     setting!("maxbytes", keys::LIMITS[0][1]),
     setting!("root_maxkeys", keys::LIMITS[1][0]),
     setting!("root_maxbytes", keys::LIMITS[1][1]),
-    // What is unreachable goes when room is needed, and is never counted.
-    value!("gc_delay", 0),
+    setting!("gc_delay", keys::GC_DELAY),
 ];
 
 const VM: &[Item<System>] = &[
     value!("overcommit_memory", 0),
     value!("overcommit_ratio", 50),
     value!("overcommit_kbytes", 0),
-    value!("max_map_count", 65530),
+    setting!("max_map_count", MAX_AREAS),
     value!("mmap_min_addr", 65536),
     value!("mmap_rnd_bits", 28),
     value!("swappiness", 60),
