@@ -30,6 +30,13 @@ impl EventFd {
         OpenFile::new(Arc::new(event), flags | OpenFlags::RDWR, AnonInode::anonymous("[eventfd]"), None)
     }
 
+    /// Adds 1, as far as it fits.
+    pub fn signal(&self) {
+        if self.add(1).is_some() {
+            self.queue.wake(Events::READABLE);
+        }
+    }
+
     fn take(&self) -> Option<u64> {
         let mut count = self.count.lock();
         let taken = if self.semaphore { (*count).min(1) } else { *count };

@@ -3,6 +3,7 @@
 //! `fd_table` → `open_file` (position, flags) → `FileOps` (what read and write do) ; names go `walk` → `Path` (`Mount`, `Dentry`) → `Inode`.
 
 pub mod anon;
+mod async_io;
 pub mod attr;
 mod context;
 pub mod copy;
@@ -31,6 +32,7 @@ pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod proc;
+pub mod propagation;
 mod pseudo;
 pub mod regular;
 pub mod signalfd;
@@ -51,7 +53,9 @@ pub use dentry::Dentry;
 pub use fd_table::FdTable;
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
-pub use mount::{FsInfo, Mount, MountFlags, Namespace, bind_at, mount_at, move_mount, next_device, unmount};
+pub use mount::{
+    FsInfo, Mount, MountFlags, Namespace, bind_at, change_propagation, mount_at, move_mount, next_device, unmount,
+};
 pub use open::{open, open_at, open_exec, open_exec_at, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
 pub use path::Path;
