@@ -16,7 +16,7 @@ pub(super) struct Async {
 }
 
 impl Async {
-    pub(super) fn new(file: &Arc<OpenFile>, fd: Fd) -> Arc<dyn Wake> {
+    pub(super) fn target(file: &Arc<OpenFile>, fd: Fd) -> Arc<dyn Wake> {
         Arc::new(Self { file: Arc::downgrade(file), fd: fd.raw() })
     }
 }

@@ -247,6 +247,16 @@ impl Mount {
     }
 }
 
+impl Drop for Mount {
+    /// A whole namespace is gone: what it was mounted on is no mount point for its sake any more.
+    fn drop(&mut self) {
+        let place = self.place.get_mut().take();
+        if let Some((_, dentry)) = place {
+            dentry.count_mount(false);
+        }
+    }
+}
+
 /// The mount of files without names.
 pub(super) fn internal_mount() -> Arc<Mount> {
     static INTERNAL: spin::Once<Arc<Mount>> = spin::Once::new();

@@ -268,7 +268,7 @@ impl OpenFile {
     /// Turns O_ASYNC on or off, through descriptor `fd`. A file that never changes its readiness ignores it.
     pub fn set_async(self: &Arc<Self>, fd: Fd, on: bool) {
         let Some(queue) = self.ops.wait_queue() else { return };
-        let new = on.then(|| Async::new(self, fd));
+        let new = on.then(|| Async::target(self, fd));
         if let Some(target) = &new {
             queue.add(target.clone(), Events::all(), false);
         }

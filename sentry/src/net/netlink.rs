@@ -131,6 +131,10 @@ impl Netlink {
                 Ok(())
             }
             GET_RULE if dump => Ok(()),
+            GET_NETWORK if !dump => {
+                reply.network_number();
+                Ok(())
+            }
             GET_ROUTE => reply.route_to(message),
             GET_ADDRESS | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
             NEW_LINK | SET_LINK => change::link(call.current, network, message),
@@ -162,6 +166,8 @@ const NEW_ADDRESS: u16 = nl::RTM_NEWADDR as u16;
 const GET_ADDRESS: u16 = nl::RTM_GETADDR as u16;
 const NEW_ROUTE: u16 = nl::RTM_NEWROUTE as u16;
 const GET_ROUTE: u16 = nl::RTM_GETROUTE as u16;
+const NEW_NETWORK: u16 = nl::RTM_NEWNSID as u16;
+const GET_NETWORK: u16 = nl::RTM_GETNSID as u16;
 const GET_RULE: u16 = nl::RTM_GETRULE as u16;
 const NEW_NEIGHBOUR: u16 = nl::RTM_NEWNEIGH as u16;
 const GET_NEIGHBOUR: u16 = nl::RTM_GETNEIGH as u16;
@@ -309,6 +315,17 @@ impl Reply {
                 self.message(NEW_ROUTE, &body);
             }
         }
+    }
+
+    /// The number by which this network knows another one: networks are joined by nothing here, so none has one.
+    fn network_number(&mut self) {
+        /// NETNSA_NSID and NETNSA_NSID_NOT_ASSIGNED (include/uapi/linux/net_namespace.h; nobody exports them).
+        const NUMBER: u32 = 1;
+        const NONE: i32 = -1;
+        // `struct rtgenmsg`, padded.
+        let mut body = alloc::vec![0; 4];
+        attribute(&mut body, NUMBER, &NONE.to_ne_bytes());
+        self.message(NEW_NETWORK, &body);
     }
 
     /// The route to one destination (`ip route get`).

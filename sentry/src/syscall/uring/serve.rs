@@ -433,7 +433,7 @@ fn poll(current: &Current, ring: &Ring, sqe: &Sqe) -> SysResult {
         file.ops().prepare_poll(&file);
         file.ops().poll(&file) & wanted
     };
-    let Some(queue) = file.ops().wait_queue() else { return Ok(u64::from(look().bits() as u32)) };
+    let Some(queue) = file.ops().wait_queue() else { return Ok(u64::from(look().bits())) };
     let bell = Arc::new(Bell { thread: platform().current_thread(), rung: AtomicBool::new(true) });
     let target: Arc<dyn Wake> = bell.clone();
     queue.add(target.clone(), wanted, false);
