@@ -16,7 +16,7 @@ use crate::vdso;
 use crate::x86::{halt_forever, out32};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use linker::addr::UserVa;
 use linker::boot::{BootFlags, BootInfo, ExitRecord};
 use linker::layout::{EXIT_RECORD, PAGE_SIZE, PORT_EXIT};
@@ -150,6 +150,20 @@ impl Platform for Ring0 {
         let to = within(frame, offset, from.len());
         // SAFETY: as in `frame_read`.
         unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) }
+    }
+
+    fn frame_load_u32(&self, frame: &Frame, offset: usize) -> u32 {
+        assert!(offset.is_multiple_of(4), "a word is aligned");
+        let at = within(frame, offset, 4);
+        // SAFETY: the word is in the frame, which lives as long as the reference, and aligned; everybody here goes by atomics.
+        unsafe { AtomicU32::from_ptr(at.cast()) }.load(Ordering::Acquire)
+    }
+
+    fn frame_store_u32(&self, frame: &Frame, offset: usize, value: u32) {
+        assert!(offset.is_multiple_of(4), "a word is aligned");
+        let at = within(frame, offset, 4);
+        // SAFETY: as in `frame_load_u32`.
+        unsafe { AtomicU32::from_ptr(at.cast()) }.store(value, Ordering::SeqCst);
     }
 
     fn frame_zero(&self, frame: &Frame, offset: usize, len: usize) {

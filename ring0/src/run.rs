@@ -98,10 +98,10 @@ pub extern "C" fn prepare(context: &mut UserContext) -> u8 {
 /// Whether a thread that asked for it must hear that it enters user mode elsewhere than it left it, or that another thread's
 /// user mode came between where it was not in a system call (SYSCALL leaves RIP in RCX and the flags in R11).
 fn is_move(this: &PerCpu, thread: &KThread, context: &UserContext) -> bool {
-    let in_call = context.rcx == context.rip && context.r11 == context.rflags;
+    let in_call = || context.rcx == context.rip && context.r11 == context.rflags;
     thread.watches_moves.get()
         && !fpu::is_loaded(this, thread)
-        && (!in_call || thread.user_cpu.get() != this.number.get())
+        && (thread.user_cpu.get() != this.number.get() || !in_call())
 }
 
 /// See `Platform::load_segment_bases`. Nothing changes for a context that asks for what it asked for last, so that what a

@@ -30,6 +30,7 @@ pub mod syscall;
 pub mod task;
 pub mod time;
 pub mod tty;
+pub mod uring;
 pub mod uts;
 pub mod wait;
 

@@ -290,6 +290,16 @@ pub trait Platform: Send + Sync {
     fn frame_read(&self, frame: &Frame, offset: usize, to: &mut [u8]);
     /// Copies into a frame.
     fn frame_write(&self, frame: &Frame, offset: usize, from: &[u8]);
+    /// Loads the 32-bit word at `offset` (4-aligned), before all that follows.
+    fn frame_load_u32(&self, frame: &Frame, offset: usize) -> u32 {
+        let mut word = [0; 4];
+        self.frame_read(frame, offset, &mut word);
+        u32::from_ne_bytes(word)
+    }
+    /// Stores the 32-bit word at `offset` (4-aligned), after all that goes before.
+    fn frame_store_u32(&self, frame: &Frame, offset: usize, value: u32) {
+        self.frame_write(frame, offset, &value.to_ne_bytes());
+    }
     /// Zeroes part of a frame.
     fn frame_zero(&self, frame: &Frame, offset: usize, len: usize);
     /// Copies a whole frame.

@@ -197,6 +197,7 @@ static void numbers(void) {
       pid_t orphan = fork();
       if (orphan == 0) {
         while (getppid() == 2) pause_ms(20);
+        pause_ms(500);
         F(getppid());
         exit(7);
       }

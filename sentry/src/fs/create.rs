@@ -185,7 +185,8 @@ pub fn unlink(current: &Current, dirfd: Fd, path: &[u8], directory: bool) -> Res
         (false, true) => return Err(Errno::EISDIR),
         _ => {}
     }
-    if child.is_mount_point() {
+    // What is mounted on it in other namespaces does not count.
+    if child.is_mount_point() && dir.mount().mounted_at(&child).is_some() {
         return Err(Errno::EBUSY);
     }
     // Nobody may make names in a directory that is about to go.

@@ -4,6 +4,7 @@
 
 pub mod aio;
 pub mod anon;
+mod async_io;
 pub mod attr;
 mod context;
 pub mod copy;
@@ -32,6 +33,7 @@ pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod proc;
+pub mod propagation;
 mod pseudo;
 pub mod regular;
 pub mod signalfd;
@@ -53,7 +55,8 @@ pub use fd_table::FdTable;
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
 pub use mount::{
-    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, mount_at, move_mount, next_device, unmount,
+    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, mount_at, move_mount,
+    next_device, unmount,
 };
 pub use open::{open, open_at, open_exec, open_exec_at, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};

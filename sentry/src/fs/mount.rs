@@ -7,6 +7,7 @@ use super::dentry::Dentry;
 use super::inode::{FileKind, Inode};
 use super::open_file::{FileOps, OpenFlags};
 use super::path::Path;
+use super::propagation::{self, Propagation};
 use super::pseudo::Changes;
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
@@ -18,7 +19,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use linker::request::{Attr, StatFs};
 use linux_raw_sys::general as raw;
 
@@ -55,6 +56,13 @@ pub struct Mount {
     flags: AtomicU32,
     info: Arc<FsInfo>,
     place: Lock<Option<(Weak<Mount>, Arc<Dentry>)>>,
+    propagation: Lock<Propagation>,
+    /// Flags that stay: they were set by more privilege than the namespace has.
+    held: AtomicU32,
+    /// It hides what is below it from a namespace of less privilege: it is not taken away by itself.
+    locked: AtomicBool,
+    /// It is in a namespace of less privilege than made what it shows.
+    foreign: AtomicBool,
     /// With the dentry each is mounted on, oldest first.
     children: RwLock<Vec<(Arc<Dentry>, Arc<Mount>)>>,
 }
@@ -82,6 +90,10 @@ impl Mount {
             flags: AtomicU32::new(flags.bits()),
             info,
             place: Lock::new(Rank::MountTree, None),
+            propagation: Lock::new(Rank::Leaf, Propagation::default()),
+            held: AtomicU32::new(0),
+            locked: AtomicBool::new(false),
+            foreign: AtomicBool::new(false),
             children: RwLock::new(Rank::MountTree, Vec::new()),
         })
     }
@@ -108,10 +120,53 @@ impl Mount {
         MountFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
     }
 
-    /// Replaces its flags (remount).
+    /// Replaces its flags.
     pub fn set_flags(&self, flags: MountFlags) {
         self.flags.store(flags.bits(), Ordering::Relaxed);
         MOUNT_CHANGES.add();
+    }
+
+    /// Replaces its flags (remount). EPERM where one is taken away that more privilege set.
+    pub fn change_flags(&self, flags: MountFlags) -> Result<(), Errno> {
+        if self.held.load(Ordering::Relaxed) & !flags.bits() != 0 {
+            return Err(Errno::EPERM);
+        }
+        self.set_flags(flags);
+        Ok(())
+    }
+
+    /// Makes it and what is on it as they are for good: less privilege than made them has them now (mount_namespaces(7),
+    /// "Restrictions on mount namespaces").
+    pub(super) fn lock_down(&self, root: bool) {
+        const HELD: MountFlags =
+            MountFlags::RDONLY.union(MountFlags::NOSUID).union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+        self.foreign.store(true, Ordering::Relaxed);
+        self.held.fetch_or((self.flags() & HELD).bits(), Ordering::Relaxed);
+        if !root {
+            self.locked.store(true, Ordering::Relaxed);
+        }
+        for child in self.children() {
+            child.lock_down(false);
+        }
+    }
+
+    /// Whether it is in a namespace of less privilege than made what it shows.
+    pub fn is_foreign(&self) -> bool {
+        self.foreign.load(Ordering::Relaxed)
+    }
+
+    fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::Relaxed)
+    }
+
+    /// What happens with mounts on it.
+    pub fn propagation(&self) -> Propagation {
+        *self.propagation.lock()
+    }
+
+    /// Changes that; returns what was.
+    pub(super) fn replace_propagation(&self, new: Propagation) -> Propagation {
+        core::mem::replace(&mut *self.propagation.lock(), new)
     }
 
     /// What it shows.
@@ -155,13 +210,13 @@ impl Mount {
         }
     }
 
-    fn attach(self: &Arc<Self>, at: &Path) {
+    pub(super) fn attach(self: &Arc<Self>, at: &Path) {
         at.dentry().count_mount(true);
         *self.place.lock() = Some((Arc::downgrade(at.mount()), at.dentry().clone()));
         at.mount().children.write().push((at.dentry().clone(), self.clone()));
     }
 
-    fn detach(self: &Arc<Self>) {
+    pub(super) fn detach(self: &Arc<Self>) {
         let place = self.place.lock().take();
         let Some((parent, dentry)) = place else { return };
         dentry.count_mount(false);
@@ -175,20 +230,35 @@ impl Mount {
         }
     }
 
-    /// A copy of this mount showing `root`, with (`recursive`) copies of the mounts below `root`.
-    fn copy(self: &Arc<Self>, root: &Arc<Dentry>, recursive: bool) -> Arc<Mount> {
+    /// A copy of this mount showing `root`, with (`recursive`) copies of the mounts below `root`; a peer of this one where it has
+    /// peers, or `as_slave` one that only follows.
+    pub(super) fn copy(self: &Arc<Self>, root: &Arc<Dentry>, recursive: bool, as_slave: bool) -> Arc<Mount> {
         let copy = Self::new(root.clone(), self.flags(), self.info.clone());
+        propagation::inherit(&copy, self, as_slave);
+        copy.held.store(self.held.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy.locked.store(self.is_locked(), Ordering::Relaxed);
+        copy.foreign.store(self.is_foreign(), Ordering::Relaxed);
         if recursive {
             for child in self.children() {
                 if let Some(place) = child.mount_point()
                     && root.is_above(place.dentry())
                 {
-                    let below = child.copy(&child.root, true);
+                    let below = child.copy(&child.root, true, as_slave);
                     below.attach(&Path::new(copy.clone(), place.dentry().clone()));
                 }
             }
         }
         copy
+    }
+}
+
+impl Drop for Mount {
+    /// A whole namespace is gone: what it was mounted on is no mount point for its sake any more.
+    fn drop(&mut self) {
+        let place = self.place.get_mut().take();
+        if let Some((_, dentry)) = place {
+            dentry.count_mount(false);
+        }
     }
 }
 
@@ -283,7 +353,12 @@ impl Namespace {
     pub fn duplicate(&self, owner: UserSpace) -> (Arc<Self>, Vec<(Arc<Mount>, Arc<Mount>)>) {
         let _change = CHANGE.lock();
         let root = self.root();
-        let copy = root.copy(&root.root, true);
+        // Nothing that a namespace of less privilege does comes back here.
+        let foreign = !crate::task::user_ns::same(&owner, &self.owner);
+        let copy = root.copy(&root.root, true, foreign);
+        if foreign {
+            copy.lock_down(true);
+        }
         let new = Arc::new(Self { number: namespace_number(), owner, root: Lock::new(Rank::MountTree, copy) });
         let pairs = self.mounts().into_iter().zip(new.mounts()).collect();
         (new, pairs)
@@ -321,6 +396,7 @@ pub fn mount_at(at: &Path, root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo
         return Err(Errno::ENOENT);
     }
     mount.attach(&at);
+    propagation::mounted(&mount, &at);
     drop(change);
     MOUNT_CHANGES.add();
     Ok(mount)
@@ -333,18 +409,35 @@ pub fn bind_at(at: &Path, source: &Path, recursive: bool) -> Result<Arc<Mount>, 
         return Err(Errno::ENOTDIR);
     }
     let change = CHANGE.lock();
-    let copy = source.mount().copy(source.dentry(), recursive);
+    if source.mount().propagation().is_unbindable() {
+        return Err(Errno::EINVAL);
+    }
+    let hides = |child: &Arc<Mount>| {
+        child.is_locked() && child.mount_point().is_some_and(|place| source.dentry().is_above(place.dentry()))
+    };
+    if !recursive && source.mount().children().iter().any(hides) {
+        return Err(Errno::EINVAL);
+    }
+    let copy = source.mount().copy(source.dentry(), recursive, false);
+    copy.locked.store(false, Ordering::Relaxed);
     copy.attach(&at);
+    propagation::mounted(&copy, &at);
     drop(change);
     MOUNT_CHANGES.add();
     Ok(copy)
+}
+
+/// Makes the mount whose root is `at` shared, private and so on.
+pub fn change_propagation(at: &Path, kind: propagation::Kind, recursive: bool) {
+    let _change = CHANGE.lock();
+    propagation::change(at.mount(), kind, recursive);
 }
 
 /// Moves a mount (MS_MOVE): `from` is its root.
 pub fn move_mount(from: &Path, to: &Path) -> Result<(), Errno> {
     let change = CHANGE.lock();
     let mount = from.mount();
-    if !Arc::ptr_eq(mount.root(), from.dentry()) || mount.mount_point().is_none() {
+    if !Arc::ptr_eq(mount.root(), from.dentry()) || mount.mount_point().is_none() || mount.is_locked() {
         return Err(Errno::EINVAL);
     }
     if to.mount().is_below(mount) {
@@ -352,6 +445,7 @@ pub fn move_mount(from: &Path, to: &Path) -> Result<(), Errno> {
     }
     mount.detach();
     mount.attach(to);
+    propagation::mounted(mount, to);
     drop(change);
     MOUNT_CHANGES.add();
     Ok(())
@@ -360,7 +454,7 @@ pub fn move_mount(from: &Path, to: &Path) -> Result<(), Errno> {
 /// Takes the mount whose root is `at` out of the tree. EBUSY where others are mounted on it, unless `lazy`.
 pub fn unmount(at: &Path, lazy: bool) -> Result<(), Errno> {
     let mount = at.mount();
-    if !Arc::ptr_eq(mount.root(), at.dentry()) || mount.mount_point().is_none() {
+    if !Arc::ptr_eq(mount.root(), at.dentry()) || mount.mount_point().is_none() || mount.is_locked() {
         return Err(Errno::EINVAL);
     }
     {
@@ -369,6 +463,9 @@ pub fn unmount(at: &Path, lazy: bool) -> Result<(), Errno> {
         let used = Arc::strong_count(mount) > 2 || !mount.children.read().is_empty();
         if used && !lazy {
             return Err(Errno::EBUSY);
+        }
+        if let Some(place) = mount.mount_point() {
+            propagation::unmounted(&place);
         }
         mount.detach();
     }

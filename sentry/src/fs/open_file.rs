@@ -1,15 +1,17 @@
 //! An open file description: what descriptors point to. Holds the position and the status flags; `FileOps` does the work.
 
+use super::async_io::Async;
 use super::epoll::Watchers;
 use super::inode::Inode;
 use super::inotify;
 use super::io::{Sink, Source};
 use super::text::Claim;
 use crate::errno::Errno;
+use crate::mm::Mapping;
 use crate::sync::{Lock, Rank, SleepLock};
-use crate::syscall::Fail;
+use crate::syscall::{Fail, Fd};
 use crate::task::Current;
-use crate::wait::{Events, WaitQueue};
+use crate::wait::{Events, WaitQueue, Wake};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
@@ -130,6 +132,10 @@ pub trait FileOps: Send + Sync {
     ) -> Result<(), Fail> {
         Err(Errno::ENOTDIR.into())
     }
+    /// The pages that mmap gives at `offset`, and the place in them; `None`: those of the inode.
+    fn mapping(&self, _offset: u64) -> Option<Result<(Arc<Mapping>, u64), Errno>> {
+        None
+    }
     /// Whether mmap gives anonymous memory instead of the file's pages (`/dev/zero`).
     fn maps_anonymous(&self) -> bool {
         false
@@ -152,6 +158,8 @@ pub struct OpenFile {
     inode: Arc<dyn Inode>,
     path: Option<super::Path>,
     owner: Lock<SignalOwner>,
+    /// In the file's queue while O_ASYNC is set.
+    asynchronous: Lock<Option<Arc<dyn Wake>>>,
     watchers: Watchers,
     _writing: Option<Claim>,
 }
@@ -165,11 +173,19 @@ pub struct SignalOwner {
     pub id: u32,
     /// The signal, 0 for SIGIO without siginfo.
     pub signal: u32,
+    /// Who said so: real and effective user.
+    pub uid: u32,
+    /// See `uid`.
+    pub euid: u32,
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
         self.watchers.file_gone(self);
+        let target = self.asynchronous.lock().take();
+        if let (Some(target), Some(queue)) = (target, self.ops.wait_queue()) {
+            queue.remove(&target);
+        }
         super::lock::file_gone(self);
         if !self.flags().contains(OpenFlags::PATH) {
             self.notify(if self.flags().writable() { raw::IN_CLOSE_WRITE } else { raw::IN_CLOSE_NOWRITE });
@@ -178,7 +194,7 @@ impl Drop for OpenFile {
 }
 
 /// Flags that fcntl(F_SETFL) may change.
-const SETTABLE: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT | raw::FASYNC | raw::O_NOATIME;
+const SETTABLE: u32 = raw::O_APPEND | raw::O_NONBLOCK | raw::O_DIRECT | raw::O_NOATIME;
 /// Flags that only count while opening.
 const OPEN_ONLY: u32 = raw::O_CREAT | raw::O_EXCL | raw::O_NOCTTY | raw::O_TRUNC | raw::O_CLOEXEC;
 
@@ -197,9 +213,20 @@ impl OpenFile {
         writing: Option<Claim>,
     ) -> Arc<Self> {
         let flags = AtomicU32::new(flags.bits() & !OPEN_ONLY);
-        let owner = Lock::new(Rank::OpenFile, SignalOwner::default());
+        let owner = Lock::new(Rank::Leaf, SignalOwner::default());
+        let asynchronous = Lock::new(Rank::Leaf, None);
         let watchers = Watchers::default();
-        Arc::new(Self { ops, flags, position: SleepLock::new(0), inode, path, owner, watchers, _writing: writing })
+        Arc::new(Self {
+            ops,
+            flags,
+            position: SleepLock::new(0),
+            inode,
+            path,
+            owner,
+            asynchronous,
+            watchers,
+            _writing: writing,
+        })
     }
 
     /// What does the work.
@@ -236,6 +263,24 @@ impl OpenFile {
     pub fn set_flags(&self, flags: OpenFlags) {
         let keep = self.flags.load(Ordering::Relaxed) & !SETTABLE;
         self.flags.store(keep | flags.bits() & SETTABLE, Ordering::Relaxed);
+    }
+
+    /// Turns O_ASYNC on or off, through descriptor `fd`. A file that never changes its readiness ignores it.
+    pub fn set_async(self: &Arc<Self>, fd: Fd, on: bool) {
+        let Some(queue) = self.ops.wait_queue() else { return };
+        let new = on.then(|| Async::target(self, fd));
+        if let Some(target) = &new {
+            queue.add(target.clone(), Events::all(), false);
+        }
+        let old = core::mem::replace(&mut *self.asynchronous.lock(), new);
+        if let Some(target) = old {
+            queue.remove(&target);
+        }
+        if on {
+            self.flags.fetch_or(raw::FASYNC, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!raw::FASYNC, Ordering::Relaxed);
+        }
     }
 
     /// Whether O_NONBLOCK is set.

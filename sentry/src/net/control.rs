@@ -60,12 +60,26 @@ impl Ucred {
         Self { pid: current.process.pid().raw(), uid: current.creds.uid, gid: current.creds.gid }
     }
 
+    /// As the program that receives it calls them.
+    pub fn shown(&self, current: &Current) -> Self {
+        let creds = &current.creds;
+        let pid = current.shown(Tid::new(self.pid)).raw();
+        Self { pid, uid: creds.shown_uid(self.uid), gid: creds.shown_gid(self.gid) }
+    }
+
+    /// Whom the program means that says this.
+    fn meant(&self, current: &Current) -> Result<Self, Errno> {
+        let creds = &current.creds;
+        let pid = current.meant(Tid::new(self.pid)).raw();
+        Ok(Self { pid, uid: creds.global_uid(self.uid)?, gid: creds.global_gid(self.gid)? })
+    }
+
     /// Whether the caller may say it is this.
     fn allowed(&self, current: &Current) -> bool {
         let creds: &Credentials = &current.creds;
-        let pid = self.pid == current.process.pid().raw() || creds.has(Cap::SysAdmin);
-        let uid = [creds.uid, creds.euid, creds.suid].contains(&self.uid) || creds.has(Cap::Setuid);
-        let gid = [creds.gid, creds.egid, creds.sgid].contains(&self.gid) || creds.has(Cap::Setgid);
+        let pid = self.pid == current.process.pid().raw() || creds.has_own(Cap::SysAdmin);
+        let uid = [creds.uid, creds.euid, creds.suid].contains(&self.uid) || creds.has_own(Cap::Setuid);
+        let gid = [creds.gid, creds.egid, creds.sgid].contains(&self.gid) || creds.has_own(Cap::Setgid);
         pid && uid && gid
     }
 }
@@ -173,7 +187,7 @@ impl Control {
                         }
                     }
                     raw::SCM_CREDENTIALS => {
-                        let creds = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?;
+                        let creds = Ucred::read_from_bytes(data).map_err(|_| Errno::EINVAL)?.meant(current)?;
                         if !creds.allowed(current) {
                             return Err(Errno::EPERM);
                         }

@@ -114,7 +114,7 @@ pub enum Shown {
     /// The first one's.
     All(&'static [Interface]),
     /// A program's own: loopback.
-    Own([Interface; 1]),
+    Own(Vec<Interface>),
 }
 
 impl core::ops::Deref for Shown {
@@ -136,7 +136,7 @@ pub fn of(network: &Option<Arc<NetNs>>) -> Shown {
         own.flags = raw::net_device_flags::IFF_LOOPBACK as u32;
     }
     own.addresses = network.addresses();
-    Shown::Own([own])
+    Shown::Own([own].into())
 }
 
 /// Changes an interface's flags: loopback of a program's own network can be turned on and off.

@@ -1,9 +1,12 @@
-//! NETLINK_ROUTE, as far as asking goes: links, addresses, routes and neighbours (getifaddrs(3), `ip addr`). Changes get EPERM.
+//! NETLINK_ROUTE, as far as asking goes: links, addresses, routes and neighbours (getifaddrs(3), `ip addr`). Changes get EPERM, but
+//! for loopback of a program's own network.
+
+mod change;
 
 use super::NetNs;
 use super::address::Address;
 use super::inet::{Route, route};
-use super::interfaces::{self, Interface, LOOPBACK_INDEX, Own};
+use super::interfaces::{self, Interface};
 use super::options::{Options, int};
 use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown, Socket};
 use super::stack::{self, Counters};
@@ -12,7 +15,7 @@ use crate::fs::{OpenFile, Sink, Source};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
-use crate::task::{Cap, Current};
+use crate::task::Current;
 use crate::wait::{Events, WaitQueue};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -20,7 +23,6 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU64, Ordering};
-use linux_raw_sys::net as raw;
 use linux_raw_sys::netlink as nl;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -153,10 +155,14 @@ impl Netlink {
                 Ok(())
             }
             GET_RULE if dump => Ok(()),
+            GET_NETWORK if !dump => {
+                reply.network_number();
+                Ok(())
+            }
             GET_ROUTE => reply.route_to(message),
             GET_ADDRESS | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
-            NEW_LINK | SET_LINK => change_link(call.current, network, message),
-            NEW_ADDRESS | DELETE_ADDRESS => change_address(call.current, network, header, message),
+            NEW_LINK | SET_LINK => change::link(call.current, network, message),
+            NEW_ADDRESS | DELETE_ADDRESS => change::address(call.current, network, header, message),
             _ => Err(Errno::EPERM),
         };
         match result {
@@ -184,57 +190,11 @@ const NEW_ADDRESS: u16 = nl::RTM_NEWADDR as u16;
 const GET_ADDRESS: u16 = nl::RTM_GETADDR as u16;
 const NEW_ROUTE: u16 = nl::RTM_NEWROUTE as u16;
 const GET_ROUTE: u16 = nl::RTM_GETROUTE as u16;
+const NEW_NETWORK: u16 = nl::RTM_NEWNSID as u16;
+const GET_NETWORK: u16 = nl::RTM_GETNSID as u16;
 const GET_RULE: u16 = nl::RTM_GETRULE as u16;
 const NEW_NEIGHBOUR: u16 = nl::RTM_NEWNEIGH as u16;
 const GET_NEIGHBOUR: u16 = nl::RTM_GETNEIGH as u16;
-
-/// RTM_NEWLINK, RTM_SETLINK: turns loopback of a program's own network on and off. New interfaces there are none.
-fn change_link(current: &Current, network: &Option<Arc<NetNs>>, message: &[u8]) -> Result<(), Errno> {
-    // `struct ifinfomsg`: index, flags, and which flags change at 4, 8 and 12.
-    let word =
-        |at: usize| message.get(at..).and_then(|rest| rest.first_chunk()).map(|bytes| u32::from_ne_bytes(*bytes));
-    let (mut index, flags, change) = (word(4).ok_or(Errno::EINVAL)?, word(8).unwrap_or(0), word(12).unwrap_or(0));
-    if let Some(name) = message.get(size_of::<nl::ifinfomsg>()..).and_then(name_attribute).filter(|_| index == 0) {
-        let shown = interfaces::of(network);
-        let found = shown.iter().find(|interface| interface.name == name);
-        // One that is not there would have to be made.
-        index = found.map(|interface| interface.index).ok_or(Errno::EOPNOTSUPP)?;
-    }
-    const UP: u32 = raw::net_device_flags::IFF_UP as u32;
-    // Zero means all of them, for who does not say (rtnetlink(7)).
-    if change != 0 && change & UP == 0 {
-        return if NetNs::holds(current, Cap::NetAdmin) { Ok(()) } else { Err(Errno::EPERM) };
-    }
-    interfaces::set_flags(current, network, index, flags & UP != 0)
-}
-
-/// RTM_NEWADDR, RTM_DELADDR, of loopback of a program's own network.
-fn change_address(
-    current: &Current,
-    network: &Option<Arc<NetNs>>,
-    header: &Header,
-    message: &[u8],
-) -> Result<(), Errno> {
-    let network = network.as_ref().filter(|_| NetNs::holds(current, Cap::NetAdmin)).ok_or(Errno::EPERM)?;
-    // `struct ifaddrmsg`: family, prefix length, flags, scope, index.
-    let &[family, prefix, _, scope, a, b, c, d] = message.first_chunk().ok_or(Errno::EINVAL)?;
-    if u32::from_ne_bytes([a, b, c, d]) != LOOPBACK_INDEX {
-        return Err(Errno::ENODEV);
-    }
-    let attributes = message.get(size_of::<nl::ifaddrmsg>()..).unwrap_or(&[]);
-    let value = find_attribute(attributes, nl::IFA_LOCAL as u32);
-    let value = value.or_else(|| find_attribute(attributes, nl::IFA_ADDRESS as u32)).ok_or(Errno::EINVAL)?;
-    let ip = match family {
-        AF_INET => IpAddr::from(<[u8; 4]>::try_from(value).map_err(|_| Errno::EINVAL)?),
-        AF_INET6 => IpAddr::from(<[u8; 16]>::try_from(value).map_err(|_| Errno::EINVAL)?),
-        _ => return Err(Errno::EAFNOSUPPORT),
-    };
-    if header.kind == DELETE_ADDRESS {
-        return if network.remove(ip) { Ok(()) } else { Err(Errno::EADDRNOTAVAIL) };
-    }
-    let added = network.add(Own { ip, prefix, scope });
-    if added || u32::from(header.flags) & nl::NLM_F_EXCL == 0 { Ok(()) } else { Err(Errno::EEXIST) }
-}
 
 /// Answers to one request, one behind the other.
 struct Reply {
@@ -379,6 +339,17 @@ impl Reply {
                 self.message(NEW_ROUTE, &body);
             }
         }
+    }
+
+    /// The number by which this network knows another one: networks are joined by nothing here, so none has one.
+    fn network_number(&mut self) {
+        /// NETNSA_NSID and NETNSA_NSID_NOT_ASSIGNED (include/uapi/linux/net_namespace.h; nobody exports them).
+        const NUMBER: u32 = 1;
+        const NONE: i32 = -1;
+        // `struct rtgenmsg`, padded.
+        let mut body = alloc::vec![0; 4];
+        attribute(&mut body, NUMBER, &NONE.to_ne_bytes());
+        self.message(NEW_NETWORK, &body);
     }
 
     /// The route to one destination (`ip route get`).

@@ -311,7 +311,10 @@ impl Socket {
             raw::SO_ACCEPTCONN => u32::from(self.ops.listening()).to_ne_bytes().to_vec(),
             raw::SO_COOKIE => self.cookie.to_ne_bytes().to_vec(),
             raw::SO_PEERCRED => {
-                let Ucred { pid, uid, gid } = self.ops.peer_credentials();
+                let nobody = Ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+                let creds = self.ops.peer_credentials();
+                let shown = if creds == nobody { creds } else { creds.shown(call.current) };
+                let Ucred { pid, uid, gid } = shown;
                 [pid, uid, gid].map(u32::to_ne_bytes).concat()
             }
             raw::SO_PEERGROUPS => self.ops.peer_groups()?.into_iter().flat_map(u32::to_ne_bytes).collect(),

@@ -1,9 +1,10 @@
 //! The filters that a thread is held to, besides the container's profile: its own, and those that it inherited.
 
+use super::listener::Token;
 use super::program::MAX_INSTRUCTIONS;
 use super::{Call, Program, Verdict};
 use crate::errno::Errno;
-use crate::syscall::NUMBERS;
+use crate::syscall::{NUMBERS, SysResult};
 use crate::task::{Current, Task};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -23,12 +24,19 @@ pub enum Mode {
     Filter,
 }
 
+/// A program, and who decides where it does not.
+#[derive(Debug)]
+struct Installed {
+    program: Program,
+    listener: Option<Token>,
+}
+
 /// What a thread is held to. Never changed: a thread that gets one more filter gets a new list.
 #[derive(Debug)]
 pub struct Filters {
     mode: Mode,
     /// The oldest first.
-    programs: Vec<Arc<Program>>,
+    programs: Vec<Arc<Installed>>,
     /// Calls that all of them allow whatever their arguments are, a bit each.
     allowed: [u64; NUMBERS / 64],
 }
@@ -40,9 +48,9 @@ impl Filters {
     }
 
     /// `older` with one more. ENOMEM where they get too long.
-    fn with(older: Option<&Self>, program: Program) -> Result<Self, Errno> {
+    fn with(older: Option<&Self>, program: Program, listener: Option<Token>) -> Result<Self, Errno> {
         let mut programs: Vec<_> = older.map(|older| older.programs.clone()).unwrap_or_default();
-        let before: usize = programs.iter().map(|program| program.len() + EACH).sum();
+        let before: usize = programs.iter().map(|installed| installed.program.len() + EACH).sum();
         if before + program.len() > MAX_ALL {
             return Err(Errno::ENOMEM);
         }
@@ -54,7 +62,7 @@ impl Filters {
                 }
             }
         }
-        programs.push(Arc::new(program));
+        programs.push(Arc::new(Installed { program, listener }));
         Ok(Self { mode: Mode::Filter, programs, allowed })
     }
 
@@ -68,6 +76,20 @@ impl Filters {
         self.programs.len()
     }
 
+    /// Whether one of them has a listener.
+    fn has_listener(&self) -> bool {
+        self.programs.iter().any(|installed| installed.listener.is_some())
+    }
+
+    /// Asks whoever listens for the filter that said SECCOMP_RET_USER_NOTIF. `None`: the call is served.
+    pub fn notify(&self, current: &Current, call: &Call) -> Option<SysResult> {
+        let asks = |installed: &&Arc<Installed>| installed.program.run(call).asks_listener();
+        match self.programs.iter().rev().find(asks).and_then(|installed| installed.listener.as_ref()) {
+            Some(listener) => listener.ask(current, call),
+            None => Some(Err(Errno::ENOSYS.into())),
+        }
+    }
+
     /// What they say of a call.
     pub fn ask(&self, call: &Call) -> Verdict {
         if self.mode == Mode::Strict {
@@ -78,7 +100,10 @@ impl Filters {
         if word >> (call.number % 64) & 1 != 0 {
             return Verdict::ALLOW;
         }
-        self.programs.iter().rev().fold(Verdict::ALLOW, |verdict, program| verdict.or_severer(program.run(call)))
+        self.programs
+            .iter()
+            .rev()
+            .fold(Verdict::ALLOW, |verdict, installed| verdict.or_severer(installed.program.run(call)))
     }
 
     /// Whether `older` is where this list began.
@@ -91,10 +116,18 @@ impl Filters {
 
 /// Holds the thread to one more program; with `all_threads` every thread of the process. Then `Ok(Some)` names a thread that
 /// went its own way, and nothing is done.
-pub fn install(current: &Current, program: Program, all_threads: bool) -> Result<Option<Arc<Task>>, Errno> {
+pub fn install(
+    current: &Current,
+    program: Program,
+    all_threads: bool,
+    listener: Option<Token>,
+) -> Result<Option<Arc<Task>>, Errno> {
     let before = current.task.filters();
     if before.as_ref().is_some_and(|filters| filters.mode == Mode::Strict) {
         return Err(Errno::EINVAL);
+    }
+    if listener.is_some() && before.as_ref().is_some_and(|filters| filters.has_listener()) {
+        return Err(Errno::EBUSY);
     }
     let others: Vec<_> = if all_threads { current.process.threads() } else { Vec::new() };
     let diverged = others.iter().find(|task| match (task.filters(), &before) {
@@ -105,7 +138,7 @@ pub fn install(current: &Current, program: Program, all_threads: bool) -> Result
     if let Some(task) = diverged {
         return Ok(Some(task.clone()));
     }
-    let filters = Arc::new(Filters::with(before.as_deref(), program)?);
+    let filters = Arc::new(Filters::with(before.as_deref(), program, listener)?);
     current.task.set_filters(Some(filters.clone()));
     crate::syscall::policy::activate();
     // A thread that one of these makes meanwhile looks again at its maker's filters (`clone`).

@@ -3,6 +3,7 @@
 //! answer holds, as in seccomp(2). `syscall::policy` asks here only for calls that are not always allowed.
 
 mod filters;
+pub mod listener;
 mod profile;
 mod program;
 #[cfg(test)]
@@ -66,6 +67,10 @@ impl Verdict {
         (self.0 & raw::SECCOMP_RET_DATA) as u16
     }
 
+    fn asks_listener(self) -> bool {
+        self.action() == raw::SECCOMP_RET_USER_NOTIF
+    }
+
     /// The severer one; `self` where both are alike.
     fn or_severer(self, other: Self) -> Self {
         // Severer actions are smaller, with the sign bit as a sign (seccomp(2)).
@@ -84,6 +89,9 @@ pub fn check(current: &mut Current) -> Option<SysResult> {
         // Strict mode kills by SIGKILL, not SIGSYS.
         return Some(Err(Fail::Exit(ExitStatus::Signal { number: Signal::SIGKILL.number() as u8, core: false })));
     }
+    if own.asks_listener() && profile().is_none_or(|profile| own.or_severer(profile.ask(&call)) == own) {
+        return current.task.filters().and_then(|filters| filters.notify(current, &call));
+    }
     let verdict = profile().map_or(own, |profile| own.or_severer(profile.ask(&call)));
     enforce(current, &call, verdict)
 }
@@ -100,7 +108,7 @@ fn enforce(current: &mut Current, call: &Call, verdict: Verdict) -> Option<SysRe
             0 => Ok(0),
             errno => Err(Errno::from_raw(i64::from(errno.min(MAX_ERRNO))).into()),
         }),
-        // Nobody traces, and nobody listens.
+        // Nobody traces, and nobody listens for the container's profile.
         raw::SECCOMP_RET_TRACE | raw::SECCOMP_RET_USER_NOTIF => Some(Err(Errno::ENOSYS.into())),
         raw::SECCOMP_RET_TRAP => {
             let number = call.number.cast_signed();

@@ -146,12 +146,12 @@ fn of_several_filters_the_severest_answer_holds() {
     let with = |k| Program::new(vec![ret(k)]).expect("sound");
     assert!(!current.task.is_filtered());
     for answer in [raw::SECCOMP_RET_ERRNO | 1, raw::SECCOMP_RET_ALLOW, raw::SECCOMP_RET_ERRNO | 2] {
-        assert!(install(&current, with(answer), false).expect("installed").is_none());
+        assert!(install(&current, with(answer), false, None).expect("installed").is_none());
     }
     let filters = current.task.filters().expect("filters");
     assert_eq!(filters.count(), 3);
     assert_eq!(filters.ask(&call(0, [0; 6])), errno(Errno::ENOENT), "the newest of those alike");
-    assert!(install(&current, with(raw::SECCOMP_RET_KILL_PROCESS), true).expect("installed").is_none());
+    assert!(install(&current, with(raw::SECCOMP_RET_KILL_PROCESS), true, None).expect("installed").is_none());
     let verdict = current.task.filters().expect("filters").ask(&call(0, [0; 6]));
     assert_eq!(verdict, Verdict::new(raw::SECCOMP_RET_KILL_PROCESS));
 }
@@ -160,6 +160,6 @@ fn of_several_filters_the_severest_answer_holds() {
 fn filters_have_a_length_at_most_together() {
     let current = current();
     let long = || Program::new(vec![ret(raw::SECCOMP_RET_ALLOW); raw::BPF_MAXINSNS as usize]).expect("sound");
-    let results: Vec<_> = (0..9).map(|_| install(&current, long(), false).map(|task| task.is_none())).collect();
+    let results: Vec<_> = (0..9).map(|_| install(&current, long(), false, None).map(|task| task.is_none())).collect();
     assert!(results.contains(&Err(Errno::ENOMEM)) && results.first() == Some(&Ok(true)), "{results:?}");
 }

@@ -65,9 +65,6 @@ pub(super) const ROWS: &[Row] = &[
     // One node of memory.
     absent!(set_mempolicy_home_node, ENOSYS, "one memory node; as without CONFIG_NUMA"),
     // Not written yet.
-    absent!(io_uring_setup, ENOSYS, "as without CONFIG_IO_URING"),
-    absent!(io_uring_enter, ENOSYS, "as without CONFIG_IO_URING"),
-    absent!(io_uring_register, ENOSYS, "as without CONFIG_IO_URING"),
     absent!(perf_event_open, ENOSYS, "as without CONFIG_PERF_EVENTS"),
     absent!(fanotify_init, ENOSYS, "as without CONFIG_FANOTIFY"),
     absent!(fanotify_mark, ENOSYS, "as without CONFIG_FANOTIFY"),

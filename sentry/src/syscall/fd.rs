@@ -101,7 +101,11 @@ pub fn fcntl(current: &mut Current, fd: Fd, command: u32, arg: u64) -> Result<u6
         }
         raw::F_GETFL => Ok(u64::from(file.flags().bits())),
         raw::F_SETFL => {
-            file.set_flags(OpenFlags::from_bits_truncate(arg as u32));
+            let flags = OpenFlags::from_bits_truncate(arg as u32);
+            if flags.contains(OpenFlags::ASYNC) != file.flags().contains(OpenFlags::ASYNC) {
+                file.set_async(fd, flags.contains(OpenFlags::ASYNC));
+            }
+            file.set_flags(flags);
             Ok(0)
         }
         raw::F_GETLK | raw::F_SETLK | raw::F_SETLKW | raw::F_OFD_GETLK | raw::F_OFD_SETLK | raw::F_OFD_SETLKW => {
@@ -177,7 +181,8 @@ fn set_owner(current: &Current, file: &OpenFile, kind: u32, id: u32) -> Result<u
     if id != 0 && !exists {
         return Err(Errno::ESRCH.into());
     }
-    file.set_owner(SignalOwner { kind, id, ..file.owner() });
+    let (uid, euid) = (current.creds.uid, current.creds.euid);
+    file.set_owner(SignalOwner { kind, id, uid, euid, ..file.owner() });
     Ok(0)
 }
 
@@ -190,7 +195,7 @@ pub fn ioctl(current: &mut Current, fd: Fd, command: u32, arg: u64) -> Result<u6
         ioc::FIOCLEX => current.files.set_close_on_exec(fd, true)?,
         ioc::FIONCLEX => current.files.set_close_on_exec(fd, false)?,
         ioc::FIONBIO => set_flag(&file, OpenFlags::NONBLOCK, pointer.read(current)? != 0),
-        ioc::FIOASYNC => set_flag(&file, OpenFlags::ASYNC, pointer.read(current)? != 0),
+        ioc::FIOASYNC => file.set_async(fd, pointer.read(current)? != 0),
         ioc::FIONREAD if regular => {
             let left = file.inode().attr()?.size.saturating_sub(*file.position().lock());
             pointer.write(current, &i32::try_from(left).unwrap_or(i32::MAX))?;

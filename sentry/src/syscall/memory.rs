@@ -188,7 +188,10 @@ fn map_file(request: &mut MapRequest, file: &Arc<crate::fs::OpenFile>, offset: u
         }
         may.execute = false;
     }
-    let mapping = file.inode().mapping()?;
+    let (mapping, offset) = match file.ops().mapping(offset) {
+        Some(own) => own?,
+        None => (file.inode().mapping()?, offset),
+    };
     if request.grows_down {
         return Err(Errno::EINVAL);
     }

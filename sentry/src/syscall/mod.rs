@@ -48,6 +48,7 @@ pub mod table;
 mod task;
 mod time;
 mod timerfd;
+pub mod uring;
 mod xattr;
 
 pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};

@@ -3,6 +3,7 @@
 use super::table::{Level, Row, arg, finish, row};
 use super::{Fd, UserStr};
 use crate::errno::Errno;
+use crate::fs::propagation::Kind;
 use crate::fs::tmpfs::{Options, TmpInode};
 use crate::fs::{self, FsInfo, LookupFlags, MountFlags, Path};
 use crate::task::{Cap, Current, registry};
@@ -82,24 +83,29 @@ fn mount_root(at: &Path) -> Result<(), Errno> {
 
 fn remount(at: &Path, flags: MountFlags, data: &str, file_system: bool) -> Result<(), Errno> {
     mount_root(at)?;
+    if file_system && at.mount().is_foreign() {
+        // The file system itself is for whoever mounted it first to change.
+        return Err(Errno::EPERM);
+    }
     if file_system
         && !data.is_empty()
         && let Some(tmpfs) = at.inode().as_any().downcast_ref::<TmpInode>()
     {
         tmpfs.set_limits(&Options::parse(data)?)?;
     }
-    at.mount().set_flags(flags);
-    Ok(())
+    at.mount().change_flags(flags)
 }
 
-/// Nothing propagates here: mounts are private, and may be declared so. Sharing cannot be had.
+/// What becomes of mounts on a mount.
 fn propagation(at: &Path, flags: u32) -> Result<(), Errno> {
-    let kinds = flags & (raw::MS_SHARED | raw::MS_PRIVATE | raw::MS_SLAVE | raw::MS_UNBINDABLE);
-    if !kinds.is_power_of_two() || flags & !(kinds | raw::MS_REC | raw::MS_SILENT) != 0 {
+    let kinds = raw::MS_SHARED | raw::MS_PRIVATE | raw::MS_SLAVE | raw::MS_UNBINDABLE;
+    if flags & !(kinds | raw::MS_REC | raw::MS_SILENT) != 0 {
         return Err(Errno::EINVAL);
     }
+    let kind = Kind::from_flags(flags)?;
     mount_root(at)?;
-    if kinds == raw::MS_SHARED { Err(Errno::EINVAL) } else { Ok(()) }
+    fs::change_propagation(at, kind, flags & raw::MS_REC != 0);
+    Ok(())
 }
 
 // umount(2)'s flags, from the kernel's linux/fs.h; linux-raw-sys does not export them.
@@ -151,7 +157,11 @@ pub fn pivot_root(current: &mut Current, new_root: UserStr, put_old: UserStr) ->
 }
 
 pub(super) const ROWS: &[Row] = &[
-    row!(mount = mount(5), Partial, "no propagation, no block devices"),
+    row!(
+        mount = mount(5),
+        Partial,
+        "no block devices; an expired or lazily unmounted peer stays where something is mounted on it"
+    ),
     row!(umount2 = umount2(2), Partial, "MNT_EXPIRE finds every mount in use"),
     row!(pivot_root = pivot_root(2), Full, ""),
 ];

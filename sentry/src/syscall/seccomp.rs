@@ -3,7 +3,7 @@
 use super::UserPtr;
 use super::table::{Level, Row, arg, finish, row};
 use crate::errno::Errno;
-use crate::seccomp::{Filters, Instruction, Mode, Program, install, status};
+use crate::seccomp::{Filters, Instruction, Mode, Program, install, listener, status};
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -24,10 +24,11 @@ struct ProgramArg {
 
 const _: () = assert!(size_of::<ProgramArg>() == size_of::<raw::sock_fprog>());
 
-/// Flags of SECCOMP_SET_MODE_FILTER that are known here. Listeners are not, as before Linux 5.0.
+/// Flags of SECCOMP_SET_MODE_FILTER that are known here.
 const FLAGS: u32 = raw::SECCOMP_FILTER_FLAG_TSYNC
     | raw::SECCOMP_FILTER_FLAG_LOG
     | raw::SECCOMP_FILTER_FLAG_SPEC_ALLOW
+    | raw::SECCOMP_FILTER_FLAG_NEW_LISTENER
     | raw::SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
 
 /// seccomp(2).
@@ -42,9 +43,16 @@ pub fn seccomp(current: &mut Current, operation: u32, flags: u32, at: UserVa) ->
             | raw::SECCOMP_RET_ERRNO
             | raw::SECCOMP_RET_TRACE
             | raw::SECCOMP_RET_LOG
+            | raw::SECCOMP_RET_USER_NOTIF
             | raw::SECCOMP_RET_ALLOW => Ok(0),
             _ => Err(Errno::EOPNOTSUPP),
         },
+        raw::SECCOMP_GET_NOTIF_SIZES if flags == 0 => {
+            let sizes = [size_of::<raw::seccomp_notif>(), size_of::<raw::seccomp_notif_resp>()];
+            let sizes = [sizes[0] as u16, sizes[1] as u16, size_of::<raw::seccomp_data>() as u16];
+            UserPtr::<[u16; 3]>::new(at).write(current, &sizes)?;
+            Ok(0)
+        }
         _ => Err(Errno::EINVAL),
     }
 }
@@ -81,8 +89,21 @@ fn set_filter(current: &mut Current, flags: u32, at: UserVa) -> Result<u64, Errn
     if !current.creds.no_new_privs && !current.creds.has_own(Cap::SysAdmin) {
         return Err(Errno::EACCES);
     }
-    match install(current, program, flags & raw::SECCOMP_FILTER_FLAG_TSYNC != 0)? {
-        None => Ok(0),
+    let has = |flag| flags & flag != 0;
+    let (listens, all) = (has(raw::SECCOMP_FILTER_FLAG_NEW_LISTENER), has(raw::SECCOMP_FILTER_FLAG_TSYNC));
+    // One result cannot be a descriptor and a thread.
+    if listens && all && !has(raw::SECCOMP_FILTER_FLAG_TSYNC_ESRCH) {
+        return Err(Errno::EINVAL);
+    }
+    let (file, token) = if listens { Some(listener::new()) } else { None }.unzip();
+    // The descriptor first: once the filter is there, it may not allow anything.
+    let number = file.map(|file| current.add_file(file, true)).transpose()?;
+    let installed = install(current, program, all, token);
+    if let (Some(number), Err(_) | Ok(Some(_))) = (number, &installed) {
+        drop(current.files.remove(number));
+    }
+    match installed? {
+        None => Ok(number.map_or(0, |number| number.raw() as u64)),
         Some(_) if flags & raw::SECCOMP_FILTER_FLAG_TSYNC_ESRCH != 0 => Err(Errno::ESRCH),
         Some(task) => Ok(u64::from(task.shown_tid().raw())),
     }
@@ -101,5 +122,5 @@ fn read_program(current: &Current, at: UserVa) -> Result<Program, Errno> {
 /// Rows of this family.
 #[rustfmt::skip]
 pub const ROWS: &[Row] = &[
-    row!(seccomp = seccomp(3), Partial, "no listeners (SECCOMP_RET_USER_NOTIF), no tracers"),
+    row!(seccomp = seccomp(3), Partial, "no tracers (SECCOMP_RET_TRACE), no SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"),
 ];

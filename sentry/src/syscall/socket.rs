@@ -154,8 +154,19 @@ pub fn accept4(
     flags: SocketFlags,
 ) -> Result<Fd, Fail> {
     let file = current.file(fd)?;
-    let socket = Socket::of(&file)?;
-    let call = socket.call(current, &file, MessageFlags::empty());
+    accept_from(current, &file, address, len, flags)
+}
+
+/// accept4(2) of a listener that may have no descriptor.
+pub fn accept_from(
+    current: &mut Current,
+    file: &OpenFile,
+    address: UserPtr<u8>,
+    len: UserPtr<i32>,
+    flags: SocketFlags,
+) -> Result<Fd, Fail> {
+    let socket = Socket::of(file)?;
+    let call = socket.call(current, file, MessageFlags::empty());
     let (ops, options, peer) = socket.ops().accept(&call)?;
     let what = (socket.domain, socket.kind, socket.protocol);
     let new = Socket::open(current, what, options, ops, flags.contains(SocketFlags::NONBLOCK));
@@ -318,6 +329,7 @@ fn receive_one(
     let control = received.control.take();
     if socket.options().is(Switch::PassCredentials) && socket.domain == raw::AF_UNIX && received.bytes > 0 {
         let creds = control.as_ref().and_then(|control| control.creds).unwrap_or(net::control::Ucred::UNKNOWN);
+        let creds = creds.shown(current);
         writer.put(raw::SOL_SOCKET, raw::SCM_CREDENTIALS, creds.as_bytes());
     }
     if let Some(control) = &control {

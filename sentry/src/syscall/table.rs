@@ -102,6 +102,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::task::ROWS,
     super::time::ROWS,
     super::timerfd::ROWS,
+    super::uring::ROWS,
     super::xattr::ROWS,
 ];
 

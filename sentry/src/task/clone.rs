@@ -131,7 +131,9 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
     trace::cloned(current, &child.task, flags, event);
     start(child, args)?;
     if let Some(event) = event {
-        trace::event_stop(current, event, u64::from(tid.raw()));
+        let tracer = current.task.trace.tracer().and_then(|tracer| registry().process(tracer));
+        let seen = tracer.map_or(tid, |tracer| registry().shown(tid, tracer.space()));
+        trace::event_stop(current, event, u64::from(seen.raw()));
     }
     if let Some(done) = vfork {
         wait_for_vfork(current, &done);

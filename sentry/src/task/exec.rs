@@ -54,6 +54,7 @@ pub fn is_script(current: &Current, file: &OpenFile) -> Result<bool, Fail> {
 fn end_other_threads(current: &Current) -> Result<(), Fail> {
     let process = &current.process;
     let me = &current.task;
+    process.end_helpers();
     for task in process.threads() {
         if !Arc::ptr_eq(&task, me) {
             task.doom();

@@ -41,6 +41,7 @@ pub fn exit_thread(mut current: Current, status: ExitStatus) {
             process.thread_wait.wake(Events::IN);
         }
         Some(status) => {
+            process.end_helpers();
             trace::tracer_gone(&process);
             exit_process(&process, &task, status);
         }

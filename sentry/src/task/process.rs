@@ -36,6 +36,8 @@ pub struct Process {
     threads: Lock<Threads>,
     limits: Lock<Limits>,
     executable: Lock<Option<Path>>,
+    /// Threads that do what io_uring was asked for; nobody sees them.
+    helpers: Lock<Vec<Arc<Task>>>,
     usage: Lock<Accounts>,
     start_ns: u64,
     /// Woken when a child changes state.
@@ -100,6 +102,7 @@ impl Process {
             threads: Lock::new(Rank::Process, Threads::default()),
             limits: Lock::new(Rank::Leaf, limits),
             executable: Lock::new(Rank::Leaf, None),
+            helpers: Lock::new(Rank::Leaf, Vec::new()),
             usage: Lock::new(Rank::Leaf, Accounts::default()),
             start_ns: platform().monotonic_ns(),
             child_wait: WaitQueue::new(),
@@ -246,6 +249,29 @@ impl Process {
     /// Sets that.
     pub fn set_oom_score_adj(&self, value: i32) {
         self.oom_score_adj.store(value, Ordering::Relaxed);
+    }
+
+    /// Adds a helper thread.
+    pub fn add_helper(&self, task: &Arc<Task>) {
+        self.helpers.lock().push(task.clone());
+    }
+
+    /// Removes one.
+    pub fn remove_helper(&self, task: &Arc<Task>) {
+        let gone = {
+            let mut helpers = self.helpers.lock();
+            let found = helpers.iter().position(|other| Arc::ptr_eq(other, task));
+            found.map(|index| helpers.swap_remove(index))
+        };
+        drop(gone);
+    }
+
+    /// Ends what helper threads do: the program they do it for is gone.
+    pub(super) fn end_helpers(&self) {
+        let helpers = self.helpers.lock().clone();
+        for task in helpers {
+            task.doom();
+        }
     }
 
     // Threads.

@@ -10,7 +10,7 @@ use super::OpenFile;
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank};
 use crate::syscall::{Fail, UserPtr};
-use crate::task::Current;
+use crate::task::{Current, Tid};
 use crate::wait::{Events, WaitQueue};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -108,7 +108,7 @@ pub fn fcntl(current: &mut Current, file: &Arc<OpenFile>, command: u32, arg: u64
                 given.whence = raw::SEEK_SET as i16;
                 given.start = found.start as i64;
                 given.len = if found.end == u64::MAX { 0 } else { (found.end - found.start) as i64 };
-                given.pid = found.pid;
+                given.pid = shown(current, found.pid);
             }
         }
         at.write(current, &given)?;
@@ -147,6 +147,11 @@ fn range_of(current: &Current, file: &Arc<OpenFile>, given: &FlockAbi, owner: Ow
     let end = end.map_or(Ok(u64::MAX), |end| u64::try_from(end).map_err(|_| Errno::EINVAL))?;
     let pid = if owner.is_file() { -1 } else { current.process.pid().raw() as i32 };
     Ok(Range { start, end, exclusive: false, owner, pid })
+}
+
+/// Whose lock it is, as the caller numbers processes; -1 for an open file's.
+fn shown(current: &Current, pid: i32) -> i32 {
+    u32::try_from(pid).map_or(pid, |pid| current.shown(Tid::new(pid)).raw() as i32)
 }
 
 fn lock_record(current: &Current, id: FileId, range: Range, wait: bool) -> Result<(), Fail> {

@@ -71,14 +71,15 @@ fn used_bytes() -> u64 {
     memory.total_pages.saturating_sub(memory.free_pages) * PAGE_SIZE
 }
 
-fn processes(_: &Current, _: &Global) -> Content {
+/// A number as the reader sees it, 0 for what is outside of its namespace.
+fn processes(current: &Current, _: &Global) -> Content {
     let live = registry().processes().into_iter().filter(|process| !process.is_exited());
-    Ok(live.map(|process| format!("{}\n", process.pid().raw())).collect::<String>().into_bytes())
+    Ok(live.map(|process| format!("{}\n", current.shown(process.pid()).raw())).collect::<String>().into_bytes())
 }
 
-fn threads(_: &Current, _: &Global) -> Content {
+fn threads(current: &Current, _: &Global) -> Content {
     let all = registry().processes().into_iter().flat_map(|process| process.threads());
-    Ok(all.map(|task| format!("{}\n", task.tid().raw())).collect::<String>().into_bytes())
+    Ok(all.map(|task| format!("{}\n", current.shown(task.tid()).raw())).collect::<String>().into_bytes())
 }
 
 fn cpu_stat(_: &Current, _: &Global) -> Content {

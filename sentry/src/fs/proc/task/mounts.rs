@@ -105,13 +105,14 @@ pub fn mountinfo(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
         let dev = mount.root().inode().attr().map_or(0, |attr| attr.dev);
         let writable = if mount.flags().contains(MountFlags::RDONLY) { "ro" } else { "rw" };
         format!(
-            "{} {parent} {}:{} {} {} {} - {} {} {writable}{}\n",
+            "{} {parent} {}:{} {} {} {}{} - {} {} {writable}{}\n",
             mount.id(),
             dev >> 32,
             dev & 0xffff_ffff,
             escaped(&shown(mount.root())),
             escaped(&seen.place),
             options(mount.flags()),
+            mount.propagation().text(),
             mount.info().kind,
             source(mount),
             super_options(mount),
