@@ -6,7 +6,7 @@ use crate::vm::Memory;
 use linker::addr::GuestPa;
 use linker::control::{Answer, Command, MAX_MESSAGE, Outcome, What};
 use linker::layout::RINGS;
-use linker::request::{Completion, GuestBuf, OFFSET_STREAM, Op, Request, event};
+use linker::request::{Completion, GuestBuf, OFFSET_STREAM, Op, Request, SocketAddress, event};
 use linker::ring::{ENTRIES, Ring};
 use std::collections::BTreeSet;
 use std::mem::{offset_of, size_of};
@@ -32,6 +32,10 @@ impl Guest {
     }
 
     fn with_parent(files: Vec<Option<OwnedFd>>, control: Option<OwnedFd>) -> Self {
+        Self::with(files, control, false)
+    }
+
+    fn with(files: Vec<Option<OwnedFd>>, control: Option<OwnedFd>, host_network: bool) -> Self {
         let memory = Memory::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).expect("memory");
         let parts = Parts {
             memory: memory.clone(),
@@ -40,7 +44,7 @@ impl Guest {
             files,
             gofer: Vec::new(),
             control,
-            host_network: false,
+            host_network,
             debug: false,
             statistics: false,
         };
@@ -302,4 +306,52 @@ fn commands_that_nobody_takes_are_refused_in_the_end() {
     let answer = Answer::decode(&answer).expect("an answer");
     assert!(matches!(answer.outcome, Outcome::Failed { errno: 16, .. }), "{answer:?}");
     assert!(Notice::receive(&parent).is_err(), "the others wait");
+}
+
+#[test]
+fn sockets_are_the_hosts_in_their_mode_only_and_take_known_options_alone() {
+    let errno = |errno: u32| -i64::from(errno);
+    let stream = u64::from(SocketAddress::V4) | u64::from(linux_raw_sys::net::SOCK_STREAM) << 32;
+    let socket = Request { op: Op::Socket as u16, arg: stream, ..Request::default() };
+    assert_eq!(Guest::new(vec![None, None, None]).call(socket), errno(linux_raw_sys::errno::ENOSYS));
+
+    let mut guest = Guest::with(vec![None, None, None], None, true);
+    let raw = u64::from(SocketAddress::V4) | u64::from(linux_raw_sys::net::SOCK_RAW) << 32;
+    assert_eq!(guest.call(Request { arg: raw, ..socket }), errno(linux_raw_sys::errno::EPERM));
+    let handle = guest.call(socket) as u32;
+    assert_eq!(handle, 3);
+    let loopback = SocketAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    guest.memory.write_slice(loopback.as_bytes(), GuestAddress(DATA)).expect("memory");
+    let len = size_of::<SocketAddress>() as u64;
+    let ask = |op: Op, arg: u64| Request { op: op as u16, handle, arg, ..Request::default() };
+    assert_eq!(guest.call(Request { input: buffer(DATA, len), ..ask(Op::Bind, 0) }), 0);
+    assert_eq!(guest.call(ask(Op::Listen, 1)), 0);
+    assert_eq!(guest.call(Request { output: buffer(DATA, len), ..ask(Op::SocketName, 0) }), 0);
+    let mut name = SocketAddress::new_zeroed();
+    guest.memory.read_slice(name.as_mut_bytes(), GuestAddress(DATA)).expect("memory");
+    assert!(name.get().is_some_and(|name| name.ip().is_loopback() && name.port() != 0));
+    let accept = Request { output: buffer(DATA, len), ..ask(Op::Accept, 0) };
+    assert_eq!(guest.call(accept), errno(linux_raw_sys::errno::EAGAIN));
+    let option = |level: u32, name: u32| Request {
+        input: buffer(DATA, 16),
+        ..ask(Op::SetOption, u64::from(level) | u64::from(name) << 32)
+    };
+    assert_eq!(guest.call(option(linux_raw_sys::net::IPPROTO_TCP as u32, linux_raw_sys::net::TCP_NODELAY)), 0);
+    // Its value is a pointer.
+    let filter = option(linux_raw_sys::net::SOL_SOCKET, linux_raw_sys::net::SO_ATTACH_FILTER);
+    assert_eq!(guest.call(filter), errno(linux_raw_sys::errno::ENOPROTOOPT));
+    for op in Op::Socket as u16..=Op::SocketName as u16 {
+        for number in [0, 1, MEMORY - 1, u64::MAX] {
+            let garbage = buffer(number, number);
+            guest.call(Request {
+                op,
+                handle,
+                offset: number,
+                arg: number,
+                input: garbage,
+                output: garbage,
+                ..Request::default()
+            });
+        }
+    }
 }

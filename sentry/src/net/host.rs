@@ -2,6 +2,7 @@
 //! socket of its own. Who has to wait does so here (`fs::host::watch`). Loopback is the host's too in this mode: what listens
 //! there is to be reached, as by any other process of the host.
 
+use super::NetNs;
 use super::address::Address;
 use super::inet::Family;
 use super::options::Options;
@@ -175,7 +176,7 @@ impl Protocol for HostSocket {
     fn bind(&self, call: &Call<'_>, address: &Address) -> Result<(), Fail> {
         let local = outward(address)?;
         let low = local.port != 0 && local.port < first_unprivileged_port();
-        if low && !call.current.creds.has(Cap::NetBindService) {
+        if low && !NetNs::holds(call.current, Cap::NetBindService) {
             return Err(Errno::EACCES.into());
         }
         self.ask(Op::Bind, 0, local.as_bytes(), &mut [])?;

@@ -70,7 +70,9 @@ pub fn open(
         }
         raw::AF_INET | raw::AF_INET6 => {
             let family = if domain == raw::AF_INET { inet::Family::V4 } else { inet::Family::V6 };
-            let new = if host::is_enabled() { host::new_socket } else { inet::new_socket };
+            // A network that a program made for itself has nothing of the host's.
+            let outside = host::is_enabled() && NetNs::of(current).is_none();
+            let new = if outside { host::new_socket } else { inet::new_socket };
             let (ops, options, protocol) = new(current, family, kind, protocol)?;
             Ok(Socket::open(current, (domain, kind, protocol), options, ops, nonblocking))
         }
