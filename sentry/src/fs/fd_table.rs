@@ -168,7 +168,7 @@ impl FdTable {
     }
 
     /// How many are in use.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.slots.read().used().count()
     }
 
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(table.add(file.clone(), false, 0, limit), Ok(Fd::new(0)));
         assert_eq!(table.add(file.clone(), false, 70, limit), Ok(Fd::new(70)));
         assert_eq!(table.add(file, false, 0, limit), Ok(Fd::new(1)));
-        assert_eq!((table.len(), table.last()), (4, Some(high)));
+        assert_eq!((table.count(), table.last()), (4, Some(high)));
         assert_eq!(table.duplicate().take(|_, close_on_exec| close_on_exec).len(), 1);
         assert_eq!(table.numbers(), [0, 1, 70, high.raw()].map(Fd::new));
         assert_eq!(table.slots.read().chunks.iter().flatten().count(), 3);

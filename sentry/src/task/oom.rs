@@ -75,7 +75,7 @@ fn choose(processes: &[Arc<Process>]) -> Option<Arc<Process>> {
 fn pages(process: &Process) -> Option<u64> {
     let threads = process.threads();
     let published = threads.iter().map(|task| task.published()).find(|published| published.mm.is_some())?;
-    let descriptors = published.files.map_or(0, |files| files.len() as u64);
+    let descriptors = published.files.map_or(0, |files| files.count() as u64);
     let kernel = threads.len() as u64 * THREAD_PAGES + descriptors / DESCRIPTORS_PER_PAGE;
     Some(published.mm?.resident_pages().0 + kernel)
 }
