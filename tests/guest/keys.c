@@ -50,7 +50,6 @@ static void life(void) {
   F(keyctl(KEYCTL_SETPERM, key, 0x3f000000));
   F(keyctl(KEYCTL_REVOKE, key));
   F(keyctl(KEYCTL_READ, key, buffer, sizeof buffer));
-  F(request("user", "name", NULL, 0));
   F(keyctl(KEYCTL_UNLINK, key, KEY_SPEC_PROCESS_KEYRING));
   F(keyctl(KEYCTL_UNLINK, 0x7ffffff0, KEY_SPEC_PROCESS_KEYRING));
 }

@@ -402,9 +402,13 @@ static void stopping(void) {
     raise(SIGTSTP);
     signal(SIGTSTP, SIG_DFL);
     signal(SIGCONT, handler);
+    // A stop that comes before the parent has heard of the one that ended leaves nothing to hear of.
     raise(SIGTSTP);
+    pause_ms(100);
     raise(SIGTTIN);
+    pause_ms(100);
     raise(SIGTTOU);
+    pause_ms(100);
     _exit(hits);
   }
   for (int i = 0; i < 3; i++) {

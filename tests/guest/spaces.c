@@ -203,7 +203,6 @@ static void numbers(void) {
       }
       exit(3);
     }
-    F(child);
     int status;
     F(waitpid(child, &status, 0));
     status_("child", status);
@@ -216,8 +215,11 @@ static void numbers(void) {
     F(kill(1, SIGKILL));
     F(raise(SIGTERM));
     F(kill(-1, 0));
+    sigset_t mask, before;
+    sigemptyset(&mask), sigaddset(&mask, SIGUSR1), sigprocmask(SIG_BLOCK, &mask, &before);
     write(ready[1], "x", 1);
-    pause();
+    sigsuspend(&before);
+    sigprocmask(SIG_SETMASK, &before, 0);
     write(ready[1], "x", 1);
     pid_t stays = fork();
     if (stays == 0) {
@@ -239,9 +241,9 @@ static void numbers(void) {
     waitpid(child, 0, 0);
     exit(4);
   }
-  T(first > 1);
   char byte;
   read(ready[0], &byte, 1);
+  T(first > 1);
   F(kill(first, SIGTERM));
   kill(first, SIGUSR1);
   read(ready[0], &byte, 1);

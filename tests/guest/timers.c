@@ -196,6 +196,7 @@ static void posix(void) {
   spec.it_value.tv_sec = 1;
   hits = 0;
   F(syscall(SYS_timer_settime, raw, TIMER_ABSTIME, &spec, 0));
+  for (int i = 0; i < 100 && hits == 0; i++) pause_ms(10);
   T(hits == 1);
   F(syscall(SYS_timer_settime, raw, 0, &spec, 0));
   F(syscall(SYS_timer_delete, raw));

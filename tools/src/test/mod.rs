@@ -41,8 +41,8 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Unit, name: "unit tests", run: unit_tests },
     Stage { part: Part::Vm, name: "self-test in the emulated reference", run: programs::self_test },
     Stage { part: Part::Vm, name: "costs in instructions", run: bench::check },
-    Stage { part: Part::More, name: "facts in the emulated reference", run: facts::in_reference },
-    Stage { part: Part::More, name: "network in the emulated reference", run: network::in_reference },
+    Stage { part: Part::Vm, name: "facts in the emulated reference", run: facts::in_reference },
+    Stage { part: Part::Vm, name: "network in the emulated reference", run: network::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::More, name: "life cycles in the emulated reference", run: lifecycle::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
@@ -76,6 +76,11 @@ impl Budget {
             bail!("the stages before took all of {MOST_SECONDS} s");
         }
         Ok(left.min(at_most).to_string())
+    }
+
+    /// Whether less than that many seconds are left.
+    fn has_less_than(&self, seconds: u64) -> bool {
+        self.end.is_some_and(|end| end.saturating_duration_since(Instant::now()).as_secs() < seconds)
     }
 
     /// Whether everything has to fit into the time of a CI run; a part that was asked for has the time it takes.
