@@ -42,7 +42,7 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Vm, name: "self-test in the emulated reference", run: programs::self_test },
     Stage { part: Part::Vm, name: "costs in instructions", run: bench::check },
     Stage { part: Part::Vm, name: "facts in the emulated reference", run: facts::in_reference },
-    Stage { part: Part::Vm, name: "network in the emulated reference", run: network::in_reference },
+    Stage { part: Part::More, name: "network in the emulated reference", run: network::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::More, name: "life cycles in the emulated reference", run: lifecycle::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
