@@ -49,6 +49,8 @@ pub struct Options<'a> {
     pub descriptors: Vec<OwnedFd>,
     /// vCPUs, if somebody says so.
     pub vcpus: Option<usize>,
+    /// It is systemd that makes the cgroup.
+    pub systemd: bool,
     /// Where the container's host processes say what they have to say.
     pub log: Option<Arc<OwnedFd>>,
 }
@@ -71,7 +73,7 @@ pub fn create(mut options: Options<'_>, bundle: Bundle) -> Result<State, Error> 
         ));
     }
     let linux = bundle.config.linux().as_ref();
-    let cgroup = Cgroup::locate(linux.and_then(|linux| linux.cgroups_path().as_deref()), options.id)?;
+    let cgroup = Cgroup::locate(linux.and_then(|linux| linux.cgroups_path().as_deref()), options.id, options.systemd)?;
     check_root(&bundle.rootfs)?;
     let directory = Directory::create(options.root, options.id)?;
     let mut state = State {
@@ -124,7 +126,9 @@ fn set_up(options: &mut Options<'_>, bundle: Bundle, directory: &Directory, stat
     state.cgroup.create()?;
     let hooks = bundle.config.hooks().clone();
     let resources = bundle.config.linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
-    state.cgroup.limit(&resources)?;
+    if state.cgroup.unit.is_none() {
+        state.cgroup.limit(&resources)?;
+    }
 
     let listener = client::listen(directory)?;
     let kind = SocketType::SEQPACKET;
@@ -155,6 +159,9 @@ fn set_up(options: &mut Options<'_>, bundle: Bundle, directory: &Directory, stat
     directory.store(state)?;
 
     expect(&ours, |said| matches!(said, Setup::Ready), state)?;
+    if state.cgroup.unit.is_some() {
+        state.cgroup.limit(&resources)?;
+    }
     run_hooks(hooks.as_ref(), state)?;
     Setup::Go.send(&ours)?;
     expect(&ours, |said| matches!(said, Setup::Waiting), state)?;
@@ -259,7 +266,7 @@ fn prepare(
     descriptors: Vec<OwnedFd>,
 ) -> Result<Launch, Error> {
     let _ = rustix::thread::set_name(c"ringwall");
-    state.cgroup.enter(rustix::process::getpid().as_raw_nonzero().get())?;
+    state.cgroup.begin(rustix::process::getpid().as_raw_nonzero().get())?;
     match terminal {
         Some(terminal) => {
             console::control(terminal)?;

@@ -65,6 +65,7 @@ pub fn set_up(runtime: &Runtime, args: &Args, own_terminal: bool, verb: &str) ->
         network: runtime.network,
         descriptors,
         vcpus: runtime.vcpus,
+        systemd: runtime.systemd,
         log: runtime.debug_log(verb)?,
     };
     Ok(create::create(options, bundle)?)

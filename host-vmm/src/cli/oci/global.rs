@@ -27,7 +27,7 @@ pub struct Global {
     #[arg(long = "debug", id = "global_debug", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
     debug: bool,
-    /// Let systemd make the cgroups (not supported)
+    /// Let systemd make the cgroups; linux.cgroupsPath is slice:prefix:name then
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
     systemd_cgroup: bool,
@@ -101,6 +101,8 @@ pub struct Runtime {
     pub overrides: spec::Overrides,
     /// `--debug-log`.
     pub debug_log: Option<PathBuf>,
+    /// `--systemd-cgroup`.
+    pub systemd: bool,
 }
 
 impl Global {
@@ -111,7 +113,6 @@ impl Global {
             "--platform={}: ringwall runs on KVM alone: its kernel is the guest of a virtual machine",
             self.platform
         );
-        ensure!(!self.systemd_cgroup, "--systemd-cgroup: not supported; use the cgroupfs driver");
         ensure!(!self.strace, "--strace: not supported yet");
         ensure!(["true", "false", "auto"].contains(&self.rootless.as_str()), "--rootless={}: unknown", self.rootless);
         let overlay = match self.overlay2.as_str() {
@@ -129,6 +130,7 @@ impl Global {
             vcpus: self.vcpus,
             overrides: self.syscalls.clone().unwrap_or_default(),
             debug_log: self.debug_log.clone(),
+            systemd: self.systemd_cgroup,
         })
     }
 

@@ -175,12 +175,15 @@ fn memory_v2(memory: &LinuxMemory) -> Result<Vec<Setting>, Error> {
     Ok(all)
 }
 
+/// CPU shares of version 1 (2 to 262,144) as a weight of version 2 (1 to 10,000), as runc has it.
+pub fn weight(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142
+}
+
 fn cpu_v2(cpu: &LinuxCpu) -> Vec<Setting> {
     let mut all = Vec::new();
     if let Some(shares) = given(cpu.shares()) {
-        // 2 to 262,144 becomes 1 to 10,000, as runc has it.
-        let weight = 1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142;
-        all.push(setting("cpu", "cpu.weight", weight, "linux.resources.cpu.shares"));
+        all.push(setting("cpu", "cpu.weight", weight(shares), "linux.resources.cpu.shares"));
     }
     let (quota, period) = (given(cpu.quota()), given(cpu.period()));
     if quota.is_some() || period.is_some() {

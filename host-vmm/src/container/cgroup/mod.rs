@@ -1,10 +1,11 @@
 //! The cgroup of a container: where it is, who is in it, and its limits. `limits` is what the files of both versions are to
-//! contain; `usage` is what they say.
+//! contain; `usage` is what they say; with `systemd`, systemd is asked to make it.
 //!
 //! All of a container's host processes (monitor, sandbox process, gofer) are in it. What the limits mean for the programs inside
 //! is told to the sandbox beside that; there is no cgroup of the host's inside.
 
 pub mod limits;
+pub mod systemd;
 pub mod usage;
 
 use crate::container::{Error, file, said};
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
+use systemd::Unit;
 
 /// How long the processes of a cgroup may take to end or to stop.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,6 +41,9 @@ pub struct Cgroup {
     pub version: Version,
     /// Directories by controller; the only one of version 2 has no name.
     pub paths: BTreeMap<String, PathBuf>,
+    /// What systemd knows it as, where it is systemd that makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 /// A mounted hierarchy.
@@ -51,10 +56,15 @@ struct Hierarchy {
 
 impl Cgroup {
     /// Where the cgroup of a container is: at `linux.cgroupsPath`, or under its name.
-    pub fn locate(cgroups_path: Option<&Path>, id: &str) -> Result<Self, Error> {
+    pub fn locate(cgroups_path: Option<&Path>, id: &str, by_systemd: bool) -> Result<Self, Error> {
         let read = |path: &str| std::fs::read_to_string(path).map_err(file(Path::new(path)));
-        let own = read("/proc/self/cgroup")?;
-        Ok(Self::place(&hierarchies(&read("/proc/self/mountinfo")?), &own, cgroups_path, id))
+        let hierarchies = hierarchies(&read("/proc/self/mountinfo")?);
+        if by_systemd {
+            let unit = Unit::parse(cgroups_path, id)?;
+            let path = Path::new("/").join(unit.path());
+            return Ok(Self { unit: Some(unit), ..Self::place(&hierarchies, "", Some(&path), id) });
+        }
+        Ok(Self::place(&hierarchies, &read("/proc/self/cgroup")?, cgroups_path, id))
     }
 
     fn place(hierarchies: &[Hierarchy], own: &str, cgroups_path: Option<&Path>, id: &str) -> Self {
@@ -73,19 +83,22 @@ impl Cgroup {
                     paths.entry(controller.clone()).or_insert(path);
                 }
             }
-            return Self { version: Version::V1, paths };
+            return Self { version: Version::V1, paths, unit: None };
         }
         match hierarchies.first() {
             Some(only) => {
                 let path = only.mount_point.join(below(&own_path(own, "")));
-                Self { version: Version::V2, paths: BTreeMap::from([(String::new(), path)]) }
+                Self { version: Version::V2, paths: BTreeMap::from([(String::new(), path)]), unit: None }
             }
             None => Self::default(),
         }
     }
 
-    /// Makes the directories.
+    /// Makes the directories, but for those that systemd makes.
     pub fn create(&self) -> Result<(), Error> {
+        if self.version == Version::V2 && self.unit.is_some() {
+            return Ok(());
+        }
         for (controller, path) in &self.paths {
             if self.version == Version::V2 {
                 make_v2(path)?;
@@ -97,6 +110,14 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// Moves the first process here. Only then there is one that systemd makes, and it has no limits yet.
+    pub fn begin(&self, pid: i32) -> Result<(), Error> {
+        if let Some(unit) = &self.unit {
+            unit.start(pid)?;
+        }
+        self.enter(pid)
     }
 
     /// Moves a process here.
@@ -121,6 +142,9 @@ impl Cgroup {
 
     /// Sets limits. One that the host cannot keep is an error.
     pub fn limit(&self, resources: &LinuxResources) -> Result<(), Error> {
+        if let Some(unit) = &self.unit {
+            unit.limit(resources)?;
+        }
         let settings = match self.version {
             Version::V2 => limits::v2(resources)?,
             Version::V1 => limits::v1(resources)?,
@@ -211,6 +235,10 @@ impl Cgroup {
     /// Kills what is left here and removes the directories. What is gone already is no error.
     pub fn remove(&self) -> Result<(), Error> {
         let end = Instant::now() + PATIENCE;
+        if let Some(unit) = &self.unit {
+            self.kill();
+            unit.stop()?;
+        }
         for path in self.paths.values() {
             loop {
                 match std::fs::remove_dir(path) {

@@ -143,7 +143,7 @@ mod tests {
         file("memory.max", "max\n");
         file("memory.events", "oom 2\noom_kill 1\n");
         let paths = [(String::new(), directory.path().to_path_buf())].into();
-        let cgroup = Cgroup { version: Version::V2, paths };
+        let cgroup = Cgroup { version: Version::V2, paths, unit: None };
         let usage = cgroup.usage(Some(&Usage { tasks: 6, ..Usage::default() }), Some(9));
         assert_eq!(usage["cpu"]["usage"]["total"], 5000);
         assert_eq!(usage["cpu"]["throttling"]["throttledTime"], 7000);
