@@ -67,6 +67,9 @@ pub enum Error {
     /// A mount point that is missing in the root file system and cannot be made.
     #[error("mount point {0}: {1}")]
     MountPoint(String, Errno),
+    /// Something else is where a file system is to be mounted, or on the way; in runc's words.
+    #[error("file system on {0} must be mounted on ordinary directory")]
+    NoDirectory(String),
     /// The machine could not be made.
     #[error(transparent)]
     Machine(#[from] vm::Error),
@@ -122,8 +125,10 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
         && let Some(root) = roots.first()
     {
         let is_directory = |index: u32| roots.get(index as usize).is_none_or(Root::is_directory);
-        mountpoints::make(&root.fd, &spec.mounts, is_directory)
-            .map_err(|(path, errno)| Error::MountPoint(path.display().to_string(), errno))?;
+        mountpoints::make(&root.fd, &spec.mounts, is_directory).map_err(|(path, errno)| match errno {
+            Errno::NOTDIR => Error::NoDirectory(path.display().to_string()),
+            errno => Error::MountPoint(path.display().to_string(), errno),
+        })?;
     }
     let (sandbox_control, sandbox_end) = notice::pair().map_err(call("socketpair"))?;
     let (gofer_control, gofer_end) = notice::pair().map_err(call("socketpair"))?;

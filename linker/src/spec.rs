@@ -170,6 +170,23 @@ pub struct ProcessSpec {
     pub no_new_privs: bool,
     /// oom_score_adj.
     pub oom_score_adj: i32,
+    /// personality(2).
+    pub personality: u32,
+    /// Where it is not the ordinary one.
+    pub scheduling: Option<Scheduling>,
+    /// ioprio_set(2)'s class and level, 0 for none of its own.
+    pub io_priority: u32,
+}
+
+/// Scheduling policy, as sched_setscheduler(2) has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scheduling {
+    /// SCHED_*.
+    pub policy: u32,
+    /// sched_priority, 0 for a policy without.
+    pub priority: u32,
+    /// Nice value.
+    pub nice: i32,
 }
 
 /// The five capability sets.

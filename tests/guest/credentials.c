@@ -5,6 +5,7 @@
 #include <linux/securebits.h>
 #include <sys/fsuid.h>
 #include <sys/personality.h>
+#include <sys/utsname.h>
 #include <sys/prctl.h>
 
 static char page[4096];
@@ -116,6 +117,7 @@ static void capabilities(void) {
   F(syscall(SYS_capset, &head, data));
   F(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_FOWNER, 0, 0));
   F(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_FOWNER, 0, 0));
+  CHILD("ambient of root", execl("/bin/sh", "sh", "-c", "grep -E 'Cap(Inh|Amb)' /proc/self/status", (char *)0));
   F(prctl(PR_CAP_AMBIENT, 99, CAP_FOWNER, 0, 0));
   F(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 1, 0, 0));
   F(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
@@ -168,7 +170,13 @@ static void controls(void) {
   F(personality(0xffffffff));
   F(personality(ADDR_NO_RANDOMIZE));
   F(personality(0xffffffff));
+  F(personality(PER_LINUX32));
+  struct utsname names;
+  F(uname(&names));
+  say("machine: %s", names.machine);
   F(personality(0));
+  F(uname(&names));
+  say("machine: %s", names.machine);
   F(syscall(SYS_arch_prctl, 0x9999, 0));
   F(syscall(SYS_arch_prctl, 0x1003, BAD));
   F(syscall(SYS_arch_prctl, 0x1001, 1l << 48));

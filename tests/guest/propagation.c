@@ -1,6 +1,7 @@
 // Shared, slave, private and unbindable mounts, and what mountinfo says of them. Needs root.
 #include "facts.h"
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 
 static int number(const char *where, const char *word) {
   static char line[4096];
@@ -122,9 +123,30 @@ static void less_privilege(void) {
   F(umount("covered"));
 }
 
+static void links_not_followed(void) {
+  struct statvfs numbers;
+  F(unshare(CLONE_NEWNS));
+  F(mount("none", "/", 0, MS_REC | MS_PRIVATE, 0));
+  mkdir("n", 0755);
+  F(mount("tmpfs", "n", "tmpfs", 256, 0));  // MS_NOSYMFOLLOW
+  put("n/file", "");
+  F(symlink("file", "n/link"));
+  F(symlink("n/file", "way"));
+  F(open("n/link", O_RDONLY));
+  F(open("n/link", O_RDONLY | O_CREAT, 0600));
+  F(access("n/link", F_OK));
+  F(access("way", F_OK));
+  F(chdir("n/link"));
+  F(statvfs("n", &numbers));
+  T((numbers.f_flag & 0x2000) != 0);
+  F(mount("none", "n", 0, MS_REMOUNT | MS_BIND, 0));
+  F(access("n/link", F_OK));
+}
+
 int main(void) {
   G(kinds);
   G(spaces);
   G(less_privilege);
+  G(links_not_followed);
   return 0;
 }

@@ -56,7 +56,10 @@ fn run_one_inside(hook: &Hook, connection: &mut Connection, process: &Process, s
     let rest = hook.args().iter().flatten().skip(1).cloned();
     let args = std::iter::once(hook.path().display().to_string()).chain(rest).collect();
     process.set_args(Some(args));
-    process.set_env(hook.env().clone());
+    // runc: without one of its own it has the program's.
+    if let Some(env) = hook.env() {
+        process.set_env(Some(env.clone()));
+    }
     process.set_cwd("/".into());
     let process = oci::convert_process(&process).map_err(|error| error.to_string())?;
     let failed = |error: std::io::Error| error.to_string();

@@ -68,6 +68,9 @@ fn process(command: Vec<OsString>) -> anyhow::Result<ProcessSpec> {
         capabilities: capabilities()?,
         rlimits: rlimits(),
         no_new_privs: rustix::thread::no_new_privs().unwrap_or(false),
+        personality: 0,
+        scheduling: None,
+        io_priority: 0,
         oom_score_adj: 0,
     })
 }

@@ -66,6 +66,11 @@ pub fn host_memory() -> u64 {
     info.totalram as u64 * u64::from(info.mem_unit)
 }
 
+/// As many descriptors as the host lets a process have at most (`fs.nr_open`).
+pub fn nr_open() -> Option<u64> {
+    std::fs::read_to_string("/proc/sys/fs/nr_open").ok()?.trim().parse().ok()
+}
+
 /// Parses a size: digits, and K, M or G.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

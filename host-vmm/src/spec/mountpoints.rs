@@ -2,7 +2,7 @@
 //! its root read-only, and then nobody inside could. Nothing is resolved outside of the root.
 
 use linker::spec::{MountKind, MountSpec};
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat2};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -20,11 +20,28 @@ pub fn make(root: &OwnedFd, mounts: &[MountSpec], is_directory: impl Fn(u32) -> 
                 MountKind::Host { mount, .. } => is_directory(mount),
                 MountKind::Sentry(_) => true,
             };
-            make_one(root, destination, directory).map_err(|errno| (destination.to_path_buf(), errno))?;
+            let ordinary = match &mount.kind {
+                // Where they really are is what masked paths are meant for (CVE-2019-19921).
+                MountKind::Sentry(name) if name == "proc" || name == "sysfs" => no_link(root, destination),
+                _ => Ok(()),
+            };
+            ordinary
+                .and_then(|()| make_one(root, destination, directory))
+                .map_err(|errno| (destination.to_path_buf(), errno))?;
         }
         covered.push(destination);
     }
     Ok(())
+}
+
+/// ENOTDIR where a path is a symbolic link or no directory.
+fn no_link(root: &OwnedFd, destination: &Path) -> Result<(), Errno> {
+    let below = destination.strip_prefix("/").unwrap_or(destination);
+    match open_in(root, below, OFlags::PATH | OFlags::NOFOLLOW) {
+        Ok(found) if !FileType::from_raw_mode(fstat(&found)?.st_mode).is_dir() => Err(Errno::NOTDIR),
+        Ok(_) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 fn make_one(root: &OwnedFd, destination: &Path, directory: bool) -> Result<(), Errno> {
@@ -89,6 +106,11 @@ mod tests {
         // The link leads to the root's own /…/outside, which is not there: nothing is made anywhere.
         assert!(make(&root, &[mount("/", sentry()), mount("/way/x", sentry())], |_| true).is_err());
         assert!(!outside.join("x").exists());
+        let proc = || MountKind::Sentry("proc".into());
+        std::os::unix::fs::symlink("a", directory.join("root/proc")).expect("symlink");
+        let refused = make(&root, &[mount("/", sentry()), mount("/proc", proc())], |_| true);
+        assert_eq!(refused.expect_err("refused").1, Errno::NOTDIR);
+        assert!(make(&root, &[mount("/", sentry()), mount("/a", proc())], |_| true).is_ok());
         std::fs::remove_dir_all(&directory).expect("removed");
     }
 }

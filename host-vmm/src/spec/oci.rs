@@ -4,11 +4,12 @@
 use crate::gofer::Export;
 use crate::net;
 use crate::spec::{oci_mounts, seccomp};
-use linker::spec::{Capabilities, DeviceSpec, MountKind, MountSpec, ProcessSpec, StartSpec};
+use linker::spec::{Capabilities, DeviceSpec, MountKind, MountSpec, ProcessSpec, Scheduling, StartSpec};
 use linux_raw_sys::general as raw;
 use oci_spec::runtime::{
-    Capabilities as Names, LinuxCapabilities, LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, PosixRlimit,
-    PosixRlimitType, Process, Spec,
+    Capabilities as Names, IOPriorityClass, LinuxCapabilities, LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxIOPriority,
+    LinuxNamespaceType, LinuxPersonalityDomain, LinuxSchedulerPolicy, PosixRlimit, PosixRlimitType, Process, Scheduler,
+    Spec,
 };
 use rustix::thread::CapabilitySet;
 use serde_json::Value;
@@ -88,15 +89,12 @@ const UNSUPPORTED: &[&str] = &[
     "/windows",
     "/solaris",
     "/zos",
-    "/process/ioPriority",
-    "/process/scheduler",
     "/process/execCPUAffinity",
     "/linux/uidMappings",
     "/linux/gidMappings",
     "/linux/netDevices",
     "/linux/intelRdt",
     "/linux/memoryPolicy",
-    "/linux/personality",
     "/linux/timeOffsets",
 ];
 
@@ -168,7 +166,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         hostname: config.hostname().clone().unwrap_or_default(),
         domainname: config.domainname().clone().unwrap_or_default(),
         kernel_release: super::host::KERNEL_RELEASE.into(),
-        process: convert_process(process)?,
+        process: ProcessSpec { personality: personality(&config)?, ..convert_process(process)? },
         mounts,
         stdio: crate::process::standard_streams(),
         descriptors: Vec::new(),
@@ -361,7 +359,7 @@ pub fn convert_process(process: &Process) -> Result<ProcessSpec, Error> {
     let user = process.user();
     Ok(ProcessSpec {
         args: args.into_iter().map(String::into_bytes).collect(),
-        env: process.env().clone().unwrap_or_default().into_iter().map(String::into_bytes).collect(),
+        env: environment(process.env().as_deref().unwrap_or_default()),
         cwd: cwd.as_os_str().as_bytes().to_vec(),
         uid: user.uid(),
         gid: user.gid(),
@@ -371,7 +369,71 @@ pub fn convert_process(process: &Process) -> Result<ProcessSpec, Error> {
         rlimits: convert_rlimits(process.rlimits().as_deref().unwrap_or_default())?,
         no_new_privs: process.no_new_privileges().unwrap_or(false),
         oom_score_adj: process.oom_score_adj().unwrap_or(0),
+        personality: 0,
+        scheduling: process.scheduler().as_ref().map(scheduling).transpose()?,
+        io_priority: process.io_priority().as_ref().map_or(Ok(0), io_priority)?,
     })
+}
+
+/// personality(2) of the container.
+fn personality(config: &Spec) -> Result<u32, Error> {
+    /// PER_LINUX32 (linux/personality.h; nobody exports it).
+    const LINUX32: u32 = 8;
+    let Some(personality) = config.linux().as_ref().and_then(|linux| linux.personality().as_ref()) else {
+        return Ok(0);
+    };
+    if let Some(flag) = personality.flags().iter().flatten().next() {
+        return Err(bad("linux.personality.flags", format!("{flag}: not supported")));
+    }
+    Ok(match personality.domain() {
+        LinuxPersonalityDomain::PerLinux => 0,
+        LinuxPersonalityDomain::PerLinux32 => LINUX32,
+    })
+}
+
+/// What sched_setattr(2) would take.
+fn scheduling(scheduler: &Scheduler) -> Result<Scheduling, Error> {
+    let refused = |what: String| bad("process.scheduler", what);
+    let (policy, real_time) = match scheduler.policy() {
+        LinuxSchedulerPolicy::SchedOther => (raw::SCHED_NORMAL, false),
+        LinuxSchedulerPolicy::SchedBatch => (raw::SCHED_BATCH, false),
+        LinuxSchedulerPolicy::SchedIdle => (raw::SCHED_IDLE, false),
+        LinuxSchedulerPolicy::SchedFifo => (raw::SCHED_FIFO, true),
+        LinuxSchedulerPolicy::SchedRr => (raw::SCHED_RR, true),
+        other => return Err(refused(format!("{other}: not supported"))),
+    };
+    if let Some(flag) = scheduler.flags().iter().flatten().next() {
+        return Err(refused(format!("{flag}: not supported")));
+    }
+    let (priority, nice) = (scheduler.priority().unwrap_or(0), scheduler.nice().unwrap_or(0));
+    let fits = if real_time { (1..=99).contains(&priority) } else { priority == 0 };
+    match u32::try_from(priority) {
+        Ok(priority) if fits && (-20..20).contains(&nice) => Ok(Scheduling { policy, priority, nice }),
+        _ => Err(refused(format!("priority {priority}, nice {nice}: invalid argument"))),
+    }
+}
+
+/// ioprio_set(2)'s value.
+fn io_priority(given: &LinuxIOPriority) -> Result<u32, Error> {
+    /// Of the class in the value (linux/ioprio.h; nobody exports it).
+    const SHIFT: u32 = 13;
+    let class = match given.class() {
+        IOPriorityClass::IoprioClassRt => 1,
+        IOPriorityClass::IoprioClassBe => 2,
+        IOPriorityClass::IoprioClassIdle => 3,
+    };
+    match u32::try_from(given.priority()) {
+        Ok(level @ 0..8) => Ok(class << SHIFT | level),
+        _ => Err(bad("process.ioPriority", format!("priority {}: invalid argument", given.priority()))),
+    }
+}
+
+/// Where a variable is there twice, the last one counts, as with runc.
+fn environment(given: &[String]) -> Vec<Vec<u8>> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_string();
+    let last: HashMap<String, usize> = given.iter().enumerate().map(|(at, entry)| (name(entry), at)).collect();
+    let counts = |(at, entry): &(usize, &String)| last.get(&name(entry)) == Some(at);
+    given.iter().enumerate().filter(counts).map(|(_, entry)| entry.clone().into_bytes()).collect()
 }
 
 fn convert_capabilities(sets: &LinuxCapabilities) -> Result<Capabilities, Error> {
@@ -381,13 +443,23 @@ fn convert_capabilities(sets: &LinuxCapabilities) -> Result<Capabilities, Error>
             None => Err(bad("process.capabilities", format!("CAP_{name} is unknown"))),
         })
     };
-    Ok(Capabilities {
+    let sets = Capabilities {
         bounding: bits(sets.bounding())?,
         effective: bits(sets.effective())?,
         inheritable: bits(sets.inheritable())?,
         permitted: bits(sets.permitted())?,
         ambient: bits(sets.ambient())?,
-    })
+    };
+    // What capset(2) refuses.
+    for (what, set, within) in [
+        ("effective capabilities that are not permitted", sets.effective, sets.permitted),
+        ("inheritable capabilities beyond the bounding set", sets.inheritable, sets.bounding),
+    ] {
+        if set & !within != 0 {
+            return Err(bad("process.capabilities", format!("{what}: operation not permitted")));
+        }
+    }
+    Ok(sets)
 }
 
 fn convert_rlimits(limits: &[PosixRlimit]) -> Result<Vec<(u32, u64, u64)>, Error> {
@@ -418,6 +490,13 @@ fn convert_rlimits(limits: &[PosixRlimit]) -> Result<Vec<(u32, u64, u64)>, Error
                 return Err(bad(
                     "process.rlimits",
                     format!("{name}: soft {} above hard {}", limit.soft(), limit.hard()),
+                ));
+            }
+            // setrlimit(2)
+            if number == raw::RLIMIT_NOFILE && super::nr_open().is_some_and(|most| limit.hard() > most) {
+                return Err(bad(
+                    "process.rlimits",
+                    format!("{name}: {} is above fs.nr_open: operation not permitted", limit.hard()),
                 ));
             }
             if !seen.insert(number) {

@@ -20,6 +20,7 @@ pub(super) const FLAGS: &[(&str, u32, bool)] = &[
     ("nodiratime", raw::MS_NODIRATIME, true), ("diratime", raw::MS_NODIRATIME, false),
     ("relatime", raw::MS_RELATIME, true),   ("norelatime", raw::MS_RELATIME, false),
     ("strictatime", raw::MS_STRICTATIME, true), ("nostrictatime", raw::MS_STRICTATIME, false),
+    ("nosymfollow", raw::MS_NOSYMFOLLOW, true), ("symfollow", raw::MS_NOSYMFOLLOW, false),
     ("bind", 0, true), ("rbind", 0, true), ("defaults", 0, true),
     ("private", 0, true), ("rprivate", 0, true), ("slave", 0, true), ("rslave", 0, true),
     ("shared", 0, true), ("rshared", 0, true), ("unbindable", 0, true), ("runbindable", 0, true),
@@ -58,7 +59,7 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
     };
     let (mut flags, mut data) = (0, Vec::new());
     for option in options {
-        match FLAGS.iter().find(|(name, ..)| name == option) {
+        match flag(option) {
             Some((_, flag, true)) => flags |= flag,
             Some((_, flag, false)) => flags &= !flag,
             None => {
@@ -90,6 +91,33 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
         data: data.join(","),
         source: source.to_string_lossy().into_owned(),
     })
+}
+
+/// The flag that an option sets or clears. The mounts below a bind are one with it, so `rro` and the like are `ro`.
+fn flag(option: &str) -> Option<&'static (&'static str, u32, bool)> {
+    /// What mount_setattr(2) can do to a tree; `rbind` and the like are other things.
+    const BELOW: [&str; 18] = [
+        "rro",
+        "rrw",
+        "rnosuid",
+        "rsuid",
+        "rnodev",
+        "rdev",
+        "rnoexec",
+        "rexec",
+        "rnoatime",
+        "ratime",
+        "rnodiratime",
+        "rdiratime",
+        "rrelatime",
+        "rnorelatime",
+        "rstrictatime",
+        "rnostrictatime",
+        "rnosymfollow",
+        "rsymfollow",
+    ];
+    let option = if BELOW.contains(&option) { &option[1..] } else { option };
+    FLAGS.iter().find(|(name, ..)| *name == option)
 }
 
 /// A path without detours, as runc reads it: what `..` takes away is the name before it, whatever that is.

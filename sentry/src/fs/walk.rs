@@ -5,6 +5,7 @@
 
 use super::dentry::Dentry;
 use super::inode::FileKind;
+use super::mount::MountFlags;
 use super::path::Path;
 use super::permission::{May, permission};
 use crate::errno::Errno;
@@ -308,6 +309,9 @@ impl Way<'_> {
     fn follow(&mut self, link: &Path) -> Result<Option<Vec<u8>>, Errno> {
         self.links += 1;
         if self.links > MAX_LINKS || self.flags.contains(LookupFlags::NO_SYMLINKS) {
+            return Err(Errno::ELOOP);
+        }
+        if link.mount().flags().contains(MountFlags::NOSYMFOLLOW) {
             return Err(Errno::ELOOP);
         }
         if let Some(target) = link.inode().magic_link(self.current) {

@@ -18,7 +18,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use linker::spec::ProcessSpec;
+use linker::spec::{ProcessSpec, Scheduling};
 
 /// What PATH is where nobody says it.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -96,6 +96,11 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
         (process, task)
     };
     task.set_thread(platform().current_thread());
+    task.set_io_priority(spec.io_priority);
+    if let Some(Scheduling { policy, priority, nice }) = spec.scheduling {
+        task.set_policy(policy, priority);
+        task.set_nice(nice);
+    }
     process.timers.watch_cpu_limit(&process);
     Ok(Current {
         task,
@@ -110,7 +115,7 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
         rseq: None,
         clear_child_tid: 0,
         vfork_done: None,
-        personality: 0,
+        personality: spec.personality,
         memory_policy: Default::default(),
         timer_slack_ns: crate::syscall::prctl::DEFAULT_TIMER_SLACK_NS,
         default_timer_slack_ns: crate::syscall::prctl::DEFAULT_TIMER_SLACK_NS,

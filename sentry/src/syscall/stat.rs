@@ -255,14 +255,17 @@ fn numbers(target: &Target) -> Result<StatFs, Errno> {
 
 /// f_flags: the ST_* of statvfs(3), which have the values of the MS_* where both exist, and ST_VALID.
 fn mount_flags(place: &Path) -> u64 {
-    // statfs(2) in the kernel's linux/statfs.h: ST_VALID 0x20, ST_NOATIME 0x400, ST_NODIRATIME 0x800, ST_RELATIME 0x1000.
+    // statfs(2) in the kernel's linux/statfs.h: ST_VALID 0x20, ST_NOATIME 0x400, ST_NODIRATIME 0x800, ST_RELATIME 0x1000,
+    // ST_NOSYMFOLLOW 0x2000.
     const ST_VALID: u64 = 0x20;
+    const ST_NOSYMFOLLOW: u64 = 0x2000;
     const ST_RELATIME: u64 = 0x1000;
     let flags = place.mount().flags();
     let same = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let same = same | MountFlags::NOATIME | MountFlags::NODIRATIME;
     let relatime = if flags.contains(MountFlags::NOATIME) { 0 } else { ST_RELATIME };
-    u64::from((flags & same).bits()) | relatime | ST_VALID
+    let nosymfollow = if flags.contains(MountFlags::NOSYMFOLLOW) { ST_NOSYMFOLLOW } else { 0 };
+    u64::from((flags & same).bits()) | relatime | nosymfollow | ST_VALID
 }
 
 pub(super) const ROWS: &[Row] = &[

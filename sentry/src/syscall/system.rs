@@ -68,6 +68,13 @@ fn field(text: &[u8]) -> [u8; UTS_FIELD] {
     field
 }
 
+/// The personality proper, without its flags (linux/personality.h, PER_MASK; nobody exports it).
+const PERSONALITIES: u32 = 0xff;
+/// PER_LINUX32: for programs that are to take the machine for its 32-bit kind.
+const LINUX32: u32 = 8;
+/// What it is called then.
+const MACHINE32: &str = "i686";
+
 /// uname(2).
 pub fn uname(current: &mut Current, to: UserPtr<Utsname>) -> Result<(), Errno> {
     let names = Utsname {
@@ -75,7 +82,9 @@ pub fn uname(current: &mut Current, to: UserPtr<Utsname>) -> Result<(), Errno> {
         nodename: field(&current.task.uts().host()),
         release: field(uts::release().as_bytes()),
         version: field(uts::VERSION.as_bytes()),
-        machine: field(uts::MACHINE.as_bytes()),
+        machine: field(
+            if current.personality & PERSONALITIES == LINUX32 { MACHINE32 } else { uts::MACHINE }.as_bytes(),
+        ),
         domainname: field(&current.task.uts().domain()),
     };
     to.write(current, &names)

@@ -127,7 +127,8 @@ fn new_credentials(current: &Current, file: &OpenFile) -> Result<Arc<Credentials
     if honoured && attr.mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
         new.egid = attr.gid;
     }
-    let gained = new.euid != old.euid || new.egid != old.egid;
+    // As for Linux, it is the real ids that others are measured by.
+    let gained = new.euid != old.uid || new.egid != old.gid;
     (new.suid, new.fsuid) = (new.euid, new.euid);
     (new.sgid, new.fsgid) = (new.egid, new.egid);
     exec_capabilities(&mut new, gained);
@@ -143,16 +144,12 @@ fn exec_capabilities(creds: &mut Credentials, gained: bool) {
     let caps = &mut creds.caps;
     let root_rules = creds.securebits & super::SECBIT_NOROOT == 0;
     let root = root_rules && (creds.euid == root_uid || creds.uid == root_uid);
-    if gained || root {
+    if gained {
         caps.ambient = 0;
     }
-    if root {
-        caps.permitted = caps.inheritable | caps.bounding;
-        caps.effective = if creds.euid == root_uid { caps.permitted } else { 0 };
-    } else {
-        caps.permitted = caps.ambient;
-        caps.effective = caps.ambient;
-    }
+    let of_root = if root { caps.inheritable | caps.bounding } else { 0 };
+    caps.permitted = of_root | caps.ambient;
+    caps.effective = if root && creds.euid == root_uid { caps.permitted } else { caps.ambient };
 }
 
 /// Whether `current` may see the inner life of `creds`' owner (ptrace(2), "access mode checking").

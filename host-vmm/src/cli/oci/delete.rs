@@ -21,6 +21,9 @@ pub struct Args {
 
 /// How long a killed process may take to go.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the end of a container whose program has ended may take.
+const ENDING: Duration = Duration::from_millis(500);
+const STEP: Duration = Duration::from_millis(2);
 
 /// Removes the container.
 pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
@@ -53,7 +56,11 @@ fn delete(runtime: &Runtime, id: &str, force: bool) -> anyhow::Result<u8> {
         }
         Err(error) => return Err(error.into()),
     };
-    match status::of(&state) {
+    let mut status = status::of(&state);
+    if status == Status::Running && !force {
+        status = ending(&state);
+    }
+    match status {
         Status::Stopped => {}
         // Nothing in it runs yet.
         Status::Created => end(&state)?,
@@ -62,6 +69,19 @@ fn delete(runtime: &Runtime, id: &str, force: bool) -> anyhow::Result<u8> {
     }
     remove(directory, &state)?;
     Ok(0)
+}
+
+/// The status of a container that runs, after it had the time that the end of a machine takes: whoever heard of its program's end by
+/// another way may delete it right then, as with a runtime whose containers are processes.
+fn ending(state: &State) -> Status {
+    let end = Instant::now() + ENDING;
+    loop {
+        let status = status::of(state);
+        if status != Status::Running || Instant::now() > end {
+            return status;
+        }
+        std::thread::sleep(STEP);
+    }
 }
 
 /// Kills the monitor, and the sandbox with it.
@@ -80,7 +100,7 @@ fn end(state: &State) -> anyhow::Result<()> {
         if Instant::now() > end {
             return Err(said(format!("process {} does not end", state.pid)).into());
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(STEP);
     }
     Ok(())
 }

@@ -50,7 +50,7 @@ pub struct Args {
     /// No effect inside a virtual machine
     #[arg(long, value_name = "LABEL")]
     process_label: Option<String>,
-    /// No effect: a paused container executes nothing
+    /// Where the container is paused, wait until it goes on
     #[arg(long)]
     ignore_paused: bool,
     /// Descriptors beside the standard streams that the program gets, from 3 on
@@ -78,7 +78,7 @@ fn execute(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
     let found = runtime.find(&args.id)?;
     match found.status {
         Status::Stopped | Status::Creating => bail!("cannot exec in a stopped container"),
-        Status::Paused => bail!("cannot exec in a paused container"),
+        Status::Paused if !args.ignore_paused => bail!("cannot exec in a paused container"),
         _ => {}
     }
     let process = match &args.process {
@@ -132,7 +132,8 @@ fn compose(args: &Args, mut process: Process) -> anyhow::Result<Process> {
     if !args.cap.is_empty() {
         let mut more = Capabilities::new();
         for name in &args.cap {
-            more.insert(name.parse().map_err(|_| said(format!("--cap {name}: unknown")))?);
+            let known = serde_json::from_value(name.to_uppercase().into());
+            more.insert(known.map_err(|_| said(format!("--cap {name}: unknown")))?);
         }
         let mut sets = process.capabilities().clone().unwrap_or_default();
         let with = |set: &Option<Capabilities>| Some(set.iter().flatten().chain(&more).copied().collect());

@@ -49,6 +49,7 @@ fn options(flags: MountFlags) -> String {
         (MountFlags::NOEXEC, "noexec"),
         (MountFlags::NOATIME, "noatime"),
         (MountFlags::NODIRATIME, "nodiratime"),
+        (MountFlags::NOSYMFOLLOW, "nosymfollow"),
     ];
     for (flag, word) in rows {
         if flags.contains(flag) {
