@@ -89,6 +89,7 @@ pub fn create(mut options: Options<'_>, bundle: Bundle) -> Result<State, Error> 
         annotations: bundle.config.annotations().clone().unwrap_or_default(),
         cgroup,
         process: bundle.config.process().clone(),
+        personality: bundle.spec.process.personality,
         hooks: bundle.config.hooks().clone(),
     };
     match set_up(&mut options, bundle, &directory, &mut state) {

@@ -7,7 +7,7 @@ use crate::container::signals;
 use crate::container::state::State;
 use crate::container::{Error, call, console, said};
 use crate::parent::RawTerminal;
-use crate::spec::oci;
+use crate::spec::oci_process;
 use crate::{process, report};
 use linker::control::{Outcome, Target, What};
 use nix::sys::signal::Signal;
@@ -41,7 +41,8 @@ const MAX_MESSAGE: usize = 16 << 10;
 
 /// Runs a program. Returns when it was started, if `detach`, and otherwise only if it was not.
 pub fn run(mut connection: Connection, state: &State, options: &Options<'_>) -> Result<(), Error> {
-    let spec = oci::convert_process(options.process).map_err(|error| said(error.to_string()))?;
+    let mut spec = oci_process::convert(options.process).map_err(|error| said(error.to_string()))?;
+    spec.personality = state.personality;
     let terminal = options.process.terminal().unwrap_or(false);
     if terminal && options.detach && options.console_socket.is_none() {
         return Err(said("cannot allocate tty if ringwall will detach without setting console socket"));

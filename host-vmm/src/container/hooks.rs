@@ -2,7 +2,7 @@
 
 use crate::container::client::Connection;
 use crate::container::{Error, said};
-use crate::spec::oci;
+use crate::spec::oci_process;
 use linker::control::{Outcome, What};
 use oci_spec::runtime::{Hook, Process};
 use rustix::fs::MemfdFlags;
@@ -61,7 +61,7 @@ fn run_one_inside(hook: &Hook, connection: &mut Connection, process: &Process, s
         process.set_env(Some(env.clone()));
     }
     process.set_cwd("/".into());
-    let process = oci::convert_process(&process).map_err(|error| error.to_string())?;
+    let process = oci_process::convert(&process).map_err(|error| error.to_string())?;
     let failed = |error: std::io::Error| error.to_string();
     let mut input = scratch().map_err(failed)?;
     input.write_all(state.to_string().as_bytes()).and_then(|()| input.rewind()).map_err(failed)?;

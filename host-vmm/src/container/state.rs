@@ -58,6 +58,9 @@ pub struct State {
     pub cgroup: Cgroup,
     /// From `config.json`: `exec` takes what it is not told from here.
     pub process: Option<Process>,
+    /// personality(2) of its programs.
+    #[serde(default)]
+    pub personality: u32,
     /// From `config.json`: the bundle may be gone when they are due.
     pub hooks: Option<Hooks>,
 }

@@ -4,7 +4,9 @@ pub mod host;
 pub mod mountpoints;
 pub mod oci;
 mod oci_mounts;
+pub mod oci_process;
 mod seccomp;
+mod submounts;
 
 use crate::net;
 use linker::layout::MAX_CPUS;

@@ -3,17 +3,12 @@
 
 use crate::gofer::Export;
 use crate::net;
-use crate::spec::{oci_mounts, seccomp};
-use linker::spec::{Capabilities, DeviceSpec, MountKind, MountSpec, ProcessSpec, Scheduling, StartSpec};
+use crate::spec::{oci_mounts, oci_process, seccomp};
+use linker::spec::{DeviceSpec, MountKind, MountSpec, ProcessSpec, StartSpec};
 use linux_raw_sys::general as raw;
-use oci_spec::runtime::{
-    Capabilities as Names, IOPriorityClass, LinuxCapabilities, LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxIOPriority,
-    LinuxNamespaceType, LinuxPersonalityDomain, LinuxSchedulerPolicy, PosixRlimit, PosixRlimitType, Process, Scheduler,
-    Spec,
-};
-use rustix::thread::CapabilitySet;
+use oci_spec::runtime::{LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain, Spec};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -98,9 +93,6 @@ const UNSUPPORTED: &[&str] = &[
     "/linux/timeOffsets",
 ];
 
-/// Bytes of an argument or a variable, its NUL among them (execve(2), MAX_ARG_STRLEN).
-const MAX_STRING: usize = 32 * 4096;
-
 /// Where the resolver looks for name servers (resolv.conf(5)).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -146,7 +138,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         source: "rootfs".into(),
     }];
     for (index, mount) in config.mounts().iter().flatten().enumerate() {
-        mounts.push(oci_mounts::convert(index, mount, bundle, &mut exports)?);
+        mounts.extend(oci_mounts::convert(index, mount, bundle, &mut exports)?);
     }
 
     let process = config.process().as_ref().ok_or_else(|| bad("process", "missing"))?;
@@ -166,7 +158,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         hostname: config.hostname().clone().unwrap_or_default(),
         domainname: config.domainname().clone().unwrap_or_default(),
         kernel_release: super::host::KERNEL_RELEASE.into(),
-        process: ProcessSpec { personality: personality(&config)?, ..convert_process(process)? },
+        process: ProcessSpec { personality: personality(&config)?, ..oci_process::convert(process)? },
         mounts,
         stdio: crate::process::standard_streams(),
         descriptors: Vec::new(),
@@ -341,40 +333,6 @@ fn sysctls(given: &HashMap<String, String>) -> Result<Vec<(String, String)>, Err
     Ok(known)
 }
 
-/// Converts a process: a container's first, or one that `exec` adds.
-pub fn convert_process(process: &Process) -> Result<ProcessSpec, Error> {
-    let args = process.args().clone().filter(|args| !args.is_empty()).ok_or_else(|| bad("process.args", "empty"))?;
-    let cwd = process.cwd();
-    if !cwd.is_absolute() {
-        return Err(bad("process.cwd", format!("{} is not absolute", cwd.display())));
-    }
-    let with_nul = |text: &String| text.contains('\0');
-    if args.iter().chain(process.env().iter().flatten()).any(with_nul) {
-        return Err(bad("process", "a NUL in an argument or in the environment"));
-    }
-    // execve(2) would say so, after all of it was carried into the sandbox.
-    if args.iter().chain(process.env().iter().flatten()).any(|text| text.len() >= MAX_STRING) {
-        return Err(bad("process", "argument list too long"));
-    }
-    let user = process.user();
-    Ok(ProcessSpec {
-        args: args.into_iter().map(String::into_bytes).collect(),
-        env: environment(process.env().as_deref().unwrap_or_default()),
-        cwd: cwd.as_os_str().as_bytes().to_vec(),
-        uid: user.uid(),
-        gid: user.gid(),
-        groups: user.additional_gids().clone().unwrap_or_default(),
-        umask: user.umask().unwrap_or(0o022),
-        capabilities: process.capabilities().as_ref().map(convert_capabilities).transpose()?.unwrap_or_default(),
-        rlimits: convert_rlimits(process.rlimits().as_deref().unwrap_or_default())?,
-        no_new_privs: process.no_new_privileges().unwrap_or(false),
-        oom_score_adj: process.oom_score_adj().unwrap_or(0),
-        personality: 0,
-        scheduling: process.scheduler().as_ref().map(scheduling).transpose()?,
-        io_priority: process.io_priority().as_ref().map_or(Ok(0), io_priority)?,
-    })
-}
-
 /// personality(2) of the container.
 fn personality(config: &Spec) -> Result<u32, Error> {
     /// PER_LINUX32 (linux/personality.h; nobody exports it).
@@ -391,125 +349,10 @@ fn personality(config: &Spec) -> Result<u32, Error> {
     })
 }
 
-/// What sched_setattr(2) would take.
-fn scheduling(scheduler: &Scheduler) -> Result<Scheduling, Error> {
-    let refused = |what: String| bad("process.scheduler", what);
-    let (policy, real_time) = match scheduler.policy() {
-        LinuxSchedulerPolicy::SchedOther => (raw::SCHED_NORMAL, false),
-        LinuxSchedulerPolicy::SchedBatch => (raw::SCHED_BATCH, false),
-        LinuxSchedulerPolicy::SchedIdle => (raw::SCHED_IDLE, false),
-        LinuxSchedulerPolicy::SchedFifo => (raw::SCHED_FIFO, true),
-        LinuxSchedulerPolicy::SchedRr => (raw::SCHED_RR, true),
-        other => return Err(refused(format!("{other}: not supported"))),
-    };
-    if let Some(flag) = scheduler.flags().iter().flatten().next() {
-        return Err(refused(format!("{flag}: not supported")));
-    }
-    let (priority, nice) = (scheduler.priority().unwrap_or(0), scheduler.nice().unwrap_or(0));
-    let fits = if real_time { (1..=99).contains(&priority) } else { priority == 0 };
-    match u32::try_from(priority) {
-        Ok(priority) if fits && (-20..20).contains(&nice) => Ok(Scheduling { policy, priority, nice }),
-        _ => Err(refused(format!("priority {priority}, nice {nice}: invalid argument"))),
-    }
-}
-
-/// ioprio_set(2)'s value.
-fn io_priority(given: &LinuxIOPriority) -> Result<u32, Error> {
-    /// Of the class in the value (linux/ioprio.h; nobody exports it).
-    const SHIFT: u32 = 13;
-    let class = match given.class() {
-        IOPriorityClass::IoprioClassRt => 1,
-        IOPriorityClass::IoprioClassBe => 2,
-        IOPriorityClass::IoprioClassIdle => 3,
-    };
-    match u32::try_from(given.priority()) {
-        Ok(level @ 0..8) => Ok(class << SHIFT | level),
-        _ => Err(bad("process.ioPriority", format!("priority {}: invalid argument", given.priority()))),
-    }
-}
-
-/// Where a variable is there twice, the last one counts, as with runc.
-fn environment(given: &[String]) -> Vec<Vec<u8>> {
-    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_string();
-    let last: HashMap<String, usize> = given.iter().enumerate().map(|(at, entry)| (name(entry), at)).collect();
-    let counts = |(at, entry): &(usize, &String)| last.get(&name(entry)) == Some(at);
-    given.iter().enumerate().filter(counts).map(|(_, entry)| entry.clone().into_bytes()).collect()
-}
-
-fn convert_capabilities(sets: &LinuxCapabilities) -> Result<Capabilities, Error> {
-    let bits = |names: &Option<Names>| {
-        names.iter().flatten().try_fold(0, |bits, name| match CapabilitySet::from_name(&name.to_string()) {
-            Some(capability) => Ok(bits | capability.bits()),
-            None => Err(bad("process.capabilities", format!("CAP_{name} is unknown"))),
-        })
-    };
-    let sets = Capabilities {
-        bounding: bits(sets.bounding())?,
-        effective: bits(sets.effective())?,
-        inheritable: bits(sets.inheritable())?,
-        permitted: bits(sets.permitted())?,
-        ambient: bits(sets.ambient())?,
-    };
-    // What capset(2) refuses.
-    for (what, set, within) in [
-        ("effective capabilities that are not permitted", sets.effective, sets.permitted),
-        ("inheritable capabilities beyond the bounding set", sets.inheritable, sets.bounding),
-    ] {
-        if set & !within != 0 {
-            return Err(bad("process.capabilities", format!("{what}: operation not permitted")));
-        }
-    }
-    Ok(sets)
-}
-
-fn convert_rlimits(limits: &[PosixRlimit]) -> Result<Vec<(u32, u64, u64)>, Error> {
-    let mut seen = BTreeSet::new();
-    limits
-        .iter()
-        .map(|limit| {
-            let number = match limit.typ() {
-                PosixRlimitType::RlimitCpu => raw::RLIMIT_CPU,
-                PosixRlimitType::RlimitFsize => raw::RLIMIT_FSIZE,
-                PosixRlimitType::RlimitData => raw::RLIMIT_DATA,
-                PosixRlimitType::RlimitStack => raw::RLIMIT_STACK,
-                PosixRlimitType::RlimitCore => raw::RLIMIT_CORE,
-                PosixRlimitType::RlimitRss => raw::RLIMIT_RSS,
-                PosixRlimitType::RlimitNproc => raw::RLIMIT_NPROC,
-                PosixRlimitType::RlimitNofile => raw::RLIMIT_NOFILE,
-                PosixRlimitType::RlimitMemlock => raw::RLIMIT_MEMLOCK,
-                PosixRlimitType::RlimitAs => raw::RLIMIT_AS,
-                PosixRlimitType::RlimitLocks => raw::RLIMIT_LOCKS,
-                PosixRlimitType::RlimitSigpending => raw::RLIMIT_SIGPENDING,
-                PosixRlimitType::RlimitMsgqueue => raw::RLIMIT_MSGQUEUE,
-                PosixRlimitType::RlimitNice => raw::RLIMIT_NICE,
-                PosixRlimitType::RlimitRtprio => raw::RLIMIT_RTPRIO,
-                PosixRlimitType::RlimitRttime => raw::RLIMIT_RTTIME,
-            };
-            let name = limit.typ().to_string();
-            if limit.soft() > limit.hard() {
-                return Err(bad(
-                    "process.rlimits",
-                    format!("{name}: soft {} above hard {}", limit.soft(), limit.hard()),
-                ));
-            }
-            // setrlimit(2)
-            if number == raw::RLIMIT_NOFILE && super::nr_open().is_some_and(|most| limit.hard() > most) {
-                return Err(bad(
-                    "process.rlimits",
-                    format!("{name}: {} is above fs.nr_open: operation not permitted", limit.hard()),
-                ));
-            }
-            if !seen.insert(number) {
-                return Err(bad("process.rlimits", format!("{name} twice")));
-            }
-            Ok((number, limit.soft(), limit.hard()))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linker::spec::Scheduling;
     use serde_json::json;
 
     fn config() -> Value {
@@ -519,7 +362,7 @@ mod tests {
             "process": {
                 "user": {"uid": 7, "gid": 8, "additionalGids": [9]}, "cwd": "/tmp",
                 "args": ["sh", "-c", "true"], "env": ["A=b"],
-                "capabilities": {"effective": ["CAP_CHOWN", "CAP_BPF"]},
+                "capabilities": {"effective": ["CAP_CHOWN", "CAP_BPF"], "permitted": ["CAP_CHOWN", "CAP_BPF"]},
                 "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}],
             },
             "hostname": "box",
@@ -565,6 +408,14 @@ mod tests {
         assert!(refusal(|c| c["process"]["args"] = json!([])).contains("process.args"));
         assert!(refusal(|c| c["process"]["env"] = json!(["x".repeat(1 << 17)])).contains("too long"));
         assert!(refusal(|c| c["process"]["capabilities"]["effective"] = json!(["CAP_WHAT"])).contains("CAP_WHAT"));
+        assert!(refusal(|c| c["process"]["capabilities"]["inheritable"] = json!(["CAP_KILL"])).contains("bounding"));
+        assert!(refusal(|c| c["process"]["capabilities"]["effective"] = json!(["CAP_KILL"])).contains("not permitted"));
+        let nofile = json!([{"type": "RLIMIT_NOFILE", "soft": 1, "hard": u64::MAX}]);
+        assert!(refusal(|c| c["process"]["rlimits"] = nofile).contains("fs.nr_open"));
+        assert!(
+            refusal(|c| c["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_RT", "priority": 8})).contains("8")
+        );
+        assert!(refusal(|c| c["process"]["scheduler"] = json!({"policy": "SCHED_FIFO"})).contains("priority 0"));
         assert!(refusal(|c| c["process"]["rlimits"][0]["type"] = json!("RLIMIT_WHAT")).contains("RLIMIT_WHAT"));
         assert!(refusal(|c| c["process"]["rlimits"][0]["soft"] = json!(30)).contains("RLIMIT_NOFILE"));
         assert!(refusal(|c| c["mounts"][0]["type"] = json!("ext4")).contains("ext4"));
@@ -627,6 +478,22 @@ mod tests {
         assert_eq!(bundle.spec.masked_paths, [b"/proc/kcore"]);
         assert_eq!(bundle.network, NetworkNamespace::At("/run/netns/a".into()));
         assert_eq!([set_size("0-3,6"), set_size("1"), set_size(""), set_size("3-1")], [Some(5), Some(1), None, None]);
+    }
+
+    #[test]
+    fn what_a_program_starts_with_is_as_asked_for() {
+        let mut config = config();
+        config["process"]["env"] = json!(["A=1", "B=2", "A=3"]);
+        config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 3});
+        config["process"]["scheduler"] = json!({"policy": "SCHED_BATCH", "nice": 5});
+        config["linux"]["personality"] = json!({"domain": "LINUX32"});
+        config["mounts"][2]["options"] = json!(["rbind", "rnosuid", "strictatime", "rnoatime"]);
+        let bundle = build_value(&config).expect("sound");
+        let process = &bundle.spec.process;
+        assert_eq!(process.env, [b"B=2".to_vec(), b"A=3".to_vec()]);
+        assert_eq!((process.io_priority, process.personality), (2 << 13 | 3, 8));
+        assert_eq!(process.scheduling, Some(Scheduling { policy: raw::SCHED_BATCH, priority: 0, nice: 5 }));
+        assert_eq!(bundle.spec.mounts[3].flags, u64::from(raw::MS_NOSUID | raw::MS_NOATIME));
     }
 
     #[test]

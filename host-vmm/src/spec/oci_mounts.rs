@@ -2,6 +2,7 @@
 
 use crate::gofer::Export;
 use crate::spec::oci::{Error, bad};
+use crate::spec::submounts;
 use linker::spec::{MountKind, MountSpec};
 use linux_raw_sys::general as raw;
 use oci_spec::runtime::Mount;
@@ -38,8 +39,8 @@ const SENTRY: &[(&str, &str, &[&str])] = &[
     ("cgroup2", "cgroup2", &["nsdelegate"]),
 ];
 
-/// Converts mount number `index`; a bind adds an export.
-pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Export>) -> Result<MountSpec, Error> {
+/// Converts mount number `index`; a bind adds an export, and with `rbind` one for each mount below.
+pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Export>) -> Result<Vec<MountSpec>, Error> {
     let property = |field: &str| format!("mounts[{index}].{field}");
     let destination = mount.destination();
     if !destination.is_absolute() {
@@ -57,11 +58,17 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
         (false, Some(known)) => Some(known),
         (false, None) => return Err(bad(property("type"), format!("{kind:?}: this file system is not supported"))),
     };
-    let (mut flags, mut data) = (0, Vec::new());
+    let (mut flags, mut data, mut of_tree) = (0, Vec::new(), Vec::new());
     for option in options {
-        match flag(option) {
-            Some((_, flag, true)) => flags |= flag,
-            Some((_, flag, false)) => flags &= !flag,
+        let below = OF_TREES.contains(&option.as_str());
+        let name = if below { &option[1..] } else { option };
+        match FLAGS.iter().find(|(known, ..)| *known == name) {
+            Some((_, flag, set)) => {
+                flags = change(flags, *flag, *set);
+                if below {
+                    of_tree.push((*flag, *set));
+                }
+            }
             None => {
                 let name = option.split('=').next().unwrap_or(option);
                 match keeps {
@@ -73,6 +80,8 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
     }
 
     let source = mount.source().clone().unwrap_or_default();
+    let destination = lexical(destination);
+    let mut submounts = Vec::new();
     let kind = match keeps {
         // What a container finds in /dev is made by the runtime.
         Some(("tmpfs", ..)) if destination == Path::new("/dev") => MountKind::Sentry("devtmpfs".into()),
@@ -80,44 +89,59 @@ pub fn convert(index: usize, mount: &Mount, bundle: &Path, exports: &mut Vec<Exp
         None if source.as_os_str().is_empty() => return Err(bad(property("source"), "missing")),
         None => {
             let mount = u32::try_from(exports.len()).map_err(|_| bad(property("source"), "too many mounts"))?;
-            exports.push(Export { path: bundle.join(&source), writable: flags & raw::MS_RDONLY == 0 });
+            let path = bundle.join(&source);
+            exports.push(Export { path: path.clone(), writable: flags & raw::MS_RDONLY == 0 });
+            if options.iter().any(|option| option == "rbind") {
+                submounts = below(&path, &destination, &of_tree, exports);
+            }
             MountKind::Host { mount, exclusive: false, overlay: false }
         }
     };
-    Ok(MountSpec {
-        destination: lexical(destination).as_os_str().as_bytes().to_vec(),
+    let mut all = vec![MountSpec {
+        destination: destination.as_os_str().as_bytes().to_vec(),
         kind,
         flags: u64::from(flags),
         data: data.join(","),
         source: source.to_string_lossy().into_owned(),
-    })
+    }];
+    all.append(&mut submounts);
+    Ok(all)
 }
 
-/// The flag that an option sets or clears. The mounts below a bind are one with it, so `rro` and the like are `ro`.
-fn flag(option: &str) -> Option<&'static (&'static str, u32, bool)> {
-    /// What mount_setattr(2) can do to a tree; `rbind` and the like are other things.
-    const BELOW: [&str; 18] = [
-        "rro",
-        "rrw",
-        "rnosuid",
-        "rsuid",
-        "rnodev",
-        "rdev",
-        "rnoexec",
-        "rexec",
-        "rnoatime",
-        "ratime",
-        "rnodiratime",
-        "rdiratime",
-        "rrelatime",
-        "rnorelatime",
-        "rstrictatime",
-        "rnostrictatime",
-        "rnosymfollow",
-        "rsymfollow",
-    ];
-    let option = if BELOW.contains(&option) { &option[1..] } else { option };
-    FLAGS.iter().find(|(name, ..)| *name == option)
+/// The mounts below `source`, with their own flags but for what is wanted of the whole tree.
+fn below(source: &Path, destination: &Path, of_tree: &[(u32, bool)], exports: &mut Vec<Export>) -> Vec<MountSpec> {
+    let mut all = Vec::new();
+    for submount in submounts::below(source) {
+        let Some(destination) = submounts::inside(&submount, source, destination) else { continue };
+        let flags = of_tree.iter().fold(submount.flags, |flags, (flag, set)| change(flags, *flag, *set));
+        let Ok(mount) = u32::try_from(exports.len()) else { break };
+        all.push(MountSpec {
+            destination,
+            kind: MountKind::Host { mount, exclusive: false, overlay: false },
+            flags: u64::from(flags),
+            data: String::new(),
+            source: submount.path.to_string_lossy().into_owned(),
+        });
+        exports.push(Export { path: submount.path, writable: flags & raw::MS_RDONLY == 0 });
+    }
+    all
+}
+
+/// Options of a mount and those below it, which mount_setattr(2) can set for a tree; `rbind` and the like are other things.
+#[rustfmt::skip]
+const OF_TREES: [&str; 18] = [
+    "rro", "rrw", "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec", "rnoatime", "ratime", "rnodiratime",
+    "rdiratime", "rrelatime", "rnorelatime", "rstrictatime", "rnostrictatime", "rnosymfollow", "rsymfollow",
+];
+
+/// Sets or clears a flag. Of the ways to keep access times there is always one.
+fn change(flags: u32, flag: u32, set: bool) -> u32 {
+    const WAYS: u32 = raw::MS_NOATIME | raw::MS_RELATIME | raw::MS_STRICTATIME;
+    match (flag & WAYS != 0, set) {
+        (true, true) => flags & !WAYS | flag,
+        (_, true) => flags | flag,
+        (_, false) => flags & !flag,
+    }
 }
 
 /// A path without detours, as runc reads it: what `..` takes away is the name before it, whatever that is.

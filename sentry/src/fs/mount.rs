@@ -35,6 +35,7 @@ bitflags! {
         const NOATIME = raw::MS_NOATIME;
         const NODIRATIME = raw::MS_NODIRATIME;
         const RELATIME = raw::MS_RELATIME;
+        const STRICTATIME = raw::MS_STRICTATIME;
         const NOSYMFOLLOW = raw::MS_NOSYMFOLLOW;
     }
 }

@@ -64,14 +64,15 @@ pub fn seek_mapping(mapping: &Mapping, offset: i64, whence: u32) -> Result<u64, 
 /// Whether reading through `file` moves the access time: relatime, O_NOATIME, the mount's flags.
 pub fn wants_access_time(file: &OpenFile, atime: Time, mtime: Time, ctime: Time) -> bool {
     const DAY: i64 = 24 * 60 * 60;
-    if atime > mtime && atime > ctime && now().sec - atime.sec < DAY {
+    let flags = file.path().map(|place| place.mount().flags()).unwrap_or_default();
+    let relative = !flags.contains(MountFlags::STRICTATIME);
+    if relative && atime > mtime && atime > ctime && now().sec - atime.sec < DAY {
         return false;
     }
     if file.flags().contains(OpenFlags::NOATIME) {
         return false;
     }
     let Some(place) = file.path() else { return true };
-    let flags = place.mount().flags();
     let directory = place.dentry().is_directory();
     !flags.intersects(MountFlags::NOATIME | MountFlags::RDONLY)
         && !(directory && flags.contains(MountFlags::NODIRATIME))

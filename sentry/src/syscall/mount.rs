@@ -35,7 +35,9 @@ pub fn mount(
         flags &= !MAGIC_MASK;
     }
     let mut own = MountFlags::from_bits_truncate(flags);
-    if flags & (raw::MS_NOATIME | raw::MS_STRICTATIME) == 0 {
+    if flags & raw::MS_STRICTATIME != 0 {
+        own -= MountFlags::NOATIME;
+    } else if flags & raw::MS_NOATIME == 0 {
         own |= MountFlags::RELATIME;
     }
     let source = |flags| {

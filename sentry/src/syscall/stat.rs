@@ -263,7 +263,7 @@ fn mount_flags(place: &Path) -> u64 {
     let flags = place.mount().flags();
     let same = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let same = same | MountFlags::NOATIME | MountFlags::NODIRATIME;
-    let relatime = if flags.contains(MountFlags::NOATIME) { 0 } else { ST_RELATIME };
+    let relatime = if flags.intersects(MountFlags::NOATIME | MountFlags::STRICTATIME) { 0 } else { ST_RELATIME };
     let nosymfollow = if flags.contains(MountFlags::NOSYMFOLLOW) { ST_NOSYMFOLLOW } else { 0 };
     u64::from((flags & same).bits()) | relatime | nosymfollow | ST_VALID
 }

@@ -57,7 +57,7 @@ fn options(flags: MountFlags) -> String {
             out.push_str(word);
         }
     }
-    if !flags.contains(MountFlags::NOATIME) {
+    if !flags.intersects(MountFlags::NOATIME | MountFlags::STRICTATIME) {
         out.push_str(",relatime");
     }
     out
