@@ -38,8 +38,11 @@ pub enum What {
     Create {
         /// Its number.
         container: u32,
-        /// What to set up.
+        /// What to set up. Its streams and descriptors are as in `Exec`, its mounts of the host's numbered as in `exports`.
         spec: Box<StartSpec>,
+        /// Whether each of its trees of the host may be changed. On the monitor's socket their descriptors are the last that come
+        /// with the command; it gives them to the gofer, and puts the gofer's numbers in place of these.
+        exports: Vec<bool>,
     },
     /// Run one more program in a container. → `Started`, or `Failed` with 126 or 127 as `code` where the program is at fault.
     Exec {

@@ -50,8 +50,12 @@ pub struct StartSpec {
     pub wait: bool,
     /// Tasks at most, 0 for no limit.
     pub max_tasks: u32,
-    /// What network there is beside loopback.
+    /// What network there is beside loopback. A further container of a sandbox has the first one's.
     pub network: NetworkSpec,
+    /// A further container has the first one's host name.
+    pub shares_uts: bool,
+    /// A further container has the first one's System V objects and message queues.
+    pub shares_ipc: bool,
 }
 
 /// A network that was taken over from a network namespace.

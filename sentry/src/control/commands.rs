@@ -1,10 +1,10 @@
 //! Commands: taken from the host, done, answered.
 
-use super::{GO, GO_QUEUE, STARTED, answer, exec, is_managed, usage};
+use super::{Container, FIRST, STARTED, answer, container, container_of, exec, member, usage};
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::signal::{SigInfo, Signal, send_from_host};
-use crate::task::{INIT, Process, Tid, registry};
+use crate::task::{Process, Tid, registry};
 use crate::tty;
 use crate::wait::Events;
 use alloc::string::String;
@@ -15,8 +15,6 @@ use core::sync::atomic::Ordering;
 use linker::control::{Command, MAX_MESSAGE, Outcome, Target, What};
 use linker::request::{Op, Request, WindowSize};
 
-/// The container that came with the start specification.
-const FIRST: u32 = 0;
 /// ringwall's own exit code.
 const EXIT_FAILURE: u8 = 125;
 
@@ -43,38 +41,44 @@ pub(super) fn execute(id: u64, what: What) -> Option<Outcome> {
     match what {
         What::Exec { container, process, stdio, descriptors, terminal } => {
             let streams = crate::start::program::Streams::adopt(stdio, &descriptors, terminal);
-            match check(container) {
-                Ok(()) => exec::start(id, *process, streams),
+            match find(container) {
+                Ok(place) => exec::start(id, place, *process, streams),
                 Err(failed) => Some(failed),
             }
         }
-        What::Create { .. } => Some(failed(Errno::ENOSYS, "several containers in one sandbox are not supported")),
+        What::Create { container, spec, .. } => match find(container) {
+            Ok(_) => Some(failed(Errno::EEXIST, "this container is there already")),
+            Err(_) => member::create(id, container, spec),
+        },
         What::Start { container }
         | What::Signal { container, .. }
         | What::Resize { container, .. }
         | What::Processes { container }
         | What::Limit { container, .. }
         | What::Usage { container }
-        | What::Delete { container } => Some(check(container).map_or_else(|failed| failed, |()| at_once(what))),
+        | What::Delete { container } => {
+            Some(find(container).map_or_else(|failed| failed, |place| at_once(container, &place, what)))
+        }
     }
 }
 
 /// What needs no waiting, on a container that is there.
-fn at_once(what: What) -> Outcome {
+fn at_once(number: u32, place: &Container, what: What) -> Outcome {
     match what {
-        What::Start { .. } => start(),
-        What::Signal { to, signal, .. } => send(to, signal),
-        What::Resize { pid, size, .. } => resize(pid, size),
-        What::Processes { .. } => Outcome::Processes(usage::processes()),
+        What::Start { .. } => start(place),
+        What::Signal { to, signal, .. } => send(number, place, to, signal),
+        What::Resize { pid, size, .. } => resize(number, place, pid, size),
+        What::Processes { .. } => Outcome::Processes(usage::processes(number)),
+        What::Limit { .. } if number != FIRST => failed(Errno::EOPNOTSUPP, "the limits of a pod are its sandbox's"),
         What::Limit { memory_bytes, tasks, .. } => limit(memory_bytes, tasks),
         What::Usage { .. } => Outcome::Usage(usage::usage()),
-        What::Delete { .. } => send(Target::All, Signal::SIGKILL.number() as u8),
+        What::Delete { .. } => send(number, place, Target::All, Signal::SIGKILL.number() as u8),
         What::Create { .. } | What::Exec { .. } => failed(Errno::EINVAL, "not done at once"),
     }
 }
 
-fn check(container: u32) -> Result<(), Outcome> {
-    if container == FIRST { Ok(()) } else { Err(failed(Errno::ENOENT, "no such container in this sandbox")) }
+fn find(number: u32) -> Result<Container, Outcome> {
+    container(number).ok_or_else(|| failed(Errno::ENOENT, "no such container in this sandbox"))
 }
 
 /// An answer to what could not be done.
@@ -82,37 +86,43 @@ pub(super) fn failed(errno: Errno, message: &str) -> Outcome {
     Outcome::Failed { code: EXIT_FAILURE, errno: errno.raw().into(), message: String::from(message) }
 }
 
-fn start() -> Outcome {
-    if !is_managed() || GO.swap(true, Ordering::SeqCst) {
+fn start(place: &Container) -> Outcome {
+    if !place.managed || place.go.came.swap(true, Ordering::SeqCst) {
         return failed(Errno::EBUSY, "the container is running already");
     }
-    GO_QUEUE.wake(Events::IN);
+    place.go.queue.wake(Events::IN);
     Outcome::Done
 }
 
-fn send(to: Target, number: u8) -> Outcome {
-    let receivers: Vec<Arc<Process>> = match to {
-        Target::First => registry().process(INIT).into_iter().collect(),
+fn send(number: u32, place: &Container, to: Target, signal: u8) -> Outcome {
+    let mut receivers: Vec<Arc<Process>> = match to {
+        Target::First => registry().process(place.init).into_iter().collect(),
         Target::Pid(pid) => registry().process(Tid::new(pid)).into_iter().collect(),
         Target::All => registry().processes(),
     };
+    receivers.retain(|process| container_of(process) == number);
     let receivers: Vec<_> = receivers.into_iter().filter(|process| !process.is_exited()).collect();
     if receivers.is_empty() {
         return failed(Errno::ESRCH, "no such process");
     }
     // Signal 0 only asks whether somebody is there.
-    if number == 0 {
+    if signal == 0 {
         return Outcome::Done;
     }
-    let Some(signal) = Signal::new(number.into()) else { return failed(Errno::EINVAL, "no such signal") };
+    let Some(signal) = Signal::new(signal.into()) else { return failed(Errno::EINVAL, "no such signal") };
     for process in receivers {
         send_from_host(&process, SigInfo::kill(signal, 0, 0));
     }
     Outcome::Done
 }
 
-fn resize(pid: u32, (rows, columns): (u16, u16)) -> Outcome {
-    let terminal = if pid == 0 { tty::console() } else { STARTED.lock().get(&Tid::new(pid)).cloned().flatten() };
+fn resize(number: u32, place: &Container, pid: u32, (rows, columns): (u16, u16)) -> Outcome {
+    let started = |pid: Tid| STARTED.lock().get(&pid).cloned().flatten();
+    let terminal = match (pid, number) {
+        (0, FIRST) => tty::console(),
+        (0, _) => started(place.init),
+        (pid, _) => started(Tid::new(pid)),
+    };
     match terminal {
         Some(terminal) => {
             terminal.set_window(&WindowSize { rows, columns });

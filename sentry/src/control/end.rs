@@ -1,14 +1,12 @@
 //! Ends: of processes that the host started, and of the container.
 
-use super::{STARTED, is_managed, report};
+use super::{FIRST, STARTED, container, container_of, forget, is_managed, report};
 use crate::platform::platform;
 use crate::signal::Signal;
 use crate::task::{ExitStatus, OUTSIDE, Process, Tid, exit, registry};
 use crate::wait::{Events, WaitQueue, wait_on};
 use linker::control::Report;
 
-/// Number of the container that came with the start specification.
-const FIRST: u32 = 0;
 /// How long the end of a container waits for processes that do not die: those that wait for the host.
 const PATIENCE_NS: u64 = 10_000_000_000;
 
@@ -29,7 +27,7 @@ pub fn end_container(first: &Process, status: ExitStatus) -> ! {
         others().all(|process| process.is_exited() && heard(process)).then_some(())
     });
     if is_managed() {
-        report_end(Tid::new(0), status);
+        report_end(FIRST, Tid::new(0), status);
     }
     platform().exit(status.port_status())
 }
@@ -38,7 +36,13 @@ pub fn end_container(first: &Process, status: ExitStatus) -> ! {
 pub fn process_ended(process: &Process, status: ExitStatus) {
     let terminal = STARTED.lock().remove(&process.pid());
     drop(terminal);
-    report_end(process.pid(), status);
+    let number = container_of(process);
+    if number != FIRST && container(number).is_some_and(|container| container.init == process.pid()) {
+        // The files go before the host hears of the end, and takes them away.
+        forget(number);
+        return report_end(number, Tid::new(0), status);
+    }
+    report_end(number, process.pid(), status);
 }
 
 /// A process was killed for want of memory. Blocks.
@@ -48,6 +52,6 @@ pub fn out_of_memory() {
     }
 }
 
-fn report_end(pid: Tid, status: ExitStatus) {
-    report(&Report::Exited { container: FIRST, pid: pid.raw(), status: status.wait_status().cast_unsigned() });
+fn report_end(container: u32, pid: Tid, status: ExitStatus) {
+    report(&Report::Exited { container, pid: pid.raw(), status: status.wait_status().cast_unsigned() });
 }

@@ -1,7 +1,7 @@
 //! `Exec`: one more program in the container, whose parent is outside.
 
 use super::commands::failed;
-use super::{STARTED, answer, container};
+use super::{Container, STARTED, answer};
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::start::StartError;
@@ -13,8 +13,8 @@ use linker::control::Outcome;
 use linker::spec::ProcessSpec;
 
 /// Starts the thread that sets the process up, answers command `id`, and runs the program.
-pub(super) fn start(id: u64, spec: ProcessSpec, streams: Streams) -> Option<Outcome> {
-    let main = move || match set_up(&spec, streams) {
+pub(super) fn start(id: u64, place: Container, spec: ProcessSpec, streams: Streams) -> Option<Outcome> {
+    let main = move || match set_up(place, &spec, streams) {
         Ok(current) => {
             answer(id, Outcome::Started { pid: current.process.pid().raw() });
             run::run(current);
@@ -28,10 +28,8 @@ pub(super) fn start(id: u64, spec: ProcessSpec, streams: Streams) -> Option<Outc
 }
 
 /// The process, ready to run.
-pub(super) fn set_up(spec: &ProcessSpec, streams: Streams) -> Result<Current, StartError> {
-    let namespace =
-        container().map(|container| container.namespace).ok_or_else(|| StartError::new("container", Errno::ESRCH))?;
-    let mut current = program::new_task(spec, namespace)?;
+pub(super) fn set_up(place: Container, spec: &ProcessSpec, streams: Streams) -> Result<Current, StartError> {
+    let mut current = program::new_task(spec, place.namespace, place.spaces)?;
     let ready = streams.open(&current, spec.uid, false).and_then(|terminal| {
         STARTED.lock().insert(current.process.pid(), terminal);
         program::load(&mut current, spec, true)
@@ -46,7 +44,7 @@ pub(super) fn set_up(spec: &ProcessSpec, streams: Streams) -> Result<Current, St
 }
 
 /// Nobody saw the process but `/proc`: it goes as if it had never been.
-fn undo(current: Current) {
+pub(super) fn undo(current: Current) {
     let gone = STARTED.lock().remove(&current.process.pid());
     drop(gone);
     current.process.timers.clear();

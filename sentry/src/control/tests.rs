@@ -1,18 +1,19 @@
 //! Commands, against a fake host that keeps what it is told.
 
-use super::{commands, exec, report};
+use super::{FIRST, commands, enter, report};
 use crate::errno::Errno;
 use crate::fake::{current, install, machine};
 use crate::signal::{SigAction, Signal};
-use crate::start::program::Streams;
-use crate::task::Current;
+use crate::task::spaces::Spaces;
+use crate::task::{Current, INIT};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use linker::control::{Answer, Command, Outcome, Report, Target, What};
 use linker::request::{Op, Request};
-use linker::spec::ProcessSpec;
+use linker::spec::StartSpec;
 use std::sync::Mutex;
 
 /// What the host was told: the op, and the bytes.
@@ -21,6 +22,7 @@ type Told = Arc<Mutex<Vec<(u16, Vec<u8>)>>>;
 /// A host that has `command` for the sentry.
 fn host(command: Vec<u8>) -> Told {
     install();
+    enter(FIRST, &StartSpec::default(), current().fs.namespace(), Spaces::initial(), INIT);
     let told: Told = Arc::default();
     let keep = told.clone();
     machine().set_host(move |request: &Request, input: &[u8], output: &mut [u8]| match Op::from_raw(request.op) {
@@ -94,8 +96,11 @@ fn a_command_that_is_none_is_logged_and_not_answered() {
 #[test]
 fn nothing_is_started_in_a_container_that_is_not_there() {
     install();
-    let set_up = exec::set_up(&ProcessSpec::default(), Streams::adopt([None; 3], &[], false));
-    assert!(set_up.is_err_and(|error| matches!(error.into_outcome(), Outcome::Failed { code: 125, .. })));
+    let stdio = [None; 3];
+    let what = What::Exec { container: 9, process: Box::default(), stdio, descriptors: vec![], terminal: false };
+    assert!(matches!(outcome_of(what), Outcome::Failed { code: 125, .. }));
+    let what = What::Start { container: 9 };
+    assert!(matches!(outcome_of(what), Outcome::Failed { code: 125, .. }));
 }
 
 #[test]

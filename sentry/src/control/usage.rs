@@ -1,5 +1,6 @@
 //! Who runs in the container, and what it has used.
 
+use super::container_of;
 use crate::load;
 use crate::mm::cached_pages;
 use crate::platform::platform;
@@ -22,9 +23,11 @@ const MOST: usize = MAX_MESSAGE / 128;
 static PEAK: AtomicU64 = AtomicU64::new(0);
 
 /// The processes, as ps(1) shows them.
-pub(super) fn processes() -> Vec<ProcessInfo> {
+pub(super) fn processes(container: u32) -> Vec<ProcessInfo> {
     let mut room = ALL_ARGUMENT_BYTES;
-    registry().processes().iter().take(MOST).map(|process| describe(process, &mut room)).collect()
+    let mut all = registry().processes();
+    all.retain(|process| container_of(process) == container);
+    all.iter().take(MOST).map(|process| describe(process, &mut room)).collect()
 }
 
 fn describe(process: &Arc<Process>, room: &mut usize) -> ProcessInfo {

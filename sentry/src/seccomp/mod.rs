@@ -18,6 +18,7 @@ use crate::platform::platform;
 use crate::signal::{SigInfo, Signal, force_fault};
 use crate::sync::{Lock, Rank};
 use crate::syscall::{Fail, SysResult};
+use crate::task::spaces::{Confinement, Spaces};
 use crate::task::{Current, ExitStatus, exit};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -84,16 +85,26 @@ pub fn check(current: &mut Current) -> Option<SysResult> {
     let call = Call::of(current);
     // The newest filter first: of answers alike its data counts.
     let filters = current.task.filters();
+    let spaces = current.task.spaces();
+    let profile = profile_of(&spaces);
     let own = filters.as_ref().map_or(Verdict::ALLOW, |filters| filters.ask(&call));
     if own != Verdict::ALLOW && filters.is_some_and(|filters| filters.mode() == Mode::Strict) {
         // Strict mode kills by SIGKILL, not SIGSYS.
         return Some(Err(Fail::Exit(ExitStatus::Signal { number: Signal::SIGKILL.number() as u8, core: false })));
     }
-    if own.asks_listener() && profile().is_none_or(|profile| own.or_severer(profile.ask(&call)) == own) {
+    if own.asks_listener() && profile.is_none_or(|profile| own.or_severer(profile.ask(&call)) == own) {
         return current.task.filters().and_then(|filters| filters.notify(current, &call));
     }
-    let verdict = profile().map_or(own, |profile| own.or_severer(profile.ask(&call)));
+    let verdict = profile.map_or(own, |profile| own.or_severer(profile.ask(&call)));
     enforce(current, &call, verdict)
+}
+
+/// The profile of the container that these are of.
+fn profile_of(spaces: &Spaces) -> Option<&Profile> {
+    match &spaces.profile {
+        Confinement::First => profile(),
+        Confinement::Own(profile) => profile.as_deref(),
+    }
 }
 
 fn enforce(current: &mut Current, call: &Call, verdict: Verdict) -> Option<SysResult> {
@@ -140,8 +151,9 @@ fn log_once(number: u32) {
 }
 
 /// `Seccomp` and `Seccomp_filters` of `/proc/PID/status`: the mode, and how many filters there are.
-pub fn status(filters: Option<&Filters>) -> (u32, usize) {
-    let count = usize::from(profile().is_some()) + filters.map_or(0, Filters::count);
+pub fn status(spaces: Option<&Spaces>, filters: Option<&Filters>) -> (u32, usize) {
+    let has_profile = spaces.map_or_else(|| profile().is_some(), |spaces| profile_of(spaces).is_some());
+    let count = usize::from(has_profile) + filters.map_or(0, Filters::count);
     match filters.map(Filters::mode) {
         Some(Mode::Strict) => (raw::SECCOMP_MODE_STRICT, count),
         _ if count > 0 => (raw::SECCOMP_MODE_FILTER, count),

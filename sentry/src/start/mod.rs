@@ -2,7 +2,7 @@
 //! processes that the host starts later (`control`).
 
 mod copy;
-mod mounts;
+pub mod mounts;
 mod process;
 pub mod program;
 

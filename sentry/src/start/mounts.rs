@@ -19,7 +19,7 @@ const COPY_UP: &str = "tmpcopyup";
 /// A namespace with the first mount of the specification as its root.
 pub fn root(spec: &StartSpec) -> Result<Arc<Namespace>, StartError> {
     let mount = spec.mounts.first().ok_or_else(|| StartError::new("mounts", Errno::EINVAL))?;
-    let inode = make(mount).map_err(|errno| StartError::new("root file system", errno))?;
+    let inode = make(None, mount).map_err(|errno| StartError::new("root file system", errno))?;
     Ok(Namespace::new(inode, flags(mount), info(mount)))
 }
 
@@ -27,7 +27,7 @@ pub fn root(spec: &StartSpec) -> Result<Arc<Namespace>, StartError> {
 pub fn others(current: &Current, spec: &StartSpec) -> Result<(), StartError> {
     for mount in spec.mounts.iter().skip(1) {
         let what = || format!("mount on {}", String::from_utf8_lossy(&mount.destination));
-        let inode = make(mount).map_err(|errno| StartError::new(&what(), errno))?;
+        let inode = make(Some(current), mount).map_err(|errno| StartError::new(&what(), errno))?;
         let directory = inode.kind() == FileKind::Directory;
         fs::make_mount_point(current, &mount.destination, directory)
             .and_then(|place| {
@@ -104,8 +104,8 @@ fn cover(current: &Current, path: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The file system's root inode.
-fn make(mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
+/// The file system's root inode. `maker`: whose numbers and queues it shows.
+fn make(maker: Option<&Current>, mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
     match &mount.kind {
         MountKind::Host { mount: index, exclusive, overlay } => {
             // A root is the container's own, but `docker cp` and the like may put something there.
@@ -119,7 +119,7 @@ fn make(mount: &MountSpec) -> Result<Arc<dyn Inode>, Errno> {
         }
         MountKind::Sentry(name) => {
             let options: Vec<&str> = mount.data.split(',').filter(|option| *option != COPY_UP).collect();
-            fs::new_file_system(None, name, &options.join(","))
+            fs::new_file_system(maker, name, &options.join(","))
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{StartError, mounts};
 use crate::control;
 use crate::fs;
 use crate::platform::platform;
+use crate::task::spaces::Spaces;
 use crate::task::{INIT, registry, run};
 use core::convert::Infallible;
 use linker::spec::StartSpec;
@@ -20,7 +21,7 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     let namespace = mounts::root(spec)?;
     crate::net::stack::start(&spec.network).map_err(|errno| StartError::new("network", errno))?;
     control::init(spec, &namespace);
-    let mut current = program::new_task(&spec.process, namespace)?;
+    let mut current = program::new_task(&spec.process, namespace, Spaces::initial())?;
     debug_assert_eq!(current.process.pid(), INIT);
     mounts::others(&current, spec)?;
     mounts::make_devices(&current, spec)?;

@@ -69,8 +69,8 @@ impl Streams {
     }
 }
 
-/// A task in a session of its own with a parent outside, all privileges, and no memory, descriptors or program yet.
-pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current, StartError> {
+/// A task in `spaces` and in a session of its own with a parent outside, all privileges, and no memory, descriptors or program yet.
+pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>, spaces: Arc<Spaces>) -> Result<Current, StartError> {
     let all = linker::spec::Capabilities { bounding: !0, effective: !0, inheritable: 0, permitted: !0, ambient: 0 };
     let creds = Arc::new(Credentials { caps: all, ..Credentials::default() });
     let mm = AddressSpace::new().map_err(|error| StartError::new("memory", error.into()))?;
@@ -84,12 +84,14 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>) -> Result<Current
         Published { mm: Some(mm.clone()), files: Some(files.clone()), fs: Some(fs.clone()), creds: creds.clone() };
     let (process, task) = {
         let mut tables = registry().lock();
-        let pid = tables.new_number().map_err(|errno| StartError::new("process", errno))?;
-        let process =
-            Arc::new(Process::new(pid, (None, pid, OUTSIDE), OUTSIDE, pid, pid, 0, limits, ProcessSignals::default()));
+        let space = spaces.children.clone();
+        let pid = tables.new_number_in(&space).map_err(|errno| StartError::new("process", errno))?;
+        let shown = tables.shown(pid, &space);
+        let (numbers, signals) = ((space, shown, OUTSIDE), ProcessSignals::default());
+        let process = Arc::new(Process::new(pid, numbers, OUTSIDE, pid, pid, 0, limits, signals));
         process.set_oom_score_adj(spec.oom_score_adj);
         let (name, signals) = (*b"ringwall\0\0\0\0\0\0\0\0", TaskSignals::default());
-        let task = Arc::new(Task::new((pid, pid), process.clone(), name, published, signals, Spaces::initial()));
+        let task = Arc::new(Task::new((pid, shown), process.clone(), name, published, signals, spaces));
         process.add_thread(&task);
         tables.add_process(&process, None);
         tables.add_task(&task);

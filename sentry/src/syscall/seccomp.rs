@@ -68,7 +68,7 @@ pub(super) fn set_mode(current: &mut Current, mode: u64, at: u64) -> Result<u64,
 
 /// PR_GET_SECCOMP. (In strict mode nobody gets to ask.)
 pub(super) fn mode(current: &Current) -> u64 {
-    u64::from(status(current.task.filters().as_deref()).0)
+    u64::from(status(Some(&current.task.spaces()), current.task.filters().as_deref()).0)
 }
 
 fn set_strict(current: &mut Current) -> Result<u64, Errno> {

@@ -11,10 +11,12 @@ use crate::errno::Errno;
 use crate::fs;
 use crate::ipc::IpcNs;
 use crate::net::NetNs;
+use crate::seccomp::Profile;
 use crate::uts::{Uts, namespace_number};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use linker::spec::StartSpec;
 
 /// The first cgroup and time namespaces' numbers (include/linux/proc_ns.h: PROC_CGROUP_INIT_INO, PROC_TIME_INIT_INO).
 const INITIAL_CGROUP: u32 = 0xefff_fffb;
@@ -33,6 +35,17 @@ pub struct Spaces {
     pub cgroup: Option<Arc<Plain>>,
     /// Where its children get their numbers.
     pub children: PidSpace,
+    /// Whose seccomp profile counts.
+    pub profile: Confinement,
+}
+
+/// The seccomp profile that a task is held to beside its own filters.
+#[derive(Clone)]
+pub enum Confinement {
+    /// The first container's.
+    First,
+    /// That of another container of the sandbox, which may have none.
+    Own(Option<Arc<Profile>>),
 }
 
 /// A namespace that changes nothing.
@@ -59,8 +72,33 @@ impl Spaces {
     /// Those that the container starts with.
     pub fn initial() -> Arc<Self> {
         static INITIAL: spin::Once<Arc<Spaces>> = spin::Once::new();
-        let new = || Arc::new(Self { uts: crate::uts::initial(), ipc: None, net: None, cgroup: None, children: None });
+        let new = || {
+            Arc::new(Self {
+                uts: crate::uts::initial(),
+                ipc: None,
+                net: None,
+                cgroup: None,
+                children: None,
+                profile: Confinement::First,
+            })
+        };
         INITIAL.call_once(new).clone()
+    }
+
+    /// Those of a further container of the sandbox: its own numbers, the network of all, and of the rest what it does not share.
+    pub fn of_container(spec: &StartSpec) -> Result<Arc<Self>, Errno> {
+        let mut new = Self::clone(&Self::initial());
+        if !spec.shares_uts {
+            new.uts = new.uts.duplicate(None);
+            new.uts.set_host(spec.hostname.as_bytes());
+            new.uts.set_domain(spec.domainname.as_bytes());
+        }
+        if !spec.shares_ipc {
+            new.ipc = Some(IpcNs::new(None));
+        }
+        new.children = Some(PidNs::new(&None, None)?);
+        new.profile = Confinement::Own(spec.seccomp.as_ref().map(|profile| Arc::new(Profile::new(profile))));
+        Ok(Arc::new(new))
     }
 
     /// Those of a child of `task` or of its own after unshare, owned by `owner`.

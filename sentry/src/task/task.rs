@@ -1,6 +1,6 @@
 //! A thread as others see it.
 
-use super::spaces::Spaces;
+use super::spaces::{Confinement, Spaces};
 use super::trace::Trace;
 use super::{Credentials, Process, Tid, Usage};
 use crate::fs::{FdTable, FsContext};
@@ -25,8 +25,9 @@ pub struct Task {
     name: Lock<[u8; 16]>,
     spaces: Lock<Arc<Spaces>>,
     published: Lock<Published>,
-    /// Whether there are filters: what the system-call path looks at.
+    /// Whether there are filters, or a profile other than the first container's: what the system-call path looks at.
     filtered: AtomicBool,
+    confined: AtomicBool,
     filters: Lock<Option<Arc<Filters>>>,
     minor_faults: AtomicU64,
     affinity: AtomicU64,
@@ -62,6 +63,7 @@ impl Task {
         signals: TaskSignals,
         spaces: Arc<Spaces>,
     ) -> Self {
+        let confined = matches!(spaces.profile, Confinement::Own(Some(_)));
         Self {
             tid: AtomicU32::new(tid.raw()),
             shown: AtomicU32::new(shown.raw()),
@@ -71,7 +73,8 @@ impl Task {
             name: Lock::new(Rank::Leaf, name),
             spaces: Lock::new(Rank::Leaf, spaces),
             published: Lock::new(Rank::Task, published),
-            filtered: AtomicBool::new(false),
+            filtered: AtomicBool::new(confined),
+            confined: AtomicBool::new(confined),
             filters: Lock::new(Rank::Leaf, None),
             minor_faults: AtomicU64::new(0),
             affinity: AtomicU64::new(u64::MAX),
@@ -219,7 +222,7 @@ impl Task {
         self.set_io_priority(parent.io_priority());
     }
 
-    /// Whether it is held to filters of its own.
+    /// Whether it is held to filters of its own, or to a profile that is not the first container's.
     #[inline]
     pub fn is_filtered(&self) -> bool {
         self.filtered.load(Ordering::Acquire)
@@ -234,7 +237,7 @@ impl Task {
     pub fn set_filters(&self, filters: Option<Arc<Filters>>) {
         let some = filters.is_some();
         let old = core::mem::replace(&mut *self.filters.lock(), filters);
-        self.filtered.store(some, Ordering::Release);
+        self.filtered.store(some || self.confined.load(Ordering::Relaxed), Ordering::Release);
         drop(old);
     }
 

@@ -223,7 +223,10 @@ pub fn status(current: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let known = u64::MAX >> (63 - u64::from(LAST_CAP as u8));
     let affinity = task.map_or(u64::MAX, |task| task.affinity()) & cpu_mask();
     let usage = task.map(|task| task.usage()).unwrap_or_default();
-    let seccomp = crate::seccomp::status(task.and_then(|task| task.filters()).as_deref());
+    let seccomp = crate::seccomp::status(
+        task.map(|task| task.spaces()).as_deref(),
+        task.and_then(|task| task.filters()).as_deref(),
+    );
     let _ = write!(
         out,
         "Threads:\t{}\nSigQ:\t{queued}/{most}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\nSigIgn:\t{:016x}\n\
