@@ -46,6 +46,8 @@ pub struct Launch {
     /// Sockets that `spec.network` names (`net::take_over`), and behind them what the first process gets beside the standard
     /// streams.
     pub files: Vec<OwnedFd>,
+    /// Further containers may come: the gofer must be able to serve what they change.
+    pub pod: bool,
     /// Set when nobody at a terminal waits for it.
     pub background: Option<Background>,
 }
@@ -103,7 +105,7 @@ pub fn run(launch: Launch) -> Result<u8, Error> {
     let signals =
         parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
     let _raw = if launch.spec.terminal { RawTerminal::enter().ok() } else { None };
-    let Launched { sandbox, gofer } = start(launch)?;
+    let Launched { sandbox, gofer, .. } = start(launch)?;
     Ok(parent::mind(signals, &sandbox, Some(&gofer)))
 }
 
@@ -114,12 +116,12 @@ pub struct Launched {
     pub sandbox: Child,
     /// The gofer.
     pub gofer: Child,
+    /// Where the gofer of a pod takes calls, to make it look at its control socket.
+    pub calls: Option<OwnedFd>,
 }
 
-/// Starts a sandbox's processes. The caller has one thread.
-pub fn start(launch: Launch) -> Result<Launched, Error> {
-    let Launch { spec, exports, cpus, memory_bytes, flags, files, background } = launch;
-    vm::check_cpus(cpus)?;
+/// Opens what the gofer is to serve, and makes the mount points that are missing in the root.
+pub fn open_exports(spec: &StartSpec, exports: Vec<Export>) -> Result<Vec<Root>, Error> {
     let roots = exports.into_iter().map(Export::open).collect::<Result<Vec<_>, _>>()?;
     if matches!(spec.mounts.first(), Some(MountSpec { kind: MountKind::Host { overlay: false, .. }, .. }))
         && let Some(root) = roots.first()
@@ -130,9 +132,18 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
             errno => Error::MountPoint(path.display().to_string(), errno),
         })?;
     }
+    Ok(roots)
+}
+
+/// Starts a sandbox's processes. The caller has one thread.
+pub fn start(launch: Launch) -> Result<Launched, Error> {
+    let Launch { spec, exports, cpus, memory_bytes, flags, files, pod, background } = launch;
+    vm::check_cpus(cpus)?;
+    let roots = open_exports(&spec, exports)?;
     let (sandbox_control, sandbox_end) = notice::pair().map_err(call("socketpair"))?;
     let (gofer_control, gofer_end) = notice::pair().map_err(call("socketpair"))?;
     let (calls, gofer_calls) = pair()?;
+    let to_gofer = pod.then(|| calls.try_clone()).transpose().map_err(Error::Descriptor)?;
     // One for each vCPU and one for the worker.
     let replies: Vec<_> = (0..=cpus).map(|_| pair()).collect::<Result<_, _>>()?;
     let (replies, gofer_replies): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
@@ -153,8 +164,14 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
         flags,
         background: background.clone(),
     });
-    let mut gofer_side =
-        Some(GoferSide { control: gofer_end, calls: gofer_calls, replies: gofer_replies, network: copy()?, roots });
+    let mut gofer_side = Some(GoferSide {
+        control: gofer_end,
+        calls: gofer_calls,
+        replies: gofer_replies,
+        network: copy()?,
+        roots,
+        pod,
+    });
 
     let sandbox = process::fork_child(|| match sandbox_side.take() {
         Some(side) => sandbox_main(side),
@@ -173,6 +190,7 @@ pub fn start(launch: Launch) -> Result<Launched, Error> {
     Ok(Launched {
         sandbox: Child { pid: sandbox, name: "sandbox process", control: sandbox_control, _network: network },
         gofer: Child { pid: gofer, name: "gofer", control: gofer_control, _network: None },
+        calls: to_gofer,
     })
 }
 
@@ -183,6 +201,7 @@ struct GoferSide {
     replies: Vec<OwnedFd>,
     network: Option<OwnedFd>,
     roots: Vec<Root>,
+    pod: bool,
 }
 
 /// What the sandbox process gets.
@@ -233,14 +252,15 @@ fn gofer_main(side: GoferSide, background: Option<&Background>) -> u8 {
 }
 
 fn serve_files(side: GoferSide, background: Option<&Background>) -> Result<(), Error> {
-    let GoferSide { control, calls, replies, network, roots } = side;
+    let GoferSide { control, calls, replies, network, roots, pod } = side;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     if let Some(background) = background {
         background.leave_streams().map_err(call("standard streams"))?;
     }
     process::use_one_heap();
-    let writable = roots.iter().any(|root| root.writable);
-    let mut gofer = gofer::Gofer::new(calls, replies, roots)?;
+    let writable = pod || roots.iter().any(|root| root.writable);
+    let parent = control.try_clone().map_err(Error::Descriptor)?;
+    let mut gofer = gofer::Gofer::new(calls, replies, Some(parent), roots)?;
     pin::gofer(&control, network, writable)?;
     gofer.serve();
     Ok(())

@@ -20,6 +20,8 @@ const WINDOW: u8 = 2;
 const COMMAND: u8 = 3;
 const ANSWER: u8 = 4;
 const REPORT: u8 = 5;
+const EXPORTS: u8 = 6;
+const WITHDRAW: u8 = 7;
 
 /// One message.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub enum Notice {
     Answer(Vec<u8>),
     /// From the sandbox: a `linker::control::Report`, encoded. Made by the guest: not to be trusted.
     Report(Vec<u8>),
+    /// To the gofer: further trees, numbered from here on, each with whether it may be changed and a descriptor (`O_PATH`).
+    Exports(u32, Vec<bool>, Vec<OwnedFd>),
+    /// To the gofer: those from here on, so many, are not served any more.
+    Withdraw(u32, u32),
     /// From either child: it made this system call, which its filter refuses, and ends.
     Violation(u16),
 }
@@ -41,12 +47,21 @@ pub enum Notice {
 impl Notice {
     /// Sends it without waiting. EAGAIN when the other side does not read, EMSGSIZE when it is too long.
     pub fn send(&self, socket: impl AsFd) -> Result<(), Errno> {
+        let numbers: Vec<u8> = match self {
+            Self::Exports(first, writable, _) => {
+                first.to_le_bytes().into_iter().chain(writable.iter().map(|writable| u8::from(*writable))).collect()
+            }
+            Self::Withdraw(first, count) => [first.to_le_bytes(), count.to_le_bytes()].concat(),
+            _ => Vec::new(),
+        };
         let (kind, body, files): (u8, &[u8], &[OwnedFd]) = match self {
             Self::Signal(number) => (SIGNAL, std::slice::from_ref(number), &[]),
             Self::Window => (WINDOW, &[0], &[]),
             Self::Command(body, files) => (COMMAND, body, files),
             Self::Answer(body) => (ANSWER, body, &[]),
             Self::Report(body) => (REPORT, body, &[]),
+            Self::Exports(_, _, files) => (EXPORTS, &numbers, files),
+            Self::Withdraw(..) => (WITHDRAW, &numbers, &[]),
             Self::Violation(number) => (VIOLATION, &number.to_le_bytes(), &[]),
         };
         if body.len() > MAX_MESSAGE || files.len() > MAX_FILES {
@@ -101,6 +116,13 @@ impl Notice {
             (COMMAND, body) => Some(Self::Command(body.to_vec(), files)),
             (ANSWER, body) => Some(Self::Answer(body.to_vec())),
             (REPORT, body) => Some(Self::Report(body.to_vec())),
+            (EXPORTS, [a, b, c, d, writable @ ..]) => {
+                let writable = writable.iter().map(|writable| *writable != 0).collect();
+                Some(Self::Exports(u32::from_le_bytes([*a, *b, *c, *d]), writable, files))
+            }
+            (WITHDRAW, [a, b, c, d, e, f, g, h]) => {
+                Some(Self::Withdraw(u32::from_le_bytes([*a, *b, *c, *d]), u32::from_le_bytes([*e, *f, *g, *h])))
+            }
             (VIOLATION, [low, high]) => Some(Self::Violation(u16::from_le_bytes([*low, *high]))),
             _ => None,
         }
@@ -142,6 +164,14 @@ mod tests {
         Notice::Violation(0x1234).send(&sandbox).expect("sent");
         assert!(matches!(Notice::receive(&host), Ok(Some(Notice::Report(body))) if body.is_empty()));
         assert!(matches!(Notice::receive(&host), Ok(Some(Notice::Violation(0x1234)))));
+        let tree = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).expect("tree");
+        Notice::Exports(7, vec![true], vec![tree]).send(&host).expect("sent");
+        Notice::Withdraw(7, 1).send(&host).expect("sent");
+        let exports = Notice::receive(&sandbox);
+        assert!(
+            matches!(&exports, Ok(Some(Notice::Exports(7, writable, files))) if *writable == [true] && files.len() == 1)
+        );
+        assert!(matches!(Notice::receive(&sandbox), Ok(Some(Notice::Withdraw(7, 1)))));
         drop(host);
         assert!(matches!(Notice::receive(&sandbox), Ok(None)));
     }

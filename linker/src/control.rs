@@ -102,6 +102,23 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The container that it is about.
+    pub fn container(&mut self) -> &mut u32 {
+        match self {
+            Self::Start { container }
+            | Self::Create { container, .. }
+            | Self::Exec { container, .. }
+            | Self::Signal { container, .. }
+            | Self::Resize { container, .. }
+            | Self::Processes { container }
+            | Self::Limit { container, .. }
+            | Self::Usage { container }
+            | Self::Delete { container } => container,
+        }
+    }
+}
+
 /// Who gets a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {

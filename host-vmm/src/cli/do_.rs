@@ -47,6 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         memory_bytes,
         flags: if args.stats { BootFlags::STATISTICS } else { BootFlags::empty() },
         files: taken.sockets,
+        pod: false,
         background: None,
     };
     Ok(launch::run(launch)?)

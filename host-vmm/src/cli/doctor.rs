@@ -38,6 +38,7 @@ pub fn run() -> anyhow::Result<u8> {
             memory_bytes: 2 * memory::MIN_BYTES,
             flags: BootFlags::SELF_TEST,
             files: Vec::new(),
+            pod: false,
             background: None,
         };
         let code = launch::run(launch)?;

@@ -14,12 +14,14 @@
 //! closes, and what is left is a directory and a cgroup that `delete --force` removes.
 
 use crate::container::cgroup::Cgroup;
-use crate::container::monitor::{self, Parts, Setup};
+use crate::container::join;
+use crate::container::monitor::{self, Parts};
+use crate::container::setup::Setup;
 use crate::container::state::{Directory, Stage, State};
 use crate::container::status::{self, Status};
 use crate::container::{Error, call, client, console, file, hooks, said, time};
 use crate::launch::{Background, Launch};
-use crate::spec::oci::{Bundle, NetworkNamespace};
+use crate::spec::oci::{Bundle, NetworkNamespace, Pod};
 use crate::{net, process, report, spec};
 use linker::boot::BootFlags;
 use oci_spec::runtime::Hooks;
@@ -67,7 +69,8 @@ pub fn create(mut options: Options<'_>, bundle: Bundle) -> Result<State, Error> 
         }
         _ => {}
     }
-    if bundle.network == NetworkNamespace::Callers && options.network == spec::Network::Sandbox {
+    let is_member = matches!(bundle.pod, Pod::Member(_));
+    if bundle.network == NetworkNamespace::Callers && options.network == spec::Network::Sandbox && !is_member {
         return Err(said(
             "config.json: linux.namespaces: without network the host's would be shared, which takes --network=host",
         ));
@@ -90,6 +93,7 @@ pub fn create(mut options: Options<'_>, bundle: Bundle) -> Result<State, Error> 
         cgroup,
         process: bundle.config.process().clone(),
         personality: bundle.spec.process.personality,
+        in_pod: is_member,
         hooks: bundle.config.hooks().clone(),
     };
     match set_up(&mut options, bundle, &directory, &mut state) {
@@ -246,26 +250,28 @@ fn monitor_main(
         .collect();
     process::close_all_but(&kept);
     let Ok(setup) = parts.setup.try_clone() else { return report::FAILURE };
-    let error = match prepare(options, state, &setup, terminal.as_ref(), bundle, descriptors) {
-        Ok(launch) => {
-            drop(terminal);
-            monitor::run(parts, launch)
-        }
+    let error = match settle(state, &setup, terminal.as_ref(), &bundle.network) {
         Err(error) => error,
+        Ok(()) => match bundle.pod.clone() {
+            Pod::Member(sandbox) => match join::join(options.root, &sandbox, bundle, descriptors, terminal) {
+                Ok(joined) => monitor::run_joined(parts, joined),
+                Err(error) => error,
+            },
+            _ => match prepare(options, bundle, descriptors) {
+                Ok(launch) => {
+                    drop(terminal);
+                    monitor::run(parts, launch)
+                }
+                Err(error) => error,
+            },
+        },
     };
     let _ = Setup::Failed { code: report::FAILURE, message: error.to_string() }.send(&setup);
     report::FAILURE
 }
 
 /// Puts the monitor in its place, and waits for `create`'s word.
-fn prepare(
-    options: &Options<'_>,
-    state: &State,
-    setup: &OwnedFd,
-    terminal: Option<&OwnedFd>,
-    bundle: Bundle,
-    descriptors: Vec<OwnedFd>,
-) -> Result<Launch, Error> {
+fn settle(state: &State, setup: &OwnedFd, terminal: Option<&OwnedFd>, network: &NetworkNamespace) -> Result<(), Error> {
     let _ = rustix::thread::set_name(c"ringwall");
     state.cgroup.begin(rustix::process::getpid().as_raw_nonzero().get())?;
     match terminal {
@@ -275,13 +281,17 @@ fn prepare(
         }
         None => drop(rustix::process::setsid()),
     }
-    enter_network(&bundle.network)?;
+    enter_network(network)?;
     Setup::Ready.send(setup)?;
     match Setup::receive(setup) {
-        Some(Setup::Go) => {}
+        Some(Setup::Go) => Ok(()),
         // `create` has its own reason.
         _ => process::exit_now(report::FAILURE),
     }
+}
+
+/// What a sandbox of the container's own is started with.
+fn prepare(options: &Options<'_>, bundle: Bundle, descriptors: Vec<OwnedFd>) -> Result<Launch, Error> {
     // After the hooks: they are what brings the interfaces.
     let name_servers = bundle.name_servers();
     let taken = options.network.take_over(&name_servers).map_err(|error| said(error.to_string()))?;
@@ -302,6 +312,7 @@ fn prepare(
         memory_bytes,
         flags: BootFlags::empty(),
         files,
+        pod: bundle.pod == Pod::Sandbox,
         background: Some(Background { log: options.log.clone() }),
     })
 }

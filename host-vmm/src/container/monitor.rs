@@ -8,11 +8,15 @@
 //!           <id>/control    │    └────────────── gofer
 //! ```
 //!
+//! A container of a pod has no sandbox of its own: its monitor talks to that of the pod's first container as it would to a sandbox process.
+//!
 //! It has one thread and no locks. What comes from the sandbox process may be anything; it is decoded, looked up and passed on.
 
+use crate::container::pod::Members;
+use crate::container::setup::Setup;
 use crate::container::signals;
 use crate::container::witness::Witness;
-use crate::container::{Error, call, said};
+use crate::container::{Error, call};
 use crate::launch::{self, Launch, Launched};
 use crate::notice::Notice;
 use crate::parent::{Child, ended, tell_violation};
@@ -22,35 +26,12 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SocketFlags};
 use rustix::process::{WaitId, WaitIdOptions};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-/// What the monitor and `create` say to each other, in this order.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Setup {
-    /// Monitor: the namespaces are there.
-    Ready,
-    /// `create`: the hooks ran; start the sandbox.
-    Go,
-    /// Monitor: the container is set up.
-    Waiting,
-    /// Monitor, instead of either: it failed, and ends.
-    Failed {
-        /// As in `Outcome::Failed`.
-        code: u8,
-        /// What and why.
-        message: String,
-    },
-    /// `create`: the container is recorded; stay. Without it the monitor ends with `create`.
-    Stay,
-}
-
-/// Longest `Setup`, in bytes.
-const MAX_SETUP: usize = 64 << 10;
 /// How long a container that was killed may take to say so itself; then its sandbox is.
 const GRACE: Duration = Duration::from_secs(3);
 /// Verbs that talk to a container at a time.
@@ -61,29 +42,6 @@ const MAX_ROUND: usize = 64;
 const KILLED: u32 = 9;
 /// The container that the start specification set up.
 const FIRST_CONTAINER: u32 = 0;
-
-impl Setup {
-    /// Sends it.
-    pub fn send(&self, socket: impl AsFd) -> Result<(), Error> {
-        let mut bytes = serde_json::to_vec(self).map_err(|error| said(error.to_string()))?;
-        if bytes.len() > MAX_SETUP {
-            bytes = serde_json::to_vec(&Self::Failed {
-                code: report::FAILURE,
-                message: "a message too long to tell".into(),
-            })
-            .map_err(|error| said(error.to_string()))?;
-        }
-        rustix::net::send(socket, &bytes, SendFlags::NOSIGNAL).map(drop).map_err(call("create and the monitor"))
-    }
-
-    /// Waits for one; `None` when the other side is gone.
-    pub fn receive(socket: impl AsFd) -> Option<Self> {
-        let mut bytes = vec![0; MAX_SETUP];
-        let (received, _) =
-            rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut bytes, RecvFlags::empty())).ok()?;
-        serde_json::from_slice(bytes.get(..received)?).ok()
-    }
-}
 
 /// What a monitor starts with.
 #[derive(Debug)]
@@ -96,6 +54,30 @@ pub struct Parts {
     pub oom_score_adj: Option<i32>,
     /// Limit of the cgroup's memory, in bytes.
     pub memory_limit: Option<u64>,
+}
+
+/// Who does the container's work.
+#[derive(Debug)]
+enum Work {
+    /// A sandbox of its own.
+    Own { sandbox: Child, gofer: Child, gofer_ended: bool },
+    /// The sandbox of its pod.
+    Pod(Joined),
+}
+
+/// The way to the pod that a container is in.
+#[derive(Debug)]
+pub struct Joined {
+    /// To the monitor of the pod's first container.
+    pub socket: OwnedFd,
+    /// The command that sets the container up, until that is answered.
+    pub creating: Option<u64>,
+    /// Commands that were sent.
+    pub commands: u64,
+    /// The container's terminal.
+    pub terminal: Option<OwnedFd>,
+    /// The pod, or the container in it, is gone.
+    pub gone: bool,
 }
 
 /// A connected verb.
@@ -113,9 +95,8 @@ struct Monitor {
     listener: OwnedFd,
     /// To `create`, until that says `Stay`.
     setup: Option<OwnedFd>,
-    sandbox: Child,
-    gofer: Child,
-    gofer_ended: bool,
+    work: Work,
+    members: Members,
     clients: Vec<Client>,
     next_client: u64,
     /// Commands at the sandbox: by their number there, the client and its own number.
@@ -152,26 +133,53 @@ fn start(parts: Parts, launch: Launch) -> Result<Monitor, Error> {
             .map_err(|error| Error::Io(format!("process.oomScoreAdj {score}"), error))?;
     }
     let witness = parts.memory_limit.map(Witness::start).transpose()?;
-    let Launched { sandbox, gofer } = launch::start(launch)?;
+    let exports = launch.exports.len() as u32;
+    let Launched { sandbox, gofer, calls } = launch::start(launch)?;
     if parts.oom_score_adj.is_some() {
         let _ = std::fs::write("/proc/self/oom_score_adj", own.trim());
     }
+    let work = Work::Own { sandbox, gofer, gofer_ended: false };
+    stay(parts, signals, work, Members::new(calls, exports), witness)
+}
+
+/// Minds a container of a pod, which was sent there, to its end. Returns only when it did not come to be.
+pub fn run_joined(parts: Parts, joined: Joined) -> Error {
+    let started = signals::take()
+        .map_err(|errno| call("signalfd")(Errno::from_raw_os_error(errno as i32)))
+        .and_then(|signals| stay(parts, signals, Work::Pod(joined), Members::new(None, 0), None));
+    match started {
+        Ok(mut monitor) => monitor.mind(),
+        Err(error) => error,
+    }
+}
+
+/// Gives up what a monitor does not need.
+fn stay(
+    parts: Parts,
+    signals: SignalFd,
+    work: Work,
+    members: Members,
+    witness: Option<Witness>,
+) -> Result<Monitor, Error> {
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())
         .map_err(call("/dev/null"))?;
     let _ = rustix::stdio::dup2_stdin(&null);
     let _ = rustix::stdio::dup2_stdout(&null);
     pin::monitor().map_err(launch::Error::from)?;
+    let next_command = match &work {
+        Work::Own { .. } => 0,
+        Work::Pod(joined) => joined.commands,
+    };
     Ok(Monitor {
         signals,
         listener: parts.listener,
         setup: Some(parts.setup),
-        sandbox,
-        gofer,
-        gofer_ended: false,
+        work,
+        members,
         clients: Vec::new(),
         next_client: 0,
         asked: BTreeMap::new(),
-        next_command: 0,
+        next_command,
         started: false,
         status: None,
         killed: false,
@@ -190,17 +198,32 @@ impl Monitor {
             self.hear_sandbox();
             self.hear_clients();
             self.accept();
-            if !self.gofer_ended && ended(&self.gofer).is_some() {
-                self.gofer_ended = true;
-                tell_violation(&self.gofer);
+            if let Work::Own { gofer, gofer_ended, .. } = &mut self.work
+                && !*gofer_ended
+                && ended(gofer).is_some()
+            {
+                *gofer_ended = true;
+                tell_violation(gofer);
             }
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.deadline = None;
                 self.kill_sandbox();
             }
-            if let Some(code) = ended(&self.sandbox) {
+            let over = match &self.work {
+                Work::Own { sandbox, .. } => ended(sandbox),
+                Work::Pod(joined) => (joined.gone || self.status.is_some()).then_some(report::FAILURE),
+            };
+            if let Some(code) = over {
                 self.end(code);
             }
+        }
+    }
+
+    /// The way to whoever does the work.
+    fn control(&self) -> &OwnedFd {
+        match &self.work {
+            Work::Own { sandbox, .. } => &sandbox.control,
+            Work::Pod(joined) => &joined.socket,
         }
     }
 
@@ -208,7 +231,7 @@ impl Monitor {
     fn wait(&self) {
         let mut polled = vec![
             PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(&self.sandbox.control, PollFlags::IN),
+            PollFd::new(self.control(), PollFlags::IN),
             PollFd::new(&self.listener, PollFlags::IN),
         ];
         polled.extend(self.setup.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
@@ -226,7 +249,7 @@ impl Monitor {
         while let Ok(Some(info)) = self.signals.read_signal() {
             match Signal::try_from(info.ssi_signo as i32) {
                 Ok(Signal::SIGCHLD) | Err(_) => {}
-                Ok(Signal::SIGWINCH) => drop(Notice::Window.send(&self.sandbox.control)),
+                Ok(Signal::SIGWINCH) => self.window(),
                 Ok(signal) => self.signal_first(signal as u8),
             }
         }
@@ -236,7 +259,10 @@ impl Monitor {
     fn signal_first(&mut self, signal: u8) {
         match self.started {
             // A sandbox that takes no more notices has many signals already.
-            true => drop(Notice::Signal(signal).send(&self.sandbox.control)),
+            true => match &self.work {
+                Work::Own { sandbox, .. } => drop(Notice::Signal(signal).send(&sandbox.control)),
+                Work::Pod(_) => self.send_signal(signal),
+            },
             false => self.signal_unstarted(signal),
         }
     }
@@ -255,8 +281,30 @@ impl Monitor {
         self.deadline.get_or_insert_with(|| Instant::now() + GRACE);
     }
 
-    fn kill_sandbox(&self) {
-        let _ = rustix::process::kill_process(self.sandbox.pid, rustix::process::Signal::KILL);
+    fn kill_sandbox(&mut self) {
+        match &self.work {
+            Work::Own { sandbox, .. } => {
+                let _ = rustix::process::kill_process(sandbox.pid, rustix::process::Signal::KILL);
+            }
+            Work::Pod(_) => self.send_signal(Signal::SIGKILL as u8),
+        }
+    }
+
+    fn send_signal(&mut self, signal: u8) {
+        let what = What::Signal { container: FIRST_CONTAINER, to: Target::First, signal };
+        let _ = self.command(what, Vec::new(), Vec::new());
+    }
+
+    /// The terminal changed its size.
+    fn window(&mut self) {
+        match &self.work {
+            Work::Own { sandbox, .. } => drop(Notice::Window.send(&sandbox.control)),
+            Work::Pod(joined) => {
+                let size = joined.terminal.as_ref().and_then(|terminal| rustix::termios::tcgetwinsize(terminal).ok());
+                let Some(size) = size.map(|size| (size.ws_row, size.ws_col)) else { return };
+                let _ = self.command(What::Resize { container: FIRST_CONTAINER, pid: 0, size }, Vec::new(), Vec::new());
+            }
+        }
     }
 
     fn hear_create(&mut self) {
@@ -281,19 +329,40 @@ impl Monitor {
 
     fn hear_sandbox(&mut self) {
         for _ in 0..MAX_ROUND {
-            match Notice::receive(&self.sandbox.control) {
-                Ok(Some(Notice::Answer(bytes))) => self.answered(&bytes),
-                Ok(Some(Notice::Report(bytes))) => self.reported(&bytes),
-                Ok(Some(Notice::Violation(number))) => crate::parent::say_violation(&self.sandbox, number),
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => return,
+            match (Notice::receive(self.control()), &mut self.work) {
+                (Ok(Some(Notice::Answer(bytes))), _) => self.answered(&bytes),
+                (Ok(Some(Notice::Report(bytes))), _) => self.reported(&bytes),
+                (Ok(Some(Notice::Violation(number))), Work::Own { sandbox, .. }) => {
+                    crate::parent::say_violation(sandbox, number);
+                }
+                (Ok(Some(_)), _) | (Err(Errno::INTR), _) => {}
+                (Err(Errno::AGAIN), _) | (_, Work::Own { .. }) => return,
+                (_, Work::Pod(joined)) => {
+                    joined.gone = true;
+                    return;
+                }
             }
         }
     }
 
     fn answered(&mut self, bytes: &[u8]) {
         let Ok(answer) = Answer::decode(bytes) else { return };
+        if let Work::Pod(joined) = &mut self.work
+            && joined.creating == Some(answer.id)
+        {
+            joined.creating = None;
+            return self.joined(answer.outcome);
+        }
         let Some((number, id)) = self.asked.remove(&answer.id) else { return };
+        let member = self.members.of_client(number);
+        if let Some(container) = self.members.created(answer.id) {
+            match answer.outcome {
+                Outcome::Failed { .. } => self.forget_member(container),
+                // Who wanted it is gone.
+                _ if !self.clients.iter().any(|client| client.number == number) => self.delete_member(container),
+                _ => {}
+            }
+        }
         let started = match answer.outcome {
             Outcome::Started { pid } => Some(pid),
             _ => None,
@@ -301,11 +370,48 @@ impl Monitor {
         let answer = Answer { id, outcome: answer.outcome };
         match (self.clients.iter_mut().find(|client| client.number == number), answer.encode()) {
             (Some(client), Ok(bytes)) => {
-                client.process = started.or(client.process);
+                // A container's monitor knows its programs itself.
+                client.process = started.filter(|_| member.is_none()).or(client.process);
                 let _ = Notice::Answer(bytes).send(&client.socket);
             }
             // Who asked for the program is gone: so is the program.
             _ => started.into_iter().for_each(|pid| self.kill_process(pid)),
+        }
+    }
+
+    /// The pod answered what was sent to it as the container.
+    fn joined(&mut self, outcome: Outcome) {
+        match (outcome, &mut self.work, &self.setup) {
+            (Outcome::Done, _, Some(socket)) => drop(Setup::Waiting.send(socket)),
+            (Outcome::Failed { code, message, .. }, Work::Pod(joined), _) => {
+                self.failure = Some((code, message));
+                joined.gone = true;
+            }
+            (_, Work::Pod(joined), _) => joined.gone = true,
+            _ => {}
+        }
+    }
+
+    /// What is said of a further container of the pod goes to its own monitor.
+    fn member_ended(&mut self, container: u32, pid: u32, status: u32) {
+        let number = self.members.client(container);
+        let client = self.clients.iter().find(|client| Some(client.number) == number);
+        let said = Report::Exited { container: FIRST_CONTAINER, pid, status };
+        if let (Some(client), Ok(bytes)) = (client, said.encode()) {
+            let _ = Notice::Report(bytes).send(&client.socket);
+        }
+        if pid == 0 {
+            self.forget_member(container);
+        }
+    }
+
+    fn delete_member(&mut self, container: u32) {
+        let _ = self.command(What::Delete { container }, Vec::new(), Vec::new());
+    }
+
+    fn forget_member(&mut self, container: u32) {
+        if let Work::Own { gofer, .. } = &self.work {
+            self.members.remove(container, &gofer.control);
         }
     }
 
@@ -327,6 +433,7 @@ impl Monitor {
                     let _ = Notice::Report(bytes.to_vec()).send(&client.socket);
                 }
             }
+            Ok(Report::Exited { container, pid, status }) => self.member_ended(container, pid, status),
             _ => {}
         }
     }
@@ -344,6 +451,10 @@ impl Monitor {
                 _ => {
                     let client = self.clients.swap_remove(index);
                     client.process.into_iter().for_each(|pid| self.kill_process(pid));
+                    // A container's monitor: the container goes with it.
+                    if let Some(container) = self.members.of_client(client.number) {
+                        self.delete_member(container);
+                    }
                 }
             }
         }
@@ -359,18 +470,40 @@ impl Monitor {
         let id = self.next_command;
         self.next_command += 1;
         let bytes = Command { id, descriptors, what }.encode().map_err(|_| Errno::MSGSIZE)?;
-        Notice::Command(bytes, files).send(&self.sandbox.control).map(|()| id)
+        Notice::Command(bytes, files).send(self.control()).map(|()| id)
     }
 
-    fn commanded(&mut self, number: u64, bytes: &[u8], files: Vec<OwnedFd>) {
-        let Ok(Command { id, descriptors, what }) = Command::decode(bytes) else { return };
+    fn commanded(&mut self, number: u64, bytes: &[u8], mut files: Vec<OwnedFd>) {
+        let Ok(Command { id, mut descriptors, mut what }) = Command::decode(bytes) else { return };
+        let member = self.members.of_client(number);
+        if let What::Create { .. } = what {
+            let added = match &self.work {
+                Work::Own { gofer, .. } => self.members.add(number, &mut what, &mut files, &gofer.control),
+                Work::Pod(_) => Err(Errno::OPNOTSUPP),
+            };
+            descriptors.truncate(files.len());
+            let sent = added.and_then(|container| {
+                let sent = self.command(what, descriptors, files);
+                match sent {
+                    Ok(own) => self.members.creating(container, own),
+                    Err(_) => self.forget_member(container),
+                }
+                sent
+            });
+            return self.sent(number, id, sent);
+        }
+        *what.container() = member.unwrap_or(FIRST_CONTAINER);
+        if member.is_some() {
+            let sent = self.command(what, descriptors, files);
+            return self.sent(number, id, sent);
+        }
         let sent = match what {
-            What::Signal { container: FIRST_CONTAINER, to: Target::First | Target::All, signal } if !self.started => {
+            What::Signal { to: Target::First | Target::All, signal, .. } if !self.started => {
                 self.signal_unstarted(signal);
                 return self.answer(number, id, Outcome::Done);
             }
             what => {
-                let starts = matches!(what, What::Start { container: FIRST_CONTAINER });
+                let starts = matches!(what, What::Start { .. });
                 let kills = matches!(what, What::Signal { to: Target::All | Target::First, signal: 9, .. });
                 let sent = self.command(what, descriptors, files);
                 self.started |= starts && sent.is_ok();
@@ -380,6 +513,11 @@ impl Monitor {
                 sent
             }
         };
+        self.sent(number, id, sent);
+    }
+
+    /// Remembers who asked, or says why nobody was asked.
+    fn sent(&mut self, number: u64, id: u64, sent: Result<u64, Errno>) {
         match sent {
             Ok(own) => drop(self.asked.insert(own, (number, id))),
             Err(errno) => {
@@ -410,9 +548,9 @@ impl Monitor {
     /// The sandbox ended: tells who waits for it, and ends likewise.
     fn end(&mut self, code: u8) -> ! {
         self.hear_sandbox();
-        if !self.gofer_ended {
-            let _ = rustix::process::kill_process(self.gofer.pid, rustix::process::Signal::KILL);
-            let _ = rustix::process::waitid(WaitId::Pid(self.gofer.pid), WaitIdOptions::EXITED);
+        if let Work::Own { gofer, gofer_ended: false, .. } = &self.work {
+            let _ = rustix::process::kill_process(gofer.pid, rustix::process::Signal::KILL);
+            let _ = rustix::process::waitid(WaitId::Pid(gofer.pid), WaitIdOptions::EXITED);
         }
         if let Some(socket) = &self.setup {
             let (code, message) = match self.failure.take() {
@@ -435,7 +573,7 @@ impl Monitor {
         }
         match self.status {
             Some(status) => signals::end_like(status),
-            None if self.killed => signals::end_like(KILLED),
+            None if self.killed || matches!(self.work, Work::Pod(_)) => signals::end_like(KILLED),
             None => signals::end_like(u32::from(code) << 8),
         }
     }

@@ -61,6 +61,9 @@ pub struct State {
     /// personality(2) of its programs.
     #[serde(default)]
     pub personality: u32,
+    /// It is one of a pod's further containers.
+    #[serde(default)]
+    pub in_pod: bool,
     /// From `config.json`: the bundle may be gone when they are due.
     pub hooks: Option<Hooks>,
 }

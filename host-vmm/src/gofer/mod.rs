@@ -12,7 +12,8 @@ mod tests;
 pub mod wire;
 
 use crate::gofer::nodes::Nodes;
-use crate::gofer::wire::{AnswerHeader, CallHeader, MAX_MESSAGE};
+use crate::gofer::wire::{AnswerHeader, CallHeader, LOOK, MAX_MESSAGE};
+use crate::notice::Notice;
 use linker::request::Op;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
@@ -81,7 +82,10 @@ impl Export {
 pub struct Gofer {
     calls: OwnedFd,
     replies: Vec<OwnedFd>,
-    roots: Vec<Root>,
+    /// To the parent, who may have further exports, or take some away; a test may do without.
+    control: Option<OwnedFd>,
+    /// By number; `None` for what is not served any more.
+    roots: Vec<Option<Root>>,
     nodes: Nodes,
     /// `/proc/self/fd`, also the working directory.
     proc: OwnedFd,
@@ -97,7 +101,12 @@ pub struct Output {
 
 impl Gofer {
     /// Takes over the exports.
-    pub fn new(calls: OwnedFd, replies: Vec<OwnedFd>, roots: Vec<Root>) -> Result<Self, Error> {
+    pub fn new(
+        calls: OwnedFd,
+        replies: Vec<OwnedFd>,
+        control: Option<OwnedFd>,
+        roots: Vec<Root>,
+    ) -> Result<Self, Error> {
         // A node costs a descriptor.
         crate::process::raise_file_limit();
         // Modes arrive with the umask of the program applied.
@@ -106,7 +115,8 @@ impl Gofer {
         let proc =
             rustix::fs::open("/proc/self/fd", path_only | OFlags::DIRECTORY, Mode::empty()).map_err(Error::Proc)?;
         rustix::process::fchdir(&proc).map_err(Error::Proc)?;
-        Ok(Self { calls, replies, roots, nodes: Nodes::default(), proc })
+        let roots = roots.into_iter().map(Some).collect();
+        Ok(Self { calls, replies, control, roots, nodes: Nodes::default(), proc })
     }
 
     /// Answers calls until the sandbox is gone.
@@ -123,8 +133,32 @@ impl Gofer {
             // A message without a head has nobody to be answered to.
             let message = buffer.get(..received).unwrap_or(&[]);
             let Ok((header, input)) = CallHeader::read_from_prefix(message) else { continue };
+            if header.op == LOOK {
+                self.look();
+                continue;
+            }
             let answer = self.answer(&header, input);
             self.reply(&header, answer);
+        }
+    }
+
+    /// Does what the parent wants: serves further exports, or some no longer.
+    fn look(&mut self) {
+        while let Some(Ok(Some(notice))) = self.control.as_ref().map(Notice::receive) {
+            match notice {
+                Notice::Exports(first, writable, files) if first as usize == self.roots.len() => {
+                    let roots = files.into_iter().zip(writable).map(|(fd, writable)| Some(Root { fd, writable }));
+                    self.roots.extend(roots);
+                }
+                Notice::Withdraw(first, count) => {
+                    let numbers = first..first.saturating_add(count);
+                    self.nodes.remove_exports(&numbers);
+                    for number in numbers {
+                        self.roots.get_mut(number as usize).map(Option::take);
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Nodes: files that the sandbox has a name for, each an `O_PATH` descriptor.
 
 use rustix::io::Errno;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 /// A directory being read.
@@ -53,6 +54,15 @@ impl Nodes {
     /// The node with this handle, to remember where a listing is.
     pub fn get_mut(&mut self, handle: u32) -> Result<&mut Node, Errno> {
         self.slots.get_mut(handle as usize).and_then(Option::as_mut).ok_or(Errno::BADF)
+    }
+
+    /// Closes all nodes of these exports. Their handles name nothing any more, and nothing else.
+    pub fn remove_exports(&mut self, numbers: &Range<u32>) {
+        for slot in &mut self.slots {
+            if slot.as_ref().is_some_and(|node| numbers.contains(&node.export)) {
+                *slot = None;
+            }
+        }
     }
 
     /// Removes a node.

@@ -61,7 +61,7 @@ impl Gofer {
     /// A node of an export that may be changed.
     fn writable(&self, handle: u32) -> Result<&Node, Errno> {
         let node = self.nodes.get(handle)?;
-        match self.roots.get(node.export as usize) {
+        match self.roots.get(node.export as usize).and_then(Option::as_ref) {
             Some(root) if root.writable => Ok(node),
             _ => Err(Errno::ROFS),
         }
@@ -133,7 +133,7 @@ fn attr(fd: impl AsFd) -> Result<Attr, Errno> {
 }
 
 fn attach(gofer: &mut Gofer, export: u32) -> Result<Output, Errno> {
-    let root = gofer.roots.get(export as usize).ok_or(Errno::NODEV)?;
+    let root = gofer.roots.get(export as usize).and_then(Option::as_ref).ok_or(Errno::NODEV)?;
     let fd = gofer.reopen(&root.fd, OFlags::PATH | OFlags::CLOEXEC)?;
     let attr = attr(&fd)?;
     Ok(attr_output(u64::from(gofer.nodes.insert(fd, export)?), &attr))

@@ -39,7 +39,7 @@ impl Fixture {
         let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("pair");
         let export = |name: &str, writable| Export { path: directory.join(name), writable }.open().expect("export");
         let roots = vec![export("read", false), export("write", true)];
-        let gofer = Gofer::new(pair().0, vec![pair().0], roots).expect("gofer");
+        let gofer = Gofer::new(pair().0, vec![pair().0], None, roots).expect("gofer");
         let mut fixture = Self { gofer, directory };
         assert_eq!(fixture.call(Op::Attach, 0, b"").map(|o| o.result), Ok(0));
         assert_eq!(fixture.call(Op::Attach, 1, b"").map(|o| o.result), Ok(1));

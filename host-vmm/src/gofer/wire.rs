@@ -10,6 +10,9 @@ pub const MAX_DATA: usize = 64 << 10;
 /// Bytes of a message at most.
 pub const MAX_MESSAGE: usize = MAX_DATA + size_of::<CallHeader>();
 
+/// Instead of an `Op`: there may be something on the control socket. Whoever says so says no more than that, and need not be believed.
+pub const LOOK: u16 = u16::MAX;
+
 /// Head of a call; `input` follows.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -22,6 +22,8 @@ pub fn build(command: Vec<OsString>, memory_bytes: u64) -> anyhow::Result<StartS
     let uname = rustix::system::uname();
     let is_tty = |stream: rustix::fd::BorrowedFd<'static>| rustix::termios::isatty(stream);
     Ok(StartSpec {
+        shares_uts: false,
+        shares_ipc: false,
         hostname: uname.nodename().to_string_lossy().into_owned(),
         domainname: uname.domainname().to_string_lossy().into_owned(),
         kernel_release: KERNEL_RELEASE.into(),

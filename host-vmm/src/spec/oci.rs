@@ -6,7 +6,9 @@ use crate::net;
 use crate::spec::{oci_mounts, oci_process, seccomp};
 use linker::spec::{DeviceSpec, MountKind, MountSpec, ProcessSpec, StartSpec};
 use linux_raw_sys::general as raw;
-use oci_spec::runtime::{LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, LinuxPersonalityDomain, Spec};
+use oci_spec::runtime::{
+    LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxPersonalityDomain, Spec,
+};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -47,6 +49,8 @@ pub struct Bundle {
     pub network: NetworkNamespace,
     /// The root file system, absolute.
     pub rootfs: PathBuf,
+    /// What it is to a pod.
+    pub pod: Pod,
     /// All of it, for those who want more.
     pub config: Spec,
 }
@@ -65,6 +69,17 @@ impl Bundle {
             None => net::name_servers(&self.rootfs, Path::new(RESOLV_CONF)),
         }
     }
+}
+
+/// What a container is to a pod of Kubernetes'.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pod {
+    /// Nothing: it is alone.
+    None,
+    /// The one that comes first, in whose sandbox the others are.
+    Sandbox,
+    /// One of the others: the name of the first.
+    Member(String),
 }
 
 /// The network namespace of a container.
@@ -122,8 +137,10 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     // From the text again, as the error then says where.
     let config: Spec = serde_json::from_slice(text).map_err(json)?;
     check_version(config.version())?;
-    check_pod(&config)?;
-    let network = check_namespaces(&config)?;
+    let pod = pod(&config)?;
+    let is_member = matches!(pod, Pod::Member(_));
+    let network = check_namespaces(&config, is_member)?;
+    let shares = |kind| is_member && namespace(&config, kind).is_some_and(|namespace| namespace.path().is_some());
     let devices = devices(&config)?;
 
     let root = config.root().as_ref().ok_or_else(|| bad("root", "missing"))?;
@@ -187,8 +204,13 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         wait: false,
         max_tasks,
         network: Default::default(),
+        shares_uts: shares(LinuxNamespaceType::Uts),
+        shares_ipc: shares(LinuxNamespaceType::Ipc),
     };
-    Ok(Bundle { spec, exports, memory_bytes, cpus, network, rootfs, config })
+    if is_member && spec.max_tasks != 0 {
+        return Err(bad("linux.resources.pids.limit", "not supported in a pod, whose limit is its sandbox's"));
+    }
+    Ok(Bundle { spec, exports, memory_bytes, cpus, network, rootfs, pod, config })
 }
 
 fn refuse_unsupported(config: &Value) -> Result<(), Error> {
@@ -212,18 +234,29 @@ fn check_version(version: &str) -> Result<(), Error> {
     }
 }
 
-/// A container that is to join a pod's sandbox would get a machine of its own, and a network that is the sandbox's alone already.
-fn check_pod(config: &Spec) -> Result<(), Error> {
-    /// What containerd's and CRI-O's Kubernetes interfaces say of a container: `sandbox`, or `container` for one in it.
-    const KINDS: &[&str] = &["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
-    let annotations = config.annotations().as_ref();
-    let joins = |kind: &&&str| annotations.and_then(|all| all.get(**kind)).is_some_and(|value| value == "container");
-    match KINDS.iter().find(joins) {
-        Some(kind) => {
-            Err(bad(format!("annotations.{kind}"), "several containers in one sandbox are not supported yet"))
+/// What containerd's and CRI-O's Kubernetes interfaces say of a container: its kind, and the name of the pod's first.
+const POD_ANNOTATIONS: [(&str, &str); 2] = [
+    ("io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"),
+    ("io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"),
+];
+
+fn pod(config: &Spec) -> Result<Pod, Error> {
+    let said = |name: &str| config.annotations().as_ref().and_then(|all| all.get(name));
+    for (kind, sandbox) in POD_ANNOTATIONS {
+        match (said(kind).map(String::as_str), said(sandbox)) {
+            (None, _) => {}
+            (Some("sandbox"), _) => return Ok(Pod::Sandbox),
+            (Some("container"), Some(id)) => return Ok(Pod::Member(id.clone())),
+            (Some("container"), None) => return Err(bad(format!("annotations.{sandbox}"), "missing")),
+            (Some(other), _) => return Err(bad(format!("annotations.{kind}"), format!("{other:?} is unknown"))),
         }
-        None => Ok(()),
     }
+    Ok(Pod::None)
+}
+
+fn namespace(config: &Spec, kind: LinuxNamespaceType) -> Option<&LinuxNamespace> {
+    let listed = config.linux().as_ref()?.namespaces().as_ref()?;
+    listed.iter().find(|namespace| namespace.typ() == kind)
 }
 
 /// As many CPUs as a quota or a set comes to.
@@ -248,10 +281,10 @@ fn set_size(list: &str) -> Option<usize> {
     (size > 0).then_some(size)
 }
 
-/// A VM shares no namespace with the host: the container must want its own, or a given one for the network.
-fn check_namespaces(config: &Spec) -> Result<NetworkNamespace, Error> {
-    let listed = config.linux().as_ref().and_then(|linux| linux.namespaces().clone()).unwrap_or_default();
-    let of = |kind| listed.iter().find(move |namespace| namespace.typ() == kind);
+/// A VM shares no namespace with the host: the container must want its own, or a given one for the network. In a pod a path stands
+/// for what the first container has.
+fn check_namespaces(config: &Spec, is_member: bool) -> Result<NetworkNamespace, Error> {
+    let of = |kind| namespace(config, kind);
     for kind in [LinuxNamespaceType::User, LinuxNamespaceType::Time] {
         if of(kind).is_some() {
             return Err(bad("linux.namespaces", format!("{kind}: not supported")));
@@ -267,7 +300,8 @@ fn check_namespaces(config: &Spec) -> Result<NetworkNamespace, Error> {
         let namespace = of(kind).ok_or_else(|| {
             bad("linux.namespaces", format!("without {name} the host's would be shared, which a VM cannot"))
         })?;
-        if namespace.path().is_some() {
+        let shareable = is_member && matches!(kind, LinuxNamespaceType::Ipc | LinuxNamespaceType::Uts);
+        if namespace.path().is_some() && !shareable {
             return Err(bad("linux.namespaces", format!("{name}: another's namespace cannot be joined")));
         }
     }
@@ -441,11 +475,8 @@ mod tests {
         let port = "net.ipv4.ip_unprivileged_port_start";
         assert!(refusal(|c| c["linux"]["sysctl"] = json!({port: "70000"})).contains("70000"));
         assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));
-        let joins = json!({"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"});
-        assert!(refusal(|c| c["annotations"] = joins).contains("annotations.io.kubernetes.cri.container-type"));
-        let mut sandbox = config();
-        sandbox["annotations"] = json!({"io.kubernetes.cri.container-type": "sandbox"});
-        assert!(build_value(&sandbox).is_ok());
+        let joins = json!({"io.kubernetes.cri.container-type": "container"});
+        assert!(refusal(|c| c["annotations"] = joins).contains("annotations.io.kubernetes.cri.sandbox-id"));
         assert!(refusal(|c| drop(c.as_object_mut().map(|c| c.remove("root")))).contains("root"));
     }
 
@@ -494,6 +525,21 @@ mod tests {
         assert_eq!((process.io_priority, process.personality), (2 << 13 | 3, 8));
         assert_eq!(process.scheduling, Some(Scheduling { policy: raw::SCHED_BATCH, priority: 0, nice: 5 }));
         assert_eq!(bundle.spec.mounts[3].flags, u64::from(raw::MS_NOSUID | raw::MS_NOATIME));
+    }
+
+    #[test]
+    fn a_pods_containers_are_known_by_their_annotations() {
+        let mut config = config();
+        config["annotations"] = json!({"io.kubernetes.cri-o.ContainerType": "sandbox"});
+        assert_eq!(build_value(&config).expect("sound").pod, Pod::Sandbox);
+        config["annotations"] =
+            json!({"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"});
+        config["linux"]["namespaces"][2]["path"] = json!("/proc/7/ns/ipc");
+        let member = build_value(&config).expect("sound");
+        assert_eq!(member.pod, Pod::Member("pod".into()));
+        assert_eq!((member.spec.shares_ipc, member.spec.shares_uts), (true, false));
+        config["linux"]["namespaces"][0]["path"] = json!("/proc/7/ns/pid");
+        assert!(build_value(&config).expect_err("refused").to_string().contains("pid"));
     }
 
     #[test]

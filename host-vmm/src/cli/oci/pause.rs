@@ -19,6 +19,9 @@ pub fn run(runtime: &Runtime, args: &Args, pause: bool) -> anyhow::Result<u8> {
         (_, true) => bail!("container not running or created: {}", found.status.name()),
         (_, false) => bail!("container not paused"),
     }
+    if found.state.in_pod {
+        bail!("a container of a pod stops and goes on with the pod's first, in whose sandbox it is");
+    }
     found.state.cgroup.freeze(pause)?;
     Ok(0)
 }
