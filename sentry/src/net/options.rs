@@ -1,13 +1,15 @@
 //! What every socket can be told: SOL_SOCKET's options.
 
 use super::NetNs;
+use super::filter::Filter;
 use super::interfaces;
 use crate::errno::Errno;
 use crate::platform::platform;
+use crate::sync::{Lock, Rank};
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::net as raw;
 
 /// Buffer sizes: net.core.{w,r}mem_{default,max}.
@@ -60,6 +62,11 @@ pub struct Options {
     network: spin::Once<Option<Arc<NetNs>>>,
     uid: AtomicU32,
     inode: AtomicU64,
+    /// SO_ATTACH_FILTER, and whether there is one.
+    filter: Lock<Option<Arc<Filter>>>,
+    filtered: AtomicBool,
+    /// SO_LOCK_FILTER.
+    filter_locked: AtomicBool,
 }
 
 impl Default for Options {
@@ -80,6 +87,9 @@ impl Default for Options {
             network: spin::Once::new(),
             uid: AtomicU32::new(0),
             inode: AtomicU64::new(0),
+            filter: Lock::new(Rank::Leaf, None),
+            filtered: AtomicBool::new(false),
+            filter_locked: AtomicBool::new(false),
         }
     }
 }
@@ -109,6 +119,10 @@ impl Options {
             network: spin::Once::initialized(self.network().clone()),
             uid: copy(&self.uid),
             inode: AtomicU64::new(0),
+            // What is accepted is a stream, and streams have none.
+            filter: Lock::new(Rank::Leaf, None),
+            filtered: AtomicBool::new(false),
+            filter_locked: AtomicBool::new(false),
         }
     }
 
@@ -202,6 +216,25 @@ impl Options {
         self.nesting.store(0, Ordering::SeqCst);
     }
 
+    /// The program that says what is received.
+    #[inline]
+    pub fn filter(&self) -> Option<Arc<Filter>> {
+        if self.filtered.load(Ordering::Acquire) { self.filter.lock().clone() } else { None }
+    }
+
+    fn set_filter(&self, new: Option<Arc<Filter>>) -> Result<(), Errno> {
+        if self.filter_locked.load(Ordering::Relaxed) {
+            return Err(Errno::EPERM);
+        }
+        if new.is_none() && !self.filtered.load(Ordering::Relaxed) {
+            return Err(Errno::ENOENT);
+        }
+        self.filtered.store(new.is_some(), Ordering::Release);
+        let old = core::mem::replace(&mut *self.filter.lock(), new);
+        drop(old);
+        Ok(())
+    }
+
     /// Sets the pending error (SO_ERROR).
     pub fn set_error(&self, errno: Errno) {
         self.error.store(u32::from(errno.raw()), Ordering::SeqCst);
@@ -279,6 +312,15 @@ impl Options {
                 return Err(Errno::ENOPROTOOPT);
             }
             raw::SO_BINDTODEVICE => self.device.store(device(current, value)?, Ordering::Relaxed),
+            raw::SO_ATTACH_FILTER => self.set_filter(Some(Arc::new(Filter::read(current, value)?)))?,
+            raw::SO_DETACH_FILTER => self.set_filter(None)?,
+            raw::SO_LOCK_FILTER => {
+                let lock = int(value)? != 0;
+                if !lock && self.filter_locked.load(Ordering::Relaxed) {
+                    return Err(Errno::EPERM);
+                }
+                self.filter_locked.store(lock, Ordering::Relaxed);
+            }
             // Hints that change nothing here.
             raw::SO_BUSY_POLL | raw::SO_INCOMING_CPU | raw::SO_MAX_PACING_RATE => {}
             _ => return Err(Errno::ENOPROTOOPT),
@@ -313,6 +355,9 @@ impl Options {
                 Some(interface) => [&interface.name[..], &[0]].concat(),
                 None => Vec::new(),
             },
+            raw::SO_LOCK_FILTER => i32::from(self.filter_locked.load(Ordering::Relaxed)).to_ne_bytes().to_vec(),
+            // SKF_AD_MAX: which data about a packet a program may load.
+            raw::SO_BPF_EXTENSIONS => linux_raw_sys::ptrace::SKF_AD_MAX.to_ne_bytes().to_vec(),
             raw::SO_BUSY_POLL => 0_i32.to_ne_bytes().to_vec(),
             raw::SO_INCOMING_CPU => (-1_i32).to_ne_bytes().to_vec(),
             raw::SO_MAX_PACING_RATE => u32::MAX.to_ne_bytes().to_vec(),

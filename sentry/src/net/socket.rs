@@ -7,6 +7,7 @@ use crate::errno::Errno;
 use crate::fs::anon::AnonInode;
 use crate::fs::pipe::broken_pipe;
 use crate::fs::{FileOps, OpenFile, OpenFlags, Sink, Source};
+use crate::mm::Mapping;
 use crate::syscall::{Fail, UserPtr};
 use crate::task::Current;
 use crate::wait::{Events, WaitError, WaitQueue};
@@ -200,6 +201,14 @@ pub trait Protocol: Send + Sync {
     fn set_general_option(&self, _name: u32, _value: &[u8]) -> Result<(), Errno> {
         Ok(())
     }
+    /// Whether SO_ATTACH_FILTER decides what it receives.
+    fn filters(&self) -> bool {
+        false
+    }
+    /// What mmap gives at `offset`.
+    fn mapping(&self, _offset: u64) -> Result<(Arc<Mapping>, u64), Errno> {
+        Err(Errno::ENODEV)
+    }
     /// `poll` is about to be asked: time to find out. Called without locks; may sleep.
     fn prepare_poll(&self) {}
     /// What is ready.
@@ -328,6 +337,9 @@ impl Socket {
         if level != raw::SOL_SOCKET {
             return self.ops.set_option(call, level, name, value);
         }
+        if name == raw::SO_ATTACH_FILTER && !self.ops.filters() {
+            return Err(Errno::ENOPROTOOPT);
+        }
         self.options.set(call.current, name, value)?;
         self.ops.set_general_option(name, value)?;
         self.ops.general_option_set();
@@ -362,6 +374,10 @@ impl FileOps for Socket {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(self.ops.queue())
+    }
+
+    fn mapping(&self, offset: u64) -> Option<Result<(Arc<Mapping>, u64), Errno>> {
+        Some(self.ops.mapping(offset))
     }
 
     fn ioctl(&self, current: &Current, _: &OpenFile, command: u32, arg: u64) -> Result<u64, Fail> {

@@ -8,6 +8,7 @@ use super::routes::{Route, bindable, route};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
 use crate::net::address::Address;
+use crate::net::filter::Subject;
 use crate::net::interfaces::Interface;
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
@@ -143,6 +144,17 @@ impl Raw {
         }
         // Over IPv4 a raw socket sees the header too.
         let bytes = if v4 && !self.echo { parsed.packet } else { parsed.payload };
+        let bytes = match self.options.filter() {
+            None => bytes,
+            Some(filter) => {
+                let protocol = if v4 { stack::TYPE_IP4 } else { stack::TYPE_IP6 };
+                let subject = Subject { bytes, protocol, interface: interface.index, ..Subject::default() };
+                match filter.run(&subject).and_then(|kept| bytes.get(..kept)) {
+                    Some(bytes) => bytes,
+                    None => return false,
+                }
+            }
+        };
         if state.used + bytes.len() + OVERHEAD <= self.options.receive_buffer() || state.incoming.is_empty() {
             state.used += bytes.len() + OVERHEAD;
             let (from, to, ttl) = (parsed.from, parsed.to, parsed.ttl);
@@ -401,6 +413,10 @@ impl Protocol for Raw {
             (IP | IPV6, _) => self.levels.set(level, name, value),
             _ => Err(Errno::ENOPROTOOPT),
         }
+    }
+
+    fn filters(&self) -> bool {
+        true
     }
 
     fn poll(&self, options: &Options) -> Events {
