@@ -3,6 +3,7 @@
 use super::NetNs;
 use super::stack::Link;
 use crate::errno::Errno;
+use crate::settings;
 use crate::syscall::{Fail, UserPtr};
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
@@ -95,7 +96,13 @@ pub fn set_up(spec: &NetworkSpec) {
                 .collect(),
             link: Some(Link::new(spec.index, spec.socket, spec.mac)),
         });
-        core::iter::once(loopback()).chain(others).collect()
+        let mut all: Vec<Interface> = core::iter::once(loopback()).chain(others).collect();
+        for interface in &mut all {
+            if settings::is_v6_disabled(&interface.name) {
+                interface.addresses.retain(|own| own.ip.is_ipv4());
+            }
+        }
+        all
     });
 }
 

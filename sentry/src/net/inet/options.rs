@@ -2,9 +2,11 @@
 
 use crate::errno::Errno;
 use crate::net::options::int;
+use crate::settings;
 use crate::sync::{Lock, Rank};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::net as raw;
 
 const IP: u32 = raw::IPPROTO_IP as u32;
@@ -98,7 +100,16 @@ impl Levels {
     pub fn number(&self, level: u32, name: u32) -> i32 {
         let known = NUMBERS.iter().find(|number| (number.0, number.1) == (level, name));
         let value = self.set.lock().get(&(level, name)).copied();
-        value.or(known.map(|number| number.2)).unwrap_or(0)
+        // What was not set may be set for all sockets.
+        let general = |place: &AtomicU32| Some(place.load(Ordering::Relaxed) as i32);
+        let default = match (level, name) {
+            (IP, raw::IP_TTL) => general(&settings::TTL),
+            (TCP, raw::TCP_KEEPIDLE) => general(&settings::KEEP_ALIVE[0]),
+            (TCP, raw::TCP_KEEPINTVL) => general(&settings::KEEP_ALIVE[1]),
+            (TCP, raw::TCP_KEEPCNT) => general(&settings::KEEP_ALIVE[2]),
+            _ => known.map(|number| number.2),
+        };
+        value.or(default).unwrap_or(0)
     }
 
     /// Whether an option is on.

@@ -9,6 +9,7 @@ use crate::net::control::Ucred;
 use crate::net::options::Options;
 use crate::net::socket::{Call, Kind, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stream::{self, Endpoint, Rules};
+use crate::settings;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
@@ -17,6 +18,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::Ordering;
 
 /// Connections that a listener holds at most, whatever it asked for (net.core.somaxconn).
 pub const MAX_BACKLOG: usize = 4096;
@@ -141,7 +143,7 @@ impl Protocol for Connected {
             if state.name == UnixName::Unnamed {
                 return Err(Errno::EINVAL.into());
             }
-            let limit = backlog.min(MAX_BACKLOG);
+            let limit = backlog.min(settings::BACKLOG.load(Ordering::Relaxed) as usize);
             match &mut state.role {
                 Role::Connected { .. } => return Err(Errno::EINVAL.into()),
                 Role::Listening { backlog, .. } => *backlog = limit,

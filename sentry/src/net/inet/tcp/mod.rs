@@ -17,7 +17,7 @@ use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stream::{self, Endpoint, Rules};
 use crate::net::unix::MAX_BACKLOG;
-use crate::settings::first_unprivileged_port;
+use crate::settings::{self, first_unprivileged_port};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Cap;
@@ -28,6 +28,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
 use linux_raw_sys::net as raw;
 
 const TCP: u32 = raw::IPPROTO_TCP as u32;
@@ -266,7 +267,7 @@ impl Protocol for Tcp {
         self.bind_anywhere(call)?;
         let mut state = self.state.lock();
         let State { binding, role } = &mut *state;
-        let limit = backlog.min(MAX_BACKLOG);
+        let limit = backlog.min(settings::BACKLOG.load(Ordering::Relaxed) as usize);
         match role {
             Role::Listening { backlog, .. } => *backlog = limit,
             Role::Connected { .. } => return Err(Errno::EINVAL.into()),
