@@ -2,7 +2,7 @@
 //!
 //! `Socket` is the file; `Protocol` is the seam behind it, which `unix`, `inet`, `packet` and `netlink` implement, and `host` in the place of
 //! `inet` where sockets are to be the host's. `stream` carries bytes
-//! between two connected sockets, for unix streams and loopback TCP alike; `control` is what travels with them; `interfaces` and
+//! between two connected sockets, for unix streams and loopback TCP alike; `control` is what travels with them; `table` lists all there are; `interfaces` and
 //! `inet::routes` say what network there is, `stack` speaks with what lies beyond loopback. Locks: `Rank::Socket` (a socket's or a connection side's state) before
 //! `Rank::SocketTable` (names and ports).
 
@@ -19,6 +19,7 @@ pub mod packet;
 pub mod socket;
 pub mod stack;
 pub mod stream;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod unix;

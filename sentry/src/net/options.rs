@@ -62,6 +62,7 @@ pub struct Options {
     network: spin::Once<Option<Arc<NetNs>>>,
     uid: AtomicU32,
     inode: AtomicU64,
+    cookie: AtomicU64,
     /// SO_ATTACH_FILTER, and whether there is one.
     filter: Lock<Option<Arc<Filter>>>,
     filtered: AtomicBool,
@@ -87,6 +88,7 @@ impl Default for Options {
             network: spin::Once::new(),
             uid: AtomicU32::new(0),
             inode: AtomicU64::new(0),
+            cookie: AtomicU64::new(0),
             filter: Lock::new(Rank::Leaf, None),
             filtered: AtomicBool::new(false),
             filter_locked: AtomicBool::new(false),
@@ -119,6 +121,7 @@ impl Options {
             network: spin::Once::initialized(self.network().clone()),
             uid: copy(&self.uid),
             inode: AtomicU64::new(0),
+            cookie: AtomicU64::new(0),
             // What is accepted is a stream, and streams have none.
             filter: Lock::new(Rank::Leaf, None),
             filtered: AtomicBool::new(false),
@@ -188,9 +191,15 @@ impl Options {
     }
 
     /// The socket has become a file.
-    pub fn identify(&self, uid: u32, inode: u64) {
+    pub fn identify(&self, uid: u32, inode: u64, cookie: u64) {
+        self.cookie.store(cookie, Ordering::Relaxed);
         self.uid.store(uid, Ordering::Relaxed);
         self.inode.store(inode, Ordering::Relaxed);
+    }
+
+    /// SO_COOKIE.
+    pub fn cookie(&self) -> u64 {
+        self.cookie.load(Ordering::Relaxed)
     }
 
     /// The interface that the socket is bound to.

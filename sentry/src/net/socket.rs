@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::control::{Control, Ucred};
 use super::options::Options;
+use super::table::{self, UnixRow};
 use crate::errno::Errno;
 use crate::fs::anon::AnonInode;
 use crate::fs::pipe::broken_pipe;
@@ -209,6 +210,14 @@ pub trait Protocol: Send + Sync {
     fn mapping(&self, _offset: u64) -> Result<(Arc<Mapping>, u64), Errno> {
         Err(Errno::ENODEV)
     }
+    /// An option other than SOL_SOCKET's, for who lists sockets.
+    fn own_option(&self, _level: u32, _name: u32) -> Option<Vec<u8>> {
+        None
+    }
+    /// What a unix socket says of itself.
+    fn unix_row(&self) -> Option<UnixRow> {
+        None
+    }
     /// `poll` is about to be asked: time to find out. Called without locks; may sleep.
     fn prepare_poll(&self) {}
     /// What is ready.
@@ -249,8 +258,9 @@ impl Socket {
     ) -> Arc<OpenFile> {
         let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
         let inode = AnonInode::socket(&current.creds);
-        options.identify(current.creds.fsuid, inode.ino());
+        options.identify(current.creds.fsuid, inode.ino(), cookie);
         options.set_network(|| super::NetNs::of(current));
+        table::add(cookie, (domain, kind, protocol), &options, &ops);
         let socket = Self { domain, kind, protocol, options, ops, cookie };
         let status = if nonblocking { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
         OpenFile::new(Arc::new(socket), OpenFlags::RDWR | status, inode, None)
@@ -351,6 +361,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        table::remove(self.cookie);
         self.ops.close();
     }
 }

@@ -463,7 +463,11 @@ pub fn setsockopt(
 }
 
 pub(super) const ROWS: &[Row] = &[
-    row!(socket = socket(3), Partial, "AF_UNIX, AF_INET, AF_INET6 (TCP, UDP, raw), AF_PACKET, and of AF_NETLINK route"),
+    row!(
+        socket = socket(3),
+        Partial,
+        "AF_UNIX, AF_INET, AF_INET6 (TCP, UDP, raw), AF_PACKET, and of AF_NETLINK route and sock_diag"
+    ),
     row!(socketpair = socketpair(4), Full, ""),
     row!(bind = bind(3), Full, ""),
     row!(connect = connect(3), Partial, "internet addresses: those of the sandbox"),

@@ -3,6 +3,7 @@
 //! Lock: `Rank::Socket` a socket's, after `Rank::SocketTable` has been given back.
 
 use super::Family;
+use super::listing::Row;
 use super::options::Levels;
 use super::routes::{Route, bindable, route};
 use crate::errno::Errno;
@@ -116,6 +117,26 @@ impl Raw {
             table.iter().filter_map(Weak::upgrade).collect()
         };
         sockets.iter().filter(|socket| socket.take(interface, parsed)).count() > 0
+    }
+
+    /// All there are.
+    pub fn all() -> Vec<Arc<Self>> {
+        SOCKETS.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether it can do nothing but ask for an echo.
+    pub fn is_echo(&self) -> bool {
+        self.echo
+    }
+
+    /// Its row in `/proc/net/raw` and `/proc/net/icmp`.
+    pub fn row(&self) -> Row {
+        let state = self.state.lock();
+        let number = if self.echo { state.identifier } else { u16::from(self.protocol) };
+        let local = SocketAddr::new(state.bound.unwrap_or(self.family.any()), number);
+        let peer = state.peer.map(|peer| SocketAddr::new(peer, 0));
+        let connected = if peer.is_some() { 1 } else { 7 };
+        Row { peer, state: connected, queued: (0, state.used), ..Row::of(&self.options, self.family, local) }
     }
 
     /// Takes a copy, if it is for this socket.
@@ -413,6 +434,10 @@ impl Protocol for Raw {
             (IP | IPV6, _) => self.levels.set(level, name, value),
             _ => Err(Errno::ENOPROTOOPT),
         }
+    }
+
+    fn own_option(&self, level: u32, name: u32) -> Option<Vec<u8>> {
+        self.levels.get(level, name).ok()
     }
 
     fn filters(&self) -> bool {

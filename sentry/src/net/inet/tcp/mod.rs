@@ -417,6 +417,14 @@ impl Protocol for Tcp {
         }
     }
 
+    fn own_option(&self, level: u32, name: u32) -> Option<Vec<u8>> {
+        match (level, name) {
+            (TCP, raw::TCP_INFO) => Some(self.info()),
+            (TCP, raw::TCP_CONGESTION) => Some(CONGESTION.to_vec()),
+            _ => self.levels.get(level, name).ok(),
+        }
+    }
+
     fn general_option_set(&self) {
         self.reconfigure();
     }

@@ -515,6 +515,10 @@ impl Protocol for Udp {
         }
     }
 
+    fn own_option(&self, level: u32, name: u32) -> Option<Vec<u8>> {
+        self.levels.get(level, name).ok()
+    }
+
     fn filters(&self) -> bool {
         true
     }
