@@ -56,6 +56,9 @@ pub struct Options {
     error: AtomicU32,
     /// How deep sockets lie in sockets in this one's queue.
     nesting: AtomicU32,
+    busy_poll: AtomicU32,
+    incoming_cpu: AtomicI32,
+    pacing_rate: AtomicU64,
     /// SO_BINDTODEVICE: the interface's number, or 0.
     device: AtomicU32,
     /// The network that it is of, once it is a file.
@@ -84,6 +87,9 @@ impl Default for Options {
             mark: AtomicU32::new(0),
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
+            busy_poll: AtomicU32::new(0),
+            incoming_cpu: AtomicI32::new(-1),
+            pacing_rate: AtomicU64::new(u64::MAX),
             device: AtomicU32::new(0),
             network: spin::Once::new(),
             uid: AtomicU32::new(0),
@@ -117,6 +123,9 @@ impl Options {
             mark: copy(&self.mark),
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
+            busy_poll: copy(&self.busy_poll),
+            incoming_cpu: AtomicI32::new(self.incoming_cpu.load(Ordering::Relaxed)),
+            pacing_rate: AtomicU64::new(self.pacing_rate.load(Ordering::Relaxed)),
             device: copy(&self.device),
             network: spin::Once::initialized(self.network().clone()),
             uid: copy(&self.uid),
@@ -330,8 +339,37 @@ impl Options {
                 }
                 self.filter_locked.store(lock, Ordering::Relaxed);
             }
-            // Hints that change nothing here.
-            raw::SO_BUSY_POLL | raw::SO_INCOMING_CPU | raw::SO_MAX_PACING_RATE => {}
+            raw::SO_BINDTOIFINDEX => {
+                let index = u32::try_from(int(value)?).map_err(|_| Errno::EINVAL)?;
+                if self.device().is_some() && !NetNs::holds(current, Cap::NetRaw) {
+                    return Err(Errno::EPERM);
+                }
+                if index != 0 && interfaces::by_index(index).is_none() {
+                    return Err(Errno::ENODEV);
+                }
+                self.device.store(index, Ordering::Relaxed);
+            }
+            // Hints that change nothing here, but are remembered.
+            raw::SO_BUSY_POLL => {
+                let time = u32::try_from(int(value)?).map_err(|_| Errno::EINVAL)?;
+                if time > self.busy_poll.load(Ordering::Relaxed) && !NetNs::holds(current, Cap::NetAdmin) {
+                    return Err(Errno::EPERM);
+                }
+                self.busy_poll.store(time, Ordering::Relaxed);
+            }
+            raw::SO_INCOMING_CPU => self.incoming_cpu.store(int(value)?, Ordering::Relaxed),
+            raw::SO_MAX_PACING_RATE => {
+                let rate = match value.first_chunk::<8>() {
+                    Some(long) => u64::from_ne_bytes(*long),
+                    None => match int(value)? as u32 {
+                        u32::MAX => u64::MAX,
+                        rate => u64::from(rate),
+                    },
+                };
+                self.pacing_rate.store(rate, Ordering::Relaxed);
+            }
+            // As on Linux: nothing is left of it.
+            raw::SO_BSDCOMPAT => drop(int(value)?),
             _ => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
@@ -367,9 +405,11 @@ impl Options {
             raw::SO_LOCK_FILTER => i32::from(self.filter_locked.load(Ordering::Relaxed)).to_ne_bytes().to_vec(),
             // SKF_AD_MAX: which data about a packet a program may load.
             raw::SO_BPF_EXTENSIONS => linux_raw_sys::ptrace::SKF_AD_MAX.to_ne_bytes().to_vec(),
-            raw::SO_BUSY_POLL => 0_i32.to_ne_bytes().to_vec(),
-            raw::SO_INCOMING_CPU => (-1_i32).to_ne_bytes().to_vec(),
-            raw::SO_MAX_PACING_RATE => u32::MAX.to_ne_bytes().to_vec(),
+            raw::SO_BINDTOIFINDEX => self.device.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
+            raw::SO_BSDCOMPAT => 0_i32.to_ne_bytes().to_vec(),
+            raw::SO_BUSY_POLL => self.busy_poll.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
+            raw::SO_INCOMING_CPU => self.incoming_cpu.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
+            raw::SO_MAX_PACING_RATE => self.pacing_rate.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
             _ => return Err(Errno::ENOPROTOOPT),
         })
     }

@@ -17,6 +17,7 @@ use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stream::{self, Endpoint, Rules};
 use crate::net::unix::MAX_BACKLOG;
+use crate::platform::platform;
 use crate::settings::{self, first_unprivileged_port};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
@@ -388,6 +389,10 @@ impl Protocol for Tcp {
         match (level, name) {
             (TCP, raw::TCP_INFO) => Ok(self.info()),
             (TCP, raw::TCP_CONGESTION) => Ok(CONGESTION.to_vec()),
+            // The clock of its timestamps, of which it sends none.
+            (TCP, raw::TCP_TIMESTAMP) => Ok(((platform().monotonic_ns() / 1_000_000) as u32).to_ne_bytes().to_vec()),
+            // None: a name of no bytes.
+            (TCP, raw::TCP_ULP) => Ok(Vec::new()),
             (TCP, raw::TCP_MAXSEG) if self.end().is_some() => Ok(self.segment().to_ne_bytes().to_vec()),
             (IP, raw::IP_MTU) | (IPV6, raw::IPV6_MTU) => match self.end() {
                 Some(End::Local(_)) => Ok(65535_i32.to_ne_bytes().to_vec()),
@@ -408,6 +413,11 @@ impl Protocol for Tcp {
                 if name == b"cubic" || name == b"reno" { Ok(()) } else { Err(Errno::ENOENT) }
             }
             (TCP, raw::TCP_ULP) => Err(Errno::ENOENT),
+            // Only of a connection that is being repaired.
+            (TCP, raw::TCP_TIMESTAMP) => Err(Errno::EPERM),
+            (IP, raw::IP_HDRINCL) => Err(Errno::ENOPROTOOPT),
+            // The bits of congestion notification are TCP's own (INET_ECN_MASK).
+            (IP, raw::IP_TOS) => self.levels.set(level, name, &[value.first().copied().ok_or(Errno::EINVAL)? & !3]),
             (IPV6, raw::IPV6_V6ONLY) if self.state.lock().binding.is_some() => Err(Errno::EINVAL),
             _ => {
                 self.levels.set(level, name, value)?;

@@ -510,6 +510,7 @@ impl Protocol for Udp {
             (IP, raw::IP_ADD_MEMBERSHIP | raw::IP_DROP_MEMBERSHIP) => self.membership(name, value),
             (IPV6, raw::IPV6_ADD_MEMBERSHIP | raw::IPV6_DROP_MEMBERSHIP) => self.membership6(name, value),
             (IP, raw::IP_MULTICAST_IF) => Ok(()),
+            (IP, raw::IP_HDRINCL) => Err(Errno::ENOPROTOOPT),
             (IPV6, raw::IPV6_V6ONLY) if self.state.lock().binding.is_some() => Err(Errno::EINVAL),
             _ => self.levels.set(level, name, value),
         }
