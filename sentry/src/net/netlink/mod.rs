@@ -5,6 +5,7 @@ mod change;
 mod diag;
 mod message;
 mod route;
+mod tables;
 
 use super::address::Address;
 use super::options::{Options, int};

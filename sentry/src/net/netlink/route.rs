@@ -1,11 +1,11 @@
 //! NETLINK_ROUTE: links, addresses, routes and neighbours (rtnetlink(7)).
 
-use super::change;
 use super::message::{Reply, attribute, find_attribute, octets, with_nul};
+use super::{change, tables};
 use crate::errno::Errno;
 use crate::net::inet::{Route, route};
 use crate::net::interfaces::{self, Interface};
-use crate::net::stack::{self, Counters};
+use crate::net::stack::Counters;
 use crate::platform::platform;
 use crate::task::Current;
 use alloc::vec::Vec;
@@ -41,22 +41,27 @@ pub(super) fn answer(current: &Current, reply: &mut Reply, message: &[u8], dump:
             Ok(())
         }
         GET_ROUTE if dump => {
-            reply.routes(family);
+            tables::routes(reply, family);
             Ok(())
         }
         GET_NEIGHBOUR if dump => {
             reply.neighbours(family);
             Ok(())
         }
-        GET_RULE if dump => Ok(()),
+        GET_RULE if dump => {
+            tables::rules(reply, family);
+            Ok(())
+        }
         GET_NETWORK if !dump => {
             reply.network_number();
             Ok(())
         }
-        GET_ROUTE => reply.route_to(message),
+        GET_ROUTE => reply.route_to(message, current.creds.shown_uid(current.creds.uid)),
         GET_ADDRESS | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
         NEW_LINK | SET_LINK => change::link(current, network, message),
         NEW_ADDRESS | DELETE_ADDRESS => change::address(current, network, &header, message),
+        // The last two bits say what is to be done: questions that nobody answers, and changes.
+        kind if kind & 3 == 2 => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::EPERM),
     }
 }
@@ -109,46 +114,6 @@ impl Reply {
         }
     }
 
-    fn routes(&mut self, family: u8) {
-        let routes = if self.network.is_some() { &[] } else { stack::routes() };
-        for entry in routes {
-            let spec = &entry.spec;
-            let (own_family, octets) = octets(spec.to);
-            if family != 0 && family != own_family {
-                continue;
-            }
-            let table = nl::rt_class_t::RT_TABLE_MAIN as u8;
-            let head = [own_family, spec.prefix, 0, 0, table, spec.protocol, spec.scope, spec.kind];
-            let mut body = route_head(head, (spec.prefix > 0).then_some(&octets), entry.interface.index);
-            if let Some(gateway) = spec.gateway {
-                attribute(&mut body, nl::rtattr_type_t::RTA_GATEWAY as u32, &self::octets(gateway).1);
-            }
-            if let Some(source) = spec.source {
-                attribute(&mut body, nl::rtattr_type_t::RTA_PREFSRC as u32, &self::octets(source).1);
-            }
-            if spec.metric != 0 {
-                attribute(&mut body, nl::rtattr_type_t::RTA_PRIORITY as u32, &spec.metric.to_ne_bytes());
-            }
-            self.message(NEW_ROUTE, &body);
-        }
-        for interface in interfaces::of(&self.network.clone()).iter() {
-            for own in &interface.addresses {
-                let (own_family, octets) = octets(own.ip);
-                if family != 0 && family != own_family {
-                    continue;
-                }
-                let table = nl::rt_class_t::RT_TABLE_LOCAL as u8;
-                let (scope, kind) = (nl::rt_scope_t::RT_SCOPE_HOST as u8, nl::RTN_LOCAL as u8);
-                // lo's network is local as a whole.
-                let whole = if own_family == AF_INET { 32 } else { 128 };
-                let prefix = if interface.link.is_none() { own.prefix } else { whole };
-                let head = [own_family, prefix, 0, 0, table, nl::RTPROT_KERNEL as u8, scope, kind];
-                let body = route_head(head, Some(&octets), interface.index);
-                self.message(NEW_ROUTE, &body);
-            }
-        }
-    }
-
     /// The number by which this network knows another one: networks are joined by nothing here, so none has one.
     fn network_number(&mut self) {
         /// NETNSA_NSID and NETNSA_NSID_NOT_ASSIGNED (include/uapi/linux/net_namespace.h; nobody exports them).
@@ -161,7 +126,7 @@ impl Reply {
     }
 
     /// The route to one destination (`ip route get`).
-    fn route_to(&mut self, message: &[u8]) -> Result<(), Errno> {
+    fn route_to(&mut self, message: &[u8], uid: u32) -> Result<(), Errno> {
         let attributes = message.get(size_of::<nl::rtmsg>()..).ok_or(Errno::EINVAL)?;
         let wanted = find_attribute(attributes, nl::rtattr_type_t::RTA_DST as u32).ok_or(Errno::EINVAL)?;
         let to = match (<[u8; 4]>::try_from(wanted), <[u8; 16]>::try_from(wanted)) {
@@ -173,25 +138,29 @@ impl Reply {
             .and_then(|value| value.first_chunk())
             .map(|bytes| u32::from_ne_bytes(*bytes));
         let (family, octets) = octets(to);
-        let (main, local) = (nl::rt_class_t::RT_TABLE_MAIN as u8, nl::rt_class_t::RT_TABLE_LOCAL as u8);
-        let (kind, table, index, gateway, from) = match route(&self.network, to, device)? {
-            Route::Local { from, .. } => (nl::RTN_LOCAL, local, 1, None, from),
+        // Whatever table it is in: nobody asks for that one (RTM_F_LOOKUP_TABLE).
+        let table = nl::rt_class_t::RT_TABLE_MAIN as u8;
+        let (kind, index, gateway, from) = match route(&self.network, to, device)? {
+            Route::Local { from, .. } => (nl::RTN_LOCAL, 1, None, from),
             Route::Remote { hop, from } => {
-                (nl::RTN_UNICAST, main, hop.interface.index, Some(hop.next).filter(|next| *next != to), from)
+                (nl::RTN_UNICAST, hop.interface.index, Some(hop.next).filter(|next| *next != to), from)
             }
-            Route::Group { hop, from } => {
-                (nl::RTN_MULTICAST, main, hop.map_or(1, |hop| hop.interface.index), None, from)
-            }
-            Route::Broadcast { hop, from } => {
-                (nl::RTN_BROADCAST, local, hop.map_or(1, |hop| hop.interface.index), None, from)
-            }
+            Route::Group { hop, from } => (nl::RTN_MULTICAST, hop.map_or(1, |hop| hop.interface.index), None, from),
+            Route::Broadcast { hop, from } => (nl::RTN_BROADCAST, hop.map_or(1, |hop| hop.interface.index), None, from),
         };
         let bits = (octets.len() * 8) as u8;
-        let mut body = route_head([family, bits, 0, 0, table, 0, 0, kind as u8], Some(&octets), index);
+        // A copy for this question; of one's own addresses, another bit says so (RTCF_LOCAL of linux/in_route.h).
+        const LOCAL: u32 = 1 << 31;
+        let local = if kind == nl::RTN_LOCAL { LOCAL } else { 0 };
+        let flags = nl::RTM_F_CLONED | if family == AF_INET { local } else { 0 };
+        let mut body = route_head([family, bits, 0, 0, table, 0, 0, kind as u8], flags, Some(&octets), index);
         if let Some(gateway) = gateway {
             attribute(&mut body, nl::rtattr_type_t::RTA_GATEWAY as u32, &self::octets(gateway).1);
         }
         attribute(&mut body, nl::rtattr_type_t::RTA_PREFSRC as u32, &self::octets(from).1);
+        if family == AF_INET {
+            attribute(&mut body, nl::rtattr_type_t::RTA_UID as u32, &uid.to_ne_bytes());
+        }
         self.message(NEW_ROUTE, &body);
         Ok(())
     }
@@ -223,10 +192,10 @@ impl Reply {
 }
 
 /// `struct rtmsg` (family, lengths of both addresses, tos, table, protocol, scope, type, flags) and what every route has.
-fn route_head(head: [u8; 8], to: Option<&Vec<u8>>, index: u32) -> Vec<u8> {
+pub(super) fn route_head(head: [u8; 8], flags: u32, to: Option<&Vec<u8>>, index: u32) -> Vec<u8> {
     let [_, _, _, _, table, ..] = head;
     let mut body = head.to_vec();
-    body.extend_from_slice(&0_u32.to_ne_bytes());
+    body.extend_from_slice(&flags.to_ne_bytes());
     attribute(&mut body, nl::rtattr_type_t::RTA_TABLE as u32, &u32::from(table).to_ne_bytes());
     if let Some(to) = to {
         attribute(&mut body, nl::rtattr_type_t::RTA_DST as u32, to);
@@ -272,6 +241,7 @@ fn link(interface: &Interface) -> Vec<u8> {
     attribute(&mut body, nl::IFLA_OPERSTATE as u32, &[if interface.link.is_some() { 6 } else { 0 }]);
     attribute(&mut body, nl::IFLA_LINKMODE as u32, &[0]);
     attribute(&mut body, nl::IFLA_MTU as u32, &interface.mtu.to_ne_bytes());
+    attribute(&mut body, nl::IFLA_GROUP as u32, &0_u32.to_ne_bytes());
     attribute(&mut body, nl::IFLA_QDISC as u32, b"noqueue\0");
     let (own, everybody) = interface.link.as_ref().map_or(([0; 6], [0; 6]), |link| (link.mac, [0xff; 6]));
     attribute(&mut body, nl::IFLA_ADDRESS as u32, &own);
