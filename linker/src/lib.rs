@@ -14,4 +14,5 @@ pub mod layout;
 pub mod request;
 pub mod ring;
 pub mod spec;
+pub mod sysctl;
 pub mod vdso;

@@ -8,6 +8,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "fake"))]
 extern crate std;
 
+pub mod bpf;
 pub mod control;
 pub mod errno;
 #[cfg(any(test, feature = "fake"))]

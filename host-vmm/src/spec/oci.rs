@@ -5,6 +5,7 @@ use crate::gofer::Export;
 use crate::net;
 use crate::spec::{oci_mounts, oci_process, seccomp};
 use linker::spec::{DeviceSpec, MountKind, MountSpec, ProcessSpec, StartSpec};
+use linker::sysctl;
 use linux_raw_sys::general as raw;
 use oci_spec::runtime::{
     LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxPersonalityDomain, Spec,
@@ -207,6 +208,9 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         shares_uts: shares(LinuxNamespaceType::Uts),
         shares_ipc: shares(LinuxNamespaceType::Ipc),
     };
+    if is_member && !spec.sysctls.is_empty() {
+        return Err(bad("linux.sysctl", "not supported in a pod, whose parameters are its sandbox's"));
+    }
     if is_member && spec.max_tasks != 0 {
         return Err(bad("linux.resources.pids.limit", "not supported in a pod, whose limit is its sandbox's"));
     }
@@ -347,23 +351,22 @@ fn paths(listed: Option<&Vec<String>>) -> Vec<Vec<u8>> {
     listed.into_iter().flatten().map(|path| path.clone().into_bytes()).collect()
 }
 
-/// Kernel parameters that a sandbox has. It takes two; others would have no effect, and are refused.
+/// Kernel parameters that a sandbox has (`linker::sysctl`); others would have no effect, and are refused.
 fn sysctls(given: &HashMap<String, String>) -> Result<Vec<(String, String)>, Error> {
     let mut known = Vec::new();
     for (name, value) in given {
-        let numbers: Vec<Result<u32, _>> = value.split_whitespace().map(str::parse).collect();
         // Linux takes `/` for `.` as well.
         let name = name.replace('/', ".");
-        match (name.as_str(), numbers.as_slice()) {
-            ("net.ipv4.ip_unprivileged_port_start", [Ok(0..=65535)])
-            | ("net.ipv4.ping_group_range", [Ok(_), Ok(_)]) => {}
-            ("net.ipv4.ip_unprivileged_port_start" | "net.ipv4.ping_group_range", _) => {
+        match sysctl::parse(&name, value) {
+            Ok(_) => known.push((name, value.clone())),
+            Err(sysctl::Wrong::Name) => return Err(bad(format!("linux.sysctl.{name}"), "not supported")),
+            Err(sysctl::Wrong::Value) => {
                 return Err(bad(format!("linux.sysctl.{name}"), format!("{value:?} is impossible")));
             }
-            _ => return Err(bad(format!("linux.sysctl.{name}"), "not supported")),
         }
-        known.push((name, value.clone()));
     }
+    // Where one is about all interfaces and another about one, the order counts.
+    known.sort();
     Ok(known)
 }
 
@@ -469,9 +472,7 @@ mod tests {
         assert!(
             refusal(|c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NOTIFY"})).contains("linux.seccomp")
         );
-        assert!(
-            refusal(|c| c["linux"]["sysctl"] = json!({"kernel.shmmax": "1"})).contains("linux.sysctl.kernel.shmmax")
-        );
+        assert!(refusal(|c| c["linux"]["sysctl"] = json!({"kernel.panic": "1"})).contains("linux.sysctl.kernel.panic"));
         let port = "net.ipv4.ip_unprivileged_port_start";
         assert!(refusal(|c| c["linux"]["sysctl"] = json!({port: "70000"})).contains("70000"));
         assert!(refusal(|c| c["ociVersion"] = json!("2.0")).contains("ociVersion"));

@@ -14,9 +14,9 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 /// MSGMAX, MSGMNB, MSGMNI (linux/msg.h).
-pub const MOST_BYTES: usize = 8192;
+pub static MOST_BYTES: AtomicU32 = AtomicU32::new(8192);
 /// See `MOST_BYTES`.
-pub const MOST_QUEUE_BYTES: u64 = 16_384;
+pub static MOST_QUEUE_BYTES: AtomicU32 = AtomicU32::new(16_384);
 /// See `MOST_BYTES`.
 pub static MOST_QUEUES: AtomicU32 = AtomicU32::new(32_000);
 /// The number that the next queue gets (`/proc/sys/kernel/msg_next_id`), -1 for any.
@@ -78,7 +78,8 @@ pub fn get(current: &Current, key: i32, create: bool, exclusive: bool, mode: u32
     }
     let id = table.ids.take(&NEXT_ID).ok_or(Errno::ENOSPC)?;
     let perm = Perm::new(current, id, key, mode);
-    let about = About { perm, limit: MOST_QUEUE_BYTES, change_time: now(), ..About::default() };
+    let about =
+        About { perm, limit: MOST_QUEUE_BYTES.load(Ordering::Relaxed).into(), change_time: now(), ..About::default() };
     table.queues.insert(id, Queue { about, messages: VecDeque::new(), gate: Arc::default() });
     Ok(id)
 }
@@ -217,7 +218,7 @@ pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32, limit: u64
         if !queue.about.perm.owned_by(current) {
             return Err(Errno::EPERM);
         }
-        if limit > MOST_QUEUE_BYTES && !current.creds.has(Cap::SysResource) {
+        if limit > u64::from(MOST_QUEUE_BYTES.load(Ordering::Relaxed)) && !current.creds.has(Cap::SysResource) {
             return Err(Errno::EPERM);
         }
         queue.about.perm.set(uid, gid, mode);

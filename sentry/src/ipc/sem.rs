@@ -11,18 +11,18 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 /// SEMMSL, SEMMNI, SEMOPM, SEMVMX, SEMMNS (linux/sem.h).
-pub const MOST_IN_SET: usize = 32_000;
+pub static MOST_IN_SET: AtomicU32 = AtomicU32::new(32_000);
 /// See `MOST_IN_SET`.
-pub const MOST_SETS: usize = 32_000;
+pub static MOST_SETS: AtomicU32 = AtomicU32::new(32_000);
 /// See `MOST_IN_SET`.
-pub const MOST_OPERATIONS: usize = 500;
+pub static MOST_OPERATIONS: AtomicU32 = AtomicU32::new(500);
 /// See `MOST_IN_SET`.
 pub const MOST_VALUE: i32 = 32_767;
 /// See `MOST_IN_SET`.
-pub const MOST_SEMAPHORES: usize = 1_024_000_000;
+pub static MOST_SEMAPHORES: AtomicU32 = AtomicU32::new(1_024_000_000);
 
 /// One operation of semop(2).
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,10 @@ pub static NEXT_ID: AtomicI32 = AtomicI32::new(-1);
 /// semget(2).
 pub fn get(current: &Current, key: i32, count: i32, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
     let space = IpcNs::of(current);
-    let count = usize::try_from(count).ok().filter(|count| *count <= MOST_IN_SET).ok_or(Errno::EINVAL)?;
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= MOST_IN_SET.load(Ordering::Relaxed) as usize)
+        .ok_or(Errno::EINVAL)?;
     let mut tables = TABLES.lock();
     let table = tables.entry(space).or_default();
     if let Some(set) = table.sets.values().find(|set| key != PRIVATE && set.perm.key == key) {
@@ -103,7 +106,11 @@ pub fn get(current: &Current, key: i32, count: i32, create: bool, exclusive: boo
     if count == 0 {
         return Err(Errno::EINVAL);
     }
-    if table.sets.len() >= MOST_SETS {
+    if table.sets.len() >= MOST_SETS.load(Ordering::Relaxed) as usize {
+        return Err(Errno::ENOSPC);
+    }
+    let all: usize = table.sets.values().map(|set| set.all.len()).sum();
+    if all + count > MOST_SEMAPHORES.load(Ordering::Relaxed) as usize {
         return Err(Errno::ENOSPC);
     }
     let id = table.ids.take(&NEXT_ID).ok_or(Errno::ENOSPC)?;

@@ -17,7 +17,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
 
@@ -26,7 +26,9 @@ pub static MAX_SEGMENTS: AtomicU32 = AtomicU32::new(4096);
 /// The number that the next segment gets (`/proc/sys/kernel/shm_next_id`), -1 for any.
 pub static NEXT_ID: AtomicI32 = AtomicI32::new(-1);
 /// Bytes of one at most (`/proc/sys/kernel/shmmax`).
-pub const MAX_BYTES: u64 = u64::MAX - (1 << 24);
+pub static MAX_BYTES: AtomicU64 = AtomicU64::new(u64::MAX - (1 << 24));
+/// Pages of all together at most (`/proc/sys/kernel/shmall`).
+pub static MAX_PAGES: AtomicU64 = AtomicU64::new(u64::MAX - (1 << 24));
 /// The key that always makes a new one.
 pub const PRIVATE: i32 = 0;
 
@@ -150,10 +152,14 @@ pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: boo
     if key != PRIVATE && !create {
         return Err(Errno::ENOENT);
     }
-    if bytes == 0 || bytes > MAX_BYTES {
+    if bytes == 0 || bytes > MAX_BYTES.load(Ordering::Relaxed) {
         return Err(Errno::EINVAL);
     }
     if table.entries.len() >= MAX_SEGMENTS.load(Ordering::Relaxed) as usize {
+        return Err(Errno::ENOSPC);
+    }
+    let used: u64 = table.entries.values().map(|entry| entry.about.bytes.div_ceil(PAGE_SIZE)).sum();
+    if used.saturating_add(bytes.div_ceil(PAGE_SIZE)) > MAX_PAGES.load(Ordering::Relaxed) {
         return Err(Errno::ENOSPC);
     }
     may_commit(bytes.div_ceil(PAGE_SIZE))?;

@@ -12,6 +12,7 @@ const UNIX: u16 = raw::AF_UNIX as u16;
 const INET: u16 = raw::AF_INET as u16;
 const INET6: u16 = raw::AF_INET6 as u16;
 const NETLINK: u16 = raw::AF_NETLINK as u16;
+const PACKET: u16 = raw::AF_PACKET as u16;
 
 /// Bytes of an address at most (`struct sockaddr_storage`).
 pub const MAX_ADDRESS: usize = 128;
@@ -48,7 +49,40 @@ struct NetlinkAddress {
     groups: u32,
 }
 
+/// `struct sockaddr_ll`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct PacketAddress {
+    family: u16,
+    protocol: [u8; 2],
+    interface: u32,
+    hardware: u16,
+    kind: u8,
+    len: u8,
+    address: [u8; 8],
+}
+
+/// An address of the link layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkAddress {
+    /// ETH_P_*.
+    pub protocol: u16,
+    /// Number of the interface.
+    pub interface: u32,
+    /// ARPHRD_*.
+    pub hardware: u16,
+    /// PACKET_*.
+    pub kind: u8,
+    /// Bytes of `address` that count.
+    pub len: u8,
+    /// Hardware address.
+    pub address: [u8; 8],
+    /// Shown whole, not only with the bytes that count.
+    pub padded: bool,
+}
+
 const _: () = {
+    assert!(size_of::<PacketAddress>() == size_of::<linux_raw_sys::if_packet::sockaddr_ll>());
     assert!(size_of::<InetAddress>() == size_of::<raw::sockaddr_in>());
     assert!(size_of::<Inet6Address>() == size_of::<raw::sockaddr_in6>());
     assert!(size_of::<NetlinkAddress>() == size_of::<linux_raw_sys::netlink::sockaddr_nl>());
@@ -83,6 +117,8 @@ pub enum Address {
         /// Multicast groups.
         groups: u32,
     },
+    /// AF_PACKET.
+    Packet(LinkAddress),
     /// A family that no socket here has.
     Other(u16),
 }
@@ -128,6 +164,18 @@ impl Address {
                 let (address, _) = NetlinkAddress::read_from_prefix(bytes).map_err(|_| Errno::EINVAL)?;
                 Self::Netlink { pid: address.pid, groups: address.groups }
             }
+            PACKET => {
+                let (address, _) = PacketAddress::read_from_prefix(bytes).map_err(|_| Errno::EINVAL)?;
+                Self::Packet(LinkAddress {
+                    protocol: u16::from_be_bytes(address.protocol),
+                    interface: address.interface,
+                    hardware: address.hardware,
+                    kind: address.kind,
+                    len: address.len,
+                    address: address.address,
+                    padded: true,
+                })
+            }
             other => Self::Other(other),
         })
     }
@@ -172,6 +220,20 @@ impl Address {
             .to_vec(),
             Self::Netlink { pid, groups } => {
                 NetlinkAddress { family: NETLINK, pad: 0, pid: *pid, groups: *groups }.as_bytes().to_vec()
+            }
+            Self::Packet(address) => {
+                let whole = PacketAddress {
+                    family: PACKET,
+                    protocol: address.protocol.to_be_bytes(),
+                    interface: address.interface,
+                    hardware: address.hardware,
+                    kind: address.kind,
+                    len: address.len,
+                    address: address.address,
+                };
+                let counts = size_of::<PacketAddress>() - address.address.len() + usize::from(address.len);
+                let len = if address.padded { size_of::<PacketAddress>() } else { counts };
+                whole.as_bytes().get(..len).unwrap_or(whole.as_bytes()).to_vec()
             }
             Self::Other(family) => family.to_ne_bytes().to_vec(),
         }

@@ -3,6 +3,7 @@
 use super::NetNs;
 use super::stack::Link;
 use crate::errno::Errno;
+use crate::settings;
 use crate::syscall::{Fail, UserPtr};
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
@@ -23,6 +24,8 @@ pub const LOOPBACK_MTU: u32 = 65536;
 pub const LOOPBACK_HARDWARE: u16 = linux_raw_sys::if_arp::ARPHRD_LOOPBACK as u16;
 /// ARPHRD_ETHER.
 const ETHERNET_HARDWARE: u16 = linux_raw_sys::if_arp::ARPHRD_ETHER as u16;
+/// Questions to a device's driver (include/uapi/linux/sockios.h; nobody exports it).
+const SIOCETHTOOL: u32 = 0x8946;
 /// Transmit queue length of `lo`.
 pub const QUEUE_LENGTH: u32 = 1000;
 
@@ -91,9 +94,15 @@ pub fn set_up(spec: &NetworkSpec) {
                 .iter()
                 .map(|own| Own { ip: own.ip, prefix: own.prefix, scope: own.scope })
                 .collect(),
-            link: Some(Link::new(spec.socket, spec.mac)),
+            link: Some(Link::new(spec.index, spec.socket, spec.mac)),
         });
-        core::iter::once(loopback()).chain(others).collect()
+        let mut all: Vec<Interface> = core::iter::once(loopback()).chain(others).collect();
+        for interface in &mut all {
+            if settings::is_v6_disabled(&interface.name) {
+                interface.addresses.retain(|own| own.ip.is_ipv4());
+            }
+        }
+        all
     });
 }
 
@@ -306,6 +315,13 @@ pub fn ioctl(current: &Current, command: u32, arg: u64) -> Result<u64, Fail> {
             let up = flags & raw::net_device_flags::IFF_UP as u32 != 0;
             set_flags(current, &network, index.ok_or(Errno::ENODEV)?, up)?;
             return Ok(0);
+        }
+        // No device here has anything to be asked of its driver.
+        SIOCETHTOOL => {
+            let request = UserPtr::<IfReq>::new(at).read(current)?;
+            let name = request.name.split(|byte| *byte == 0).next().unwrap_or(&[]);
+            let known = of(&NetNs::of(current)).iter().any(|found| found.name == name);
+            return Err(if known { Errno::EOPNOTSUPP } else { Errno::ENODEV }.into());
         }
         op::SIOCSIFADDR | op::SIOCSIFMTU | op::SIOCSIFNETMASK => return Err(Errno::EPERM.into()),
         _ => return Err(Errno::ENOTTY.into()),

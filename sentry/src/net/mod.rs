@@ -1,22 +1,25 @@
 //! Sockets.
 //!
-//! `Socket` is the file; `Protocol` is the seam behind it, which `unix`, `inet` and `netlink` implement, and `host` in the place of
+//! `Socket` is the file; `Protocol` is the seam behind it, which `unix`, `inet`, `packet` and `netlink` implement, and `host` in the place of
 //! `inet` where sockets are to be the host's. `stream` carries bytes
-//! between two connected sockets, for unix streams and loopback TCP alike; `control` is what travels with them; `interfaces` and
+//! between two connected sockets, for unix streams and loopback TCP alike; `control` is what travels with them; `table` lists all there are; `interfaces` and
 //! `inet::routes` say what network there is, `stack` speaks with what lies beyond loopback. Locks: `Rank::Socket` (a socket's or a connection side's state) before
 //! `Rank::SocketTable` (names and ports).
 
 pub mod address;
 pub mod control;
+pub mod filter;
 pub mod host;
 pub mod inet;
 pub mod interfaces;
 pub mod namespace;
 mod netlink;
 pub mod options;
+pub mod packet;
 pub mod socket;
 pub mod stack;
 pub mod stream;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod unix;
@@ -74,6 +77,11 @@ pub fn open(
             let outside = host::is_enabled() && NetNs::of(current).is_none();
             let new = if outside { host::new_socket } else { inet::new_socket };
             let (ops, options, protocol) = new(current, family, kind, protocol)?;
+            Ok(Socket::open(current, (domain, kind, protocol), options, ops, nonblocking))
+        }
+        // With the host's sockets there are no frames here to see.
+        raw::AF_PACKET if !host::is_enabled() || NetNs::of(current).is_some() => {
+            let (ops, options) = packet::new_socket(current, kind, protocol)?;
             Ok(Socket::open(current, (domain, kind, protocol), options, ops, nonblocking))
         }
         raw::AF_NETLINK => {

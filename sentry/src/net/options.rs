@@ -1,13 +1,15 @@
 //! What every socket can be told: SOL_SOCKET's options.
 
 use super::NetNs;
+use super::filter::Filter;
 use super::interfaces;
 use crate::errno::Errno;
 use crate::platform::platform;
+use crate::sync::{Lock, Rank};
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::net as raw;
 
 /// Buffer sizes: net.core.{w,r}mem_{default,max}.
@@ -54,12 +56,21 @@ pub struct Options {
     error: AtomicU32,
     /// How deep sockets lie in sockets in this one's queue.
     nesting: AtomicU32,
+    busy_poll: AtomicU32,
+    incoming_cpu: AtomicI32,
+    pacing_rate: AtomicU64,
     /// SO_BINDTODEVICE: the interface's number, or 0.
     device: AtomicU32,
     /// The network that it is of, once it is a file.
     network: spin::Once<Option<Arc<NetNs>>>,
     uid: AtomicU32,
     inode: AtomicU64,
+    cookie: AtomicU64,
+    /// SO_ATTACH_FILTER, and whether there is one.
+    filter: Lock<Option<Arc<Filter>>>,
+    filtered: AtomicBool,
+    /// SO_LOCK_FILTER.
+    filter_locked: AtomicBool,
 }
 
 impl Default for Options {
@@ -76,10 +87,17 @@ impl Default for Options {
             mark: AtomicU32::new(0),
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
+            busy_poll: AtomicU32::new(0),
+            incoming_cpu: AtomicI32::new(-1),
+            pacing_rate: AtomicU64::new(u64::MAX),
             device: AtomicU32::new(0),
             network: spin::Once::new(),
             uid: AtomicU32::new(0),
             inode: AtomicU64::new(0),
+            cookie: AtomicU64::new(0),
+            filter: Lock::new(Rank::Leaf, None),
+            filtered: AtomicBool::new(false),
+            filter_locked: AtomicBool::new(false),
         }
     }
 }
@@ -105,10 +123,18 @@ impl Options {
             mark: copy(&self.mark),
             error: AtomicU32::new(0),
             nesting: AtomicU32::new(0),
+            busy_poll: copy(&self.busy_poll),
+            incoming_cpu: AtomicI32::new(self.incoming_cpu.load(Ordering::Relaxed)),
+            pacing_rate: AtomicU64::new(self.pacing_rate.load(Ordering::Relaxed)),
             device: copy(&self.device),
             network: spin::Once::initialized(self.network().clone()),
             uid: copy(&self.uid),
             inode: AtomicU64::new(0),
+            cookie: AtomicU64::new(0),
+            // What is accepted is a stream, and streams have none.
+            filter: Lock::new(Rank::Leaf, None),
+            filtered: AtomicBool::new(false),
+            filter_locked: AtomicBool::new(false),
         }
     }
 
@@ -174,9 +200,15 @@ impl Options {
     }
 
     /// The socket has become a file.
-    pub fn identify(&self, uid: u32, inode: u64) {
+    pub fn identify(&self, uid: u32, inode: u64, cookie: u64) {
+        self.cookie.store(cookie, Ordering::Relaxed);
         self.uid.store(uid, Ordering::Relaxed);
         self.inode.store(inode, Ordering::Relaxed);
+    }
+
+    /// SO_COOKIE.
+    pub fn cookie(&self) -> u64 {
+        self.cookie.load(Ordering::Relaxed)
     }
 
     /// The interface that the socket is bound to.
@@ -200,6 +232,25 @@ impl Options {
     /// The queue was emptied.
     pub fn reset_nesting(&self) {
         self.nesting.store(0, Ordering::SeqCst);
+    }
+
+    /// The program that says what is received.
+    #[inline]
+    pub fn filter(&self) -> Option<Arc<Filter>> {
+        if self.filtered.load(Ordering::Acquire) { self.filter.lock().clone() } else { None }
+    }
+
+    fn set_filter(&self, new: Option<Arc<Filter>>) -> Result<(), Errno> {
+        if self.filter_locked.load(Ordering::Relaxed) {
+            return Err(Errno::EPERM);
+        }
+        if new.is_none() && !self.filtered.load(Ordering::Relaxed) {
+            return Err(Errno::ENOENT);
+        }
+        self.filtered.store(new.is_some(), Ordering::Release);
+        let old = core::mem::replace(&mut *self.filter.lock(), new);
+        drop(old);
+        Ok(())
     }
 
     /// Sets the pending error (SO_ERROR).
@@ -279,8 +330,46 @@ impl Options {
                 return Err(Errno::ENOPROTOOPT);
             }
             raw::SO_BINDTODEVICE => self.device.store(device(current, value)?, Ordering::Relaxed),
-            // Hints that change nothing here.
-            raw::SO_BUSY_POLL | raw::SO_INCOMING_CPU | raw::SO_MAX_PACING_RATE => {}
+            raw::SO_ATTACH_FILTER => self.set_filter(Some(Arc::new(Filter::read(current, value)?)))?,
+            raw::SO_DETACH_FILTER => self.set_filter(None)?,
+            raw::SO_LOCK_FILTER => {
+                let lock = int(value)? != 0;
+                if !lock && self.filter_locked.load(Ordering::Relaxed) {
+                    return Err(Errno::EPERM);
+                }
+                self.filter_locked.store(lock, Ordering::Relaxed);
+            }
+            raw::SO_BINDTOIFINDEX => {
+                let index = u32::try_from(int(value)?).map_err(|_| Errno::EINVAL)?;
+                if self.device().is_some() && !NetNs::holds(current, Cap::NetRaw) {
+                    return Err(Errno::EPERM);
+                }
+                if index != 0 && interfaces::by_index(index).is_none() {
+                    return Err(Errno::ENODEV);
+                }
+                self.device.store(index, Ordering::Relaxed);
+            }
+            // Hints that change nothing here, but are remembered.
+            raw::SO_BUSY_POLL => {
+                let time = u32::try_from(int(value)?).map_err(|_| Errno::EINVAL)?;
+                if time > self.busy_poll.load(Ordering::Relaxed) && !NetNs::holds(current, Cap::NetAdmin) {
+                    return Err(Errno::EPERM);
+                }
+                self.busy_poll.store(time, Ordering::Relaxed);
+            }
+            raw::SO_INCOMING_CPU => self.incoming_cpu.store(int(value)?, Ordering::Relaxed),
+            raw::SO_MAX_PACING_RATE => {
+                let rate = match value.first_chunk::<8>() {
+                    Some(long) => u64::from_ne_bytes(*long),
+                    None => match int(value)? as u32 {
+                        u32::MAX => u64::MAX,
+                        rate => u64::from(rate),
+                    },
+                };
+                self.pacing_rate.store(rate, Ordering::Relaxed);
+            }
+            // As on Linux: nothing is left of it.
+            raw::SO_BSDCOMPAT => drop(int(value)?),
             _ => return Err(Errno::ENOPROTOOPT),
         }
         Ok(())
@@ -313,9 +402,14 @@ impl Options {
                 Some(interface) => [&interface.name[..], &[0]].concat(),
                 None => Vec::new(),
             },
-            raw::SO_BUSY_POLL => 0_i32.to_ne_bytes().to_vec(),
-            raw::SO_INCOMING_CPU => (-1_i32).to_ne_bytes().to_vec(),
-            raw::SO_MAX_PACING_RATE => u32::MAX.to_ne_bytes().to_vec(),
+            raw::SO_LOCK_FILTER => i32::from(self.filter_locked.load(Ordering::Relaxed)).to_ne_bytes().to_vec(),
+            // SKF_AD_MAX: which data about a packet a program may load.
+            raw::SO_BPF_EXTENSIONS => linux_raw_sys::ptrace::SKF_AD_MAX.to_ne_bytes().to_vec(),
+            raw::SO_BINDTOIFINDEX => self.device.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
+            raw::SO_BSDCOMPAT => 0_i32.to_ne_bytes().to_vec(),
+            raw::SO_BUSY_POLL => self.busy_poll.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
+            raw::SO_INCOMING_CPU => self.incoming_cpu.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
+            raw::SO_MAX_PACING_RATE => self.pacing_rate.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
             _ => return Err(Errno::ENOPROTOOPT),
         })
     }

@@ -3,10 +3,12 @@
 use super::address::Address;
 use super::control::{Control, Ucred};
 use super::options::Options;
+use super::table::{self, UnixRow};
 use crate::errno::Errno;
 use crate::fs::anon::AnonInode;
 use crate::fs::pipe::broken_pipe;
 use crate::fs::{FileOps, OpenFile, OpenFlags, Sink, Source};
+use crate::mm::Mapping;
 use crate::syscall::{Fail, UserPtr};
 use crate::task::Current;
 use crate::wait::{Events, WaitError, WaitQueue};
@@ -200,6 +202,22 @@ pub trait Protocol: Send + Sync {
     fn set_general_option(&self, _name: u32, _value: &[u8]) -> Result<(), Errno> {
         Ok(())
     }
+    /// Whether SO_ATTACH_FILTER decides what it receives.
+    fn filters(&self) -> bool {
+        false
+    }
+    /// What mmap gives at `offset`.
+    fn mapping(&self, _offset: u64) -> Result<(Arc<Mapping>, u64), Errno> {
+        Err(Errno::ENODEV)
+    }
+    /// An option other than SOL_SOCKET's, for who lists sockets.
+    fn own_option(&self, _level: u32, _name: u32) -> Option<Vec<u8>> {
+        None
+    }
+    /// What a unix socket says of itself.
+    fn unix_row(&self) -> Option<UnixRow> {
+        None
+    }
     /// `poll` is about to be asked: time to find out. Called without locks; may sleep.
     fn prepare_poll(&self) {}
     /// What is ready.
@@ -240,8 +258,9 @@ impl Socket {
     ) -> Arc<OpenFile> {
         let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
         let inode = AnonInode::socket(&current.creds);
-        options.identify(current.creds.fsuid, inode.ino());
+        options.identify(current.creds.fsuid, inode.ino(), cookie);
         options.set_network(|| super::NetNs::of(current));
+        table::add(cookie, (domain, kind, protocol), &options, &ops);
         let socket = Self { domain, kind, protocol, options, ops, cookie };
         let status = if nonblocking { OpenFlags::NONBLOCK } else { OpenFlags::empty() };
         OpenFile::new(Arc::new(socket), OpenFlags::RDWR | status, inode, None)
@@ -328,6 +347,9 @@ impl Socket {
         if level != raw::SOL_SOCKET {
             return self.ops.set_option(call, level, name, value);
         }
+        if name == raw::SO_ATTACH_FILTER && !self.ops.filters() {
+            return Err(Errno::ENOPROTOOPT);
+        }
         self.options.set(call.current, name, value)?;
         self.ops.set_general_option(name, value)?;
         self.ops.general_option_set();
@@ -339,6 +361,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
+        table::remove(self.cookie);
         self.ops.close();
     }
 }
@@ -362,6 +385,10 @@ impl FileOps for Socket {
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
         Some(self.ops.queue())
+    }
+
+    fn mapping(&self, offset: u64) -> Option<Result<(Arc<Mapping>, u64), Errno>> {
+        Some(self.ops.mapping(offset))
     }
 
     fn ioctl(&self, current: &Current, _: &OpenFile, command: u32, arg: u64) -> Result<u64, Fail> {

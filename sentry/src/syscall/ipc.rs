@@ -15,7 +15,7 @@ use crate::task::Current;
 use crate::time::{SigEvent, Timespec};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 use linker::addr::UserVa;
 use linux_raw_sys::general;
 use syscalls::Sysno;
@@ -137,7 +137,7 @@ pub fn semtimedop(
     if count == 0 || id < 0 {
         return Err(Errno::EINVAL);
     }
-    if count > sem::MOST_OPERATIONS {
+    if count > sem::MOST_OPERATIONS.load(Ordering::Relaxed) as usize {
         return Err(Errno::E2BIG);
     }
     let deadline = match timeout.non_null() {
@@ -165,17 +165,18 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
         raw::IPC_INFO | raw::SEM_INFO => {
             let sets = sem::list(current);
             let total: usize = sets.iter().map(|set| set.all.len()).sum();
-            let most = sem::MOST_SEMAPHORES as i32;
+            let number = |limit: &AtomicU32| limit.load(Ordering::Relaxed) as i32;
+            let most = number(&sem::MOST_SEMAPHORES);
             let info = command & !0x100 == raw::SEM_INFO;
             // struct seminfo: semmap, semmni, semmns, semmnu, semmsl, semopm, semume, semusz, semvmx, semaem.
             let numbers: [i32; 10] = [
                 most,
-                sem::MOST_SETS as i32,
+                number(&sem::MOST_SETS),
                 most,
                 most,
-                sem::MOST_IN_SET as i32,
-                sem::MOST_OPERATIONS as i32,
-                sem::MOST_OPERATIONS as i32,
+                number(&sem::MOST_IN_SET),
+                number(&sem::MOST_OPERATIONS),
+                number(&sem::MOST_OPERATIONS),
                 if info { sets.len() as i32 } else { 20 },
                 sem::MOST_VALUE,
                 if info { i32::try_from(total).unwrap_or(i32::MAX) } else { sem::MOST_VALUE },
@@ -247,7 +248,7 @@ pub fn msgget(current: &mut Current, key: i32, flags: u32) -> Result<i32, Errno>
 /// msgsnd(2).
 pub fn msgsnd(current: &mut Current, id: i32, at: UserPtr<i64>, len: usize, flags: u32) -> Result<(), Fail> {
     let kind = at.read(current)?;
-    if id < 0 || kind < 1 || len > msg::MOST_BYTES {
+    if id < 0 || kind < 1 || len > msg::MOST_BYTES.load(Ordering::Relaxed) as usize {
         return Err(Errno::EINVAL.into());
     }
     let mut text = vec![0; len];
@@ -291,15 +292,16 @@ pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Msqi
     match command & !0x100 {
         command @ (raw::IPC_INFO | raw::MSG_INFO) => {
             let list = msg::list(current);
-            let (most, most_bytes) = (msg::MOST_QUEUES.load(Ordering::Relaxed) as i32, msg::MOST_QUEUE_BYTES as i32);
+            let number = |limit: &AtomicU32| limit.load(Ordering::Relaxed) as i32;
+            let (most, most_bytes) = (number(&msg::MOST_QUEUES), number(&msg::MOST_QUEUE_BYTES));
             let sum = |of: fn(&msg::About) -> u64| i32::try_from(list.iter().map(of).sum::<u64>()).unwrap_or(i32::MAX);
             // struct msginfo: msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg.
             let info: [i32; 8] = if command == raw::MSG_INFO {
                 let (messages, bytes) = (sum(|about| about.count), sum(|about| about.bytes));
-                [list.len() as i32, messages, msg::MOST_BYTES as i32, most_bytes, most, 16, bytes, 0xffff]
+                [list.len() as i32, messages, number(&msg::MOST_BYTES), most_bytes, most, 16, bytes, 0xffff]
             } else {
                 let pool = most.saturating_mul(most_bytes / 1024);
-                [pool, most_bytes, msg::MOST_BYTES as i32, most_bytes, most, 16, most_bytes, 0xffff]
+                [pool, most_bytes, number(&msg::MOST_BYTES), most_bytes, most, 16, most_bytes, 0xffff]
             };
             buffer.cast::<[i32; 8]>().write(current, &info)?;
             Ok(msg::highest(current))

@@ -140,9 +140,9 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
         raw::SHM_LOCK | raw::SHM_UNLOCK => shm::lock(current, id, command == raw::SHM_LOCK).map(|()| 0),
         raw::IPC_INFO => {
             // `struct shminfo64`: shmmax, shmmin, shmmni, shmseg, shmall, four unused.
-            let all = shm::MAX_BYTES;
+            let (bytes, pages) = (shm::MAX_BYTES.load(Ordering::Relaxed), shm::MAX_PAGES.load(Ordering::Relaxed));
             let most = u64::from(shm::MAX_SEGMENTS.load(Ordering::Relaxed));
-            let info = [all, 1, most, most, all, 0, 0, 0, 0];
+            let info = [bytes, 1, most, most, pages, 0, 0, 0, 0];
             buffer.cast::<[u64; 9]>().write(current, &info)?;
             Ok(shm::highest(current))
         }

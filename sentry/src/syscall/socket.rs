@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::mem::offset_of;
 use linker::addr::UserVa;
+use linux_raw_sys::if_packet::PACKET_HDRLEN;
 use linux_raw_sys::{general, net as raw};
 use syscalls::Sysno;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -429,6 +430,9 @@ pub fn getsockopt(
 ) -> Result<(), Errno> {
     let file = current.file(fd)?;
     let socket = Socket::of(&file)?;
+    if (level, name, socket.domain) == (raw::SOL_PACKET, PACKET_HDRLEN, raw::AF_PACKET) {
+        return net::packet::header_length(current, UserPtr::new(value.addr()), len);
+    }
     let room = usize::try_from(len.read(current)?).map_err(|_| Errno::EINVAL)?;
     let call = socket.call(current, &file, MessageFlags::empty());
     let bytes = socket.get_option(&call, level, name)?;
@@ -459,7 +463,11 @@ pub fn setsockopt(
 }
 
 pub(super) const ROWS: &[Row] = &[
-    row!(socket = socket(3), Partial, "AF_UNIX, AF_INET, AF_INET6 (TCP and UDP) and NETLINK_ROUTE"),
+    row!(
+        socket = socket(3),
+        Partial,
+        "AF_UNIX, AF_INET, AF_INET6 (TCP, UDP, raw), AF_PACKET, and of AF_NETLINK route and sock_diag"
+    ),
     row!(socketpair = socketpair(4), Full, ""),
     row!(bind = bind(3), Full, ""),
     row!(connect = connect(3), Partial, "internet addresses: those of the sandbox"),

@@ -135,6 +135,17 @@ const RANDOM: &[Item<System>] = &[
     value!("write_wakeup_threshold", crate::fs::dev::mem::POOL_BITS),
 ];
 
+fn semaphores() -> String {
+    let limits = [&sem::MOST_IN_SET, &sem::MOST_SEMAPHORES, &sem::MOST_OPERATIONS, &sem::MOST_SETS];
+    let [set, all, operations, sets] = limits.map(|limit| limit.load(Ordering::Relaxed));
+    format!("{set}\t{all}\t{operations}\t{sets}")
+}
+
+fn port_range() -> String {
+    let ports = settings::ephemeral_ports();
+    format!("{}\t{}", ports.start(), ports.end())
+}
+
 const KERNEL: &[Item<System>] = &[
     value!("ostype", uts::SYSNAME),
     value!("osrelease", uts::release()),
@@ -169,15 +180,15 @@ const KERNEL: &[Item<System>] = &[
     value!("sysrq", 0),
     value!("numa_balancing", 0),
     value!("watchdog", 0),
-    value!("msgmax", 8192),
-    value!("msgmnb", 16384),
+    setting!("msgmax", msg::MOST_BYTES),
+    setting!("msgmnb", msg::MOST_QUEUE_BYTES),
     setting!("msgmni", msg::MOST_QUEUES),
     next_id!("msg_next_id", msg::NEXT_ID),
     next_id!("sem_next_id", sem::NEXT_ID),
     next_id!("shm_next_id", shm::NEXT_ID),
-    value!("sem", "32000\t1024000000\t500\t32000"),
-    value!("shmall", u64::MAX - (1 << 24)),
-    value!("shmmax", u64::MAX - (1 << 24)),
+    value!("sem", semaphores()),
+    value!("shmall", shm::MAX_PAGES.load(Ordering::Relaxed)),
+    value!("shmmax", shm::MAX_BYTES.load(Ordering::Relaxed)),
     setting!("shmmni", shm::MAX_SEGMENTS),
     value!("shm_rmid_forced", 0),
     directory("random", RANDOM),
@@ -261,7 +272,7 @@ const FS: &[Item<System>] = &[
 ];
 
 const NET_CORE: &[Item<System>] = &[
-    value!("somaxconn", 4096),
+    setting!("somaxconn", settings::BACKLOG),
     value!("rmem_default", 212_992),
     value!("rmem_max", 212_992),
     value!("wmem_default", 212_992),
@@ -271,17 +282,17 @@ const NET_CORE: &[Item<System>] = &[
 ];
 
 const NET_IPV4: &[Item<System>] = &[
-    value!("ip_local_port_range", "32768\t60999"),
+    value!("ip_local_port_range", port_range()),
     value!("ip_unprivileged_port_start", settings::first_unprivileged_port()),
     value!("ip_forward", 0),
-    value!("ip_default_ttl", 64),
+    setting!("ip_default_ttl", settings::TTL),
     value!("ip_nonlocal_bind", 0),
     value!("icmp_echo_ignore_all", 0),
     value!("ping_group_range", settings::ping_groups()),
     value!("tcp_fin_timeout", 60),
-    value!("tcp_keepalive_time", 7200),
-    value!("tcp_keepalive_intvl", 75),
-    value!("tcp_keepalive_probes", 9),
+    setting!("tcp_keepalive_time", settings::KEEP_ALIVE[0]),
+    setting!("tcp_keepalive_intvl", settings::KEEP_ALIVE[1]),
+    setting!("tcp_keepalive_probes", settings::KEEP_ALIVE[2]),
     value!("tcp_max_syn_backlog", 1024),
     value!("tcp_retries2", 15),
     value!("tcp_rmem", "4096\t131072\t6291456"),
@@ -300,9 +311,15 @@ const NET_IPV4: &[Item<System>] = &[
 const NET_IPV6: &[Item<System>] = &[directory(
     "conf",
     &[
-        directory("all", &[value!("disable_ipv6", 0), value!("forwarding", 0)]),
-        directory("default", &[value!("disable_ipv6", 0), value!("forwarding", 0)]),
-        directory("lo", &[value!("disable_ipv6", 0), value!("forwarding", 0)]),
+        directory(
+            "all",
+            &[value!("disable_ipv6", u8::from(settings::is_v6_disabled(b"all"))), value!("forwarding", 0)],
+        ),
+        directory(
+            "default",
+            &[value!("disable_ipv6", u8::from(settings::is_v6_disabled(b"default"))), value!("forwarding", 0)],
+        ),
+        directory("lo", &[value!("disable_ipv6", u8::from(settings::is_v6_disabled(b"lo"))), value!("forwarding", 0)]),
     ],
 )];
 

@@ -1,7 +1,7 @@
 //! The sockets there are, as `/proc/net` lists them.
 
 use super::connection;
-use super::{Family, Tcp, Udp};
+use super::{Family, Raw, Tcp, Udp};
 use crate::net::NetNs;
 use crate::net::options::Options;
 use alloc::vec::Vec;
@@ -23,6 +23,14 @@ pub struct Row {
     pub uid: u32,
     /// Its inode; 0 where no socket is left.
     pub inode: u64,
+    /// Of a listener, how many may wait.
+    pub backlog: Option<usize>,
+    /// RCV_SHUTDOWN and SEND_SHUTDOWN of the kernel.
+    pub shut: u8,
+    /// The interface that it is bound to, or 0.
+    pub device: u32,
+    /// SO_COOKIE.
+    pub cookie: u64,
     /// The number of its network.
     pub network: u32,
 }
@@ -31,7 +39,10 @@ impl Row {
     /// A socket's row.
     pub(super) fn of(options: &Options, family: Family, local: SocketAddr) -> Self {
         let (uid, inode) = options.identity();
-        Self { family, local, peer: None, state: 7, queued: (0, 0), uid, inode, network: NetNs::key(options.network()) }
+        let (device, cookie) = (options.device().unwrap_or(0), options.cookie());
+        let network = NetNs::key(options.network());
+        let (peer, state, queued, backlog) = (None, 7, (0, 0), None);
+        Self { family, local, peer, state, queued, uid, inode, backlog, shut: 0, device, cookie, network }
     }
 }
 
@@ -44,10 +55,22 @@ pub fn tcp_rows() -> Vec<Row> {
             let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
             let (state, queued) = (connection.state_number(), connection.queued());
             let (peer, queued) = (Some(peer), (queued.1, queued.0));
-            rows.push(Row { family, local, peer, state, queued, uid: 0, inode: 0, network: 0 });
+            let (backlog, shut, device, cookie) = (None, 3, 0, 0);
+            let (uid, inode, network) = (0, 0, 0);
+            rows.push(Row { family, local, peer, state, queued, uid, inode, backlog, shut, device, cookie, network });
         }
     }
     rows
+}
+
+/// Those of raw sockets.
+pub fn raw_rows() -> Vec<Row> {
+    Raw::all().iter().filter(|socket| !socket.is_echo()).map(|socket| socket.row()).collect()
+}
+
+/// Those of sockets that ask for echoes.
+pub fn echo_rows() -> Vec<Row> {
+    Raw::all().iter().filter(|socket| socket.is_echo()).map(|socket| socket.row()).collect()
 }
 
 /// UDP's.

@@ -17,7 +17,8 @@ mod udp;
 
 pub use self::raw::Raw;
 pub use connection::Connection;
-pub use listing::{Row, tcp_rows, udp_rows};
+pub use listing::{Row, echo_rows, raw_rows, tcp_rows, udp_rows};
+pub use notes::timestamps;
 pub use relay::set_up as set_up_relays;
 pub use routes::{Route, route};
 pub use tcp::Tcp;

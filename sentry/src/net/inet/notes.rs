@@ -28,10 +28,9 @@ pub struct Arrival {
     pub time_ns: u64,
 }
 
-/// What the receiver asked to be told.
-pub fn of(options: &Options, levels: &Levels, arrival: &Arrival) -> Option<Box<Control>> {
+/// SO_TIMESTAMP and SO_TIMESTAMPNS, for what came at this time.
+pub fn timestamps(options: &Options, ns: u64) -> Vec<(u32, u32, Vec<u8>)> {
     let mut notes = Vec::new();
-    let ns = arrival.time_ns;
     if options.is(Switch::Timestamp) {
         let words = [ns / 1_000_000_000, ns % 1_000_000_000 / 1000];
         notes.push((raw::SOL_SOCKET, raw::SO_TIMESTAMP_OLD, words.map(u64::to_ne_bytes).concat()));
@@ -40,6 +39,12 @@ pub fn of(options: &Options, levels: &Levels, arrival: &Arrival) -> Option<Box<C
         let words = [ns / 1_000_000_000, ns % 1_000_000_000];
         notes.push((raw::SOL_SOCKET, raw::SO_TIMESTAMPNS_OLD, words.map(u64::to_ne_bytes).concat()));
     }
+    notes
+}
+
+/// What the receiver asked to be told.
+pub fn of(options: &Options, levels: &Levels, arrival: &Arrival) -> Option<Box<Control>> {
+    let mut notes = timestamps(options, arrival.time_ns);
     if let IpAddr::V4(to) = arrival.to {
         if levels.is(IP, raw::IP_PKTINFO) {
             let mut info = arrival.interface.to_ne_bytes().to_vec();

@@ -3,15 +3,13 @@
 use super::Family;
 use crate::errno::Errno;
 use crate::random;
+use crate::settings::ephemeral_ports;
 use crate::sync::{Lock, Rank};
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
-
-/// Ports given to sockets that did not choose (net.ipv4.ip_local_port_range).
-const EPHEMERAL: core::ops::RangeInclusive<u16> = 32768..=60999;
 
 /// What a binding covers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,12 +101,13 @@ impl<T> Ports<T> {
             }
             return Ok(table.insert(self, socket, local, scope, sharing));
         }
-        let (first, last) = (u32::from(*EPHEMERAL.start()), u32::from(*EPHEMERAL.end()));
+        let ports = ephemeral_ports();
+        let (first, last) = (u32::from(*ports.start()), u32::from(*ports.end()));
         let count = last - first + 1;
         // The table's lock comes after that of the generator's callers, never the other way round: a mixed counter will do.
         let start = (table.next_id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 % count;
         for step in 0..count {
-            let port = u16::try_from(first + (start + step) % count).unwrap_or(*EPHEMERAL.end());
+            let port = u16::try_from(first + (start + step) % count).unwrap_or(*ports.end());
             if !table.conflicts(port, &scope, Sharing { reuse_address: false, reuse_port: None }, true) {
                 return Ok(table.insert(self, socket, SocketAddr::new(local.ip(), port), scope, sharing));
             }
@@ -291,6 +290,6 @@ mod tests {
         let first = bind(ports, &socket, "127.0.0.1:0", ALONE).unwrap();
         let second = bind(ports, &socket, "127.0.0.1:0", ALONE).unwrap();
         assert_ne!(first.local.port(), second.local.port());
-        assert!(super::EPHEMERAL.contains(&first.local.port()));
+        assert!(super::ephemeral_ports().contains(&first.local.port()));
     }
 }

@@ -3,11 +3,13 @@
 //! Lock: `Rank::Socket` a socket's, after `Rank::SocketTable` has been given back.
 
 use super::Family;
+use super::listing::Row;
 use super::options::Levels;
 use super::routes::{Route, bindable, route};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
 use crate::net::address::Address;
+use crate::net::filter::Subject;
 use crate::net::interfaces::Interface;
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
@@ -117,6 +119,26 @@ impl Raw {
         sockets.iter().filter(|socket| socket.take(interface, parsed)).count() > 0
     }
 
+    /// All there are.
+    pub fn all() -> Vec<Arc<Self>> {
+        SOCKETS.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Whether it can do nothing but ask for an echo.
+    pub fn is_echo(&self) -> bool {
+        self.echo
+    }
+
+    /// Its row in `/proc/net/raw` and `/proc/net/icmp`.
+    pub fn row(&self) -> Row {
+        let state = self.state.lock();
+        let number = if self.echo { state.identifier } else { u16::from(self.protocol) };
+        let local = SocketAddr::new(state.bound.unwrap_or(self.family.any()), number);
+        let peer = state.peer.map(|peer| SocketAddr::new(peer, 0));
+        let connected = if peer.is_some() { 1 } else { 7 };
+        Row { peer, state: connected, queued: (0, state.used), ..Row::of(&self.options, self.family, local) }
+    }
+
     /// Takes a copy, if it is for this socket.
     fn take(&self, interface: &'static Interface, parsed: &Parsed<'_>) -> bool {
         let v4 = parsed.to.is_ipv4();
@@ -143,6 +165,17 @@ impl Raw {
         }
         // Over IPv4 a raw socket sees the header too.
         let bytes = if v4 && !self.echo { parsed.packet } else { parsed.payload };
+        let bytes = match self.options.filter() {
+            None => bytes,
+            Some(filter) => {
+                let protocol = if v4 { stack::TYPE_IP4 } else { stack::TYPE_IP6 };
+                let subject = Subject { bytes, protocol, interface: interface.index, ..Subject::default() };
+                match filter.run(&subject).and_then(|kept| bytes.get(..kept)) {
+                    Some(bytes) => bytes,
+                    None => return false,
+                }
+            }
+        };
         if state.used + bytes.len() + OVERHEAD <= self.options.receive_buffer() || state.incoming.is_empty() {
             state.used += bytes.len() + OVERHEAD;
             let (from, to, ttl) = (parsed.from, parsed.to, parsed.ttl);
@@ -401,6 +434,14 @@ impl Protocol for Raw {
             (IP | IPV6, _) => self.levels.set(level, name, value),
             _ => Err(Errno::ENOPROTOOPT),
         }
+    }
+
+    fn own_option(&self, level: u32, name: u32) -> Option<Vec<u8>> {
+        self.levels.get(level, name).ok()
+    }
+
+    fn filters(&self) -> bool {
+        true
     }
 
     fn poll(&self, options: &Options) -> Events {

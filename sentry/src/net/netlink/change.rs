@@ -2,7 +2,8 @@
 
 use super::super::NetNs;
 use super::super::interfaces::{self, LOOPBACK_INDEX, Own};
-use super::{AF_INET, AF_INET6, DELETE_ADDRESS, Header, find_attribute, name_attribute};
+use super::message::{Header, find_attribute};
+use super::route::{AF_INET, AF_INET6, DELETE_ADDRESS, name_attribute};
 use crate::errno::Errno;
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;

@@ -7,6 +7,7 @@ use super::packet::{ICMP, ICMP6, Parsed, TCP, UDP};
 use super::{checksum, reassembly};
 use crate::net::inet;
 use crate::net::interfaces::{self, Interface};
+use crate::net::packet::tap;
 use crate::platform::platform;
 use alloc::vec;
 use core::mem::size_of;
@@ -45,6 +46,9 @@ pub fn run(interface: &'static Interface) {
 pub fn frame(interface: &'static Interface, link: &Link, header: &FrameHeader, frame: &[u8]) {
     count(&link.counters.rx_packets, 1);
     count(&link.counters.rx_bytes, frame.len());
+    let (valid, pending) =
+        (header.flags & FrameHeader::CHECKSUM_VALID != 0, header.flags & FrameHeader::NEEDS_CHECKSUM != 0);
+    tap::arrived(interface, &link.mac, frame, (valid, pending));
     let taken = frame.split_at_checked(ETHERNET).is_some_and(|(ethernet, payload)| {
         let Some(to) = ethernet.first_chunk::<6>() else { return false };
         if to[0] & 1 == 0 && *to != link.mac {

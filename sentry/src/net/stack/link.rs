@@ -7,6 +7,7 @@
 use super::neighbour::{BROADCAST, Mac, Neighbours, Resolved, group_mac};
 use super::packet::Packet;
 use crate::errno::Errno;
+use crate::net::packet::tap;
 use crate::platform::{ThreadRef, platform};
 use crate::sync::{Lock, Rank};
 use alloc::vec::Vec;
@@ -62,6 +63,8 @@ enum Wire {
 /// The wire behind an interface.
 pub struct Link {
     wire: Wire,
+    /// The number of its interface.
+    index: u32,
     /// Our hardware address.
     pub mac: Mac,
     /// Who is there.
@@ -79,19 +82,20 @@ pub struct Link {
 
 impl Link {
     /// A link over a packet socket of the host's; without one it is only shown.
-    pub fn new(socket: Option<u32>, mac: Mac) -> Self {
-        Self::over(socket.map_or(Wire::Elsewhere, Wire::Host), mac)
+    pub fn new(index: u32, socket: Option<u32>, mac: Mac) -> Self {
+        Self::over(index, socket.map_or(Wire::Elsewhere, Wire::Host), mac)
     }
 
     /// A link that leads nowhere.
     #[cfg(test)]
-    pub fn to_list(mac: Mac) -> Self {
-        Self::over(Wire::List(Lock::new(Rank::Leaf, Vec::new())), mac)
+    pub fn to_list(index: u32, mac: Mac) -> Self {
+        Self::over(index, Wire::List(Lock::new(Rank::Leaf, Vec::new())), mac)
     }
 
-    fn over(wire: Wire, mac: Mac) -> Self {
+    fn over(index: u32, wire: Wire, mac: Mac) -> Self {
         Self {
             wire,
+            index,
             mac,
             neighbours: Neighbours::new(),
             counters: Counters::default(),
@@ -161,6 +165,21 @@ impl Link {
 
     /// Queues a frame.
     pub fn push_frame(&self, header: FrameHeader, to: Mac, kind: u16, payload: &[u8]) {
+        let [k0, k1] = kind.to_be_bytes();
+        let ([t0, t1, t2, t3, t4, t5], [m0, m1, m2, m3, m4, m5]) = (to, self.mac);
+        self.enqueue(header, &[t0, t1, t2, t3, t4, t5, m0, m1, m2, m3, m4, m5, k0, k1], payload, 0);
+    }
+
+    /// Queues a frame that is complete; `origin` is the packet socket that it comes from.
+    pub fn push_whole(&self, frame: &[u8], origin: usize) {
+        if let Some((ethernet, payload)) = frame.split_first_chunk::<ETHERNET>() {
+            self.enqueue(FrameHeader::default(), ethernet, payload, origin);
+        }
+    }
+
+    fn enqueue(&self, header: FrameHeader, ethernet: &[u8; ETHERNET], payload: &[u8], origin: usize) {
+        let pending = header.flags & FrameHeader::NEEDS_CHECKSUM != 0;
+        tap::out(self.index, [ethernet, payload], pending, origin);
         let header = FrameHeader { len: (ETHERNET + payload.len()) as u32, ..header };
         let mut queue = self.queue.lock();
         if queue.len() > MAX_QUEUED {
@@ -170,9 +189,7 @@ impl Link {
         }
         queue.reserve(size_of::<FrameHeader>() + ETHERNET + payload.len() + 4);
         queue.extend_from_slice(header.as_bytes());
-        queue.extend_from_slice(&to);
-        queue.extend_from_slice(&self.mac);
-        queue.extend_from_slice(&kind.to_be_bytes());
+        queue.extend_from_slice(ethernet);
         queue.extend_from_slice(payload);
         let padded = queue.len().next_multiple_of(4);
         queue.resize(padded, 0);
@@ -191,7 +208,7 @@ impl Link {
     pub fn flush(&self) {
         while self.queued.load(Ordering::SeqCst) != 0 {
             if self.sending.swap(true, Ordering::SeqCst) {
-                return;
+                break;
             }
             let batch = {
                 let mut queue = self.queue.lock();
@@ -201,6 +218,8 @@ impl Link {
             self.carry(&batch);
             self.sending.store(false, Ordering::SeqCst);
         }
+        // After the queue: whoever left frames there has left them for who listens as well.
+        tap::deliver();
     }
 
     /// As `flush`, but lets another thread do it: for those that may not sleep.

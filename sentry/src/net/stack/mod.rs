@@ -26,11 +26,12 @@ pub mod tests;
 
 pub use checksum::{add as add_sums, pseudo_header, sum};
 pub use icmp::{Unreachable, complete as complete_icmp, report};
-pub use link::{Counters, Link};
+pub use link::{Counters, Link, TYPE_IP4, TYPE_IP6};
 pub use packet::{DEFAULT_TTL, Header, ICMP, ICMP6, Packet, Parsed, TCP, UDP, get_u16, set_u16};
 pub use routes::{Entry, lookup, routes};
 
 use super::interfaces::{self, Interface, interfaces};
+use super::packet::tap;
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
@@ -101,8 +102,36 @@ pub fn next_id() -> u32 {
 
 /// A packet from this sandbox to itself, complete.
 pub fn loop_back(packet: &[u8]) {
+    tap::loopback(packet);
     if let Some(loopback) = interfaces().first() {
         input::ip(loopback, packet, true);
+    }
+}
+
+/// A frame of a packet socket's, whole, to the interface with this number. May sleep.
+pub fn send_frame(interface: u32, frame: &[u8], origin: usize) {
+    let Some(interface) = interfaces::by_index(interface) else { return };
+    if let Some(link) = &interface.link {
+        link.push_whole(frame, origin);
+        let hop = Hop { interface, next: Ipv6Addr::UNSPECIFIED.into() };
+        hop.flush();
+        hop.wait_for_room();
+        return;
+    }
+    let come = tap::Tapped::new(interface.index, tap::Kind::of(frame, &[0; 6]), [frame, &[]]);
+    tap::out(interface.index, [frame, &[]], false, origin);
+    if tap::is_listened() {
+        tap::put(come.clone());
+    }
+    tap::deliver();
+    // IPv4 takes no 127.0.0.0/8 from a frame that its own output did not make (ip_route_input_slow: martians).
+    let [.., from, _, _, _, to, _, _, _] = frame.get(link::ETHERNET..link::ETHERNET + 20).unwrap_or(&[0; 20]) else {
+        return;
+    };
+    let martian = come.protocol == link::TYPE_IP4 && [from, to].contains(&&127);
+    let to_us = come.kind != tap::Kind(linux_raw_sys::if_packet::PACKET_OTHERHOST) && !martian;
+    if let (link::TYPE_IP4 | link::TYPE_IP6, true, Some(packet)) = (come.protocol, to_us, frame.get(link::ETHERNET..)) {
+        input::ip(interface, packet, true);
     }
 }
 

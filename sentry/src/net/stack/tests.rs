@@ -25,7 +25,7 @@ pub fn interface() -> Interface {
             Own { ip: "2001:db8:7::2".parse().expect("an address"), prefix: 64, scope: 0 },
         ]
         .into(),
-        link: Some(Link::to_list([2, 0, 0, 0, 0, 2])),
+        link: Some(Link::to_list(2, [2, 0, 0, 0, 0, 2])),
     }
 }
 

@@ -9,6 +9,8 @@ use crate::net::control::Ucred;
 use crate::net::options::Options;
 use crate::net::socket::{Call, Kind, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stream::{self, Endpoint, Rules};
+use crate::net::table::{Doing, UnixRow};
+use crate::settings;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
@@ -17,6 +19,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::Ordering;
 
 /// Connections that a listener holds at most, whatever it asked for (net.core.somaxconn).
 pub const MAX_BACKLOG: usize = 4096;
@@ -141,7 +144,7 @@ impl Protocol for Connected {
             if state.name == UnixName::Unnamed {
                 return Err(Errno::EINVAL.into());
             }
-            let limit = backlog.min(MAX_BACKLOG);
+            let limit = backlog.min(settings::BACKLOG.load(Ordering::Relaxed) as usize);
             match &mut state.role {
                 Role::Connected { .. } => return Err(Errno::EINVAL.into()),
                 Role::Listening { backlog, .. } => *backlog = limit,
@@ -256,6 +259,22 @@ impl Protocol for Connected {
             Role::Connected { peer, .. } | Role::Listening { peer, .. } => Ok(peer.groups.clone()),
             Role::Idle => Err(Errno::ENODATA),
         }
+    }
+
+    fn unix_row(&self) -> Option<UnixRow> {
+        let state = self.state.lock();
+        let (doing, peer, queued) = match &state.role {
+            Role::Idle => (Doing::Nothing, 0, (0, 0)),
+            Role::Listening { pending, backlog, .. } => (Doing::Listening, 0, (pending.len(), *backlog)),
+            Role::Connected { end, .. } => (Doing::Talking, end.peer_options().identity().1, (0, 0)),
+        };
+        let (name, end) = match &state.role {
+            Role::Connected { end, .. } => (state.name.clone(), Some(end.clone())),
+            _ => (state.name.clone(), None),
+        };
+        drop(state);
+        let queued = end.map_or(queued, |end| (end.readable_bytes(), 0));
+        Some(UnixRow { name, doing, peer, queued })
     }
 
     fn poll(&self, options: &Options) -> Events {

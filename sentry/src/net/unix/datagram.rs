@@ -8,6 +8,7 @@ use crate::net::address::{Address, UnixName};
 use crate::net::control::{Control, Ucred};
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
+use crate::net::table::{Doing, UnixRow};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::wait::{Events, WaitQueue};
@@ -266,6 +267,17 @@ impl Protocol for UnixDatagram {
     fn peer_address(&self) -> Result<Address, Errno> {
         let peer = self.peer().ok().flatten().ok_or(Errno::ENOTCONN)?;
         Ok(peer.local_address())
+    }
+
+    fn unix_row(&self) -> Option<UnixRow> {
+        let (name, peer, first) = {
+            let state = self.state.lock();
+            let first = state.incoming.front().map_or(0, |datagram| datagram.data.len());
+            (state.name.clone(), state.peer.as_ref().and_then(Weak::upgrade), first)
+        };
+        let doing = if peer.is_some() { Doing::Talking } else { Doing::Nothing };
+        let peer = peer.map_or(0, |peer| peer.options.identity().1);
+        Some(UnixRow { name, doing, peer, queued: (first, 0) })
     }
 
     fn poll(&self, options: &Options) -> Events {

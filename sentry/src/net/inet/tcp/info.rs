@@ -32,18 +32,18 @@ impl Tcp {
 
     /// Its row in `/proc/net/tcp`.
     pub fn row(&self) -> Option<Row> {
-        let (local, peer, pending) = {
+        let (local, peer, pending, backlog) = {
             let state = self.state.lock();
             let local = state.binding.as_ref()?.local;
             match &state.role {
-                Role::Connected { peer, .. } => (local, Some(*peer), 0),
-                Role::Listening { pending, .. } => (local, None, pending.len()),
+                Role::Connected { peer, .. } => (local, Some(*peer), 0, None),
+                Role::Listening { pending, backlog } => (local, None, pending.len(), Some(*backlog)),
                 // One that does nothing is in no table of the kernel's.
                 Role::Idle | Role::Refused => return None,
             }
         };
         let queued = self.end().map_or((0, pending), |end| (end.unacknowledged_bytes(), end.readable_bytes()));
-        Some(Row { peer, state: self.state_number(), queued, ..Row::of(&self.options, self.family, local) })
+        Some(Row { peer, backlog, state: self.state_number(), queued, ..Row::of(&self.options, self.family, local) })
     }
 
     /// Its state, as the kernel numbers them (include/net/tcp_states.h).

@@ -17,7 +17,8 @@ use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::net::stream::{self, Endpoint, Rules};
 use crate::net::unix::MAX_BACKLOG;
-use crate::settings::first_unprivileged_port;
+use crate::platform::platform;
+use crate::settings::{self, first_unprivileged_port};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Cap;
@@ -28,6 +29,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::net::SocketAddr;
+use core::sync::atomic::Ordering;
 use linux_raw_sys::net as raw;
 
 const TCP: u32 = raw::IPPROTO_TCP as u32;
@@ -266,7 +268,7 @@ impl Protocol for Tcp {
         self.bind_anywhere(call)?;
         let mut state = self.state.lock();
         let State { binding, role } = &mut *state;
-        let limit = backlog.min(MAX_BACKLOG);
+        let limit = backlog.min(settings::BACKLOG.load(Ordering::Relaxed) as usize);
         match role {
             Role::Listening { backlog, .. } => *backlog = limit,
             Role::Connected { .. } => return Err(Errno::EINVAL.into()),
@@ -387,6 +389,10 @@ impl Protocol for Tcp {
         match (level, name) {
             (TCP, raw::TCP_INFO) => Ok(self.info()),
             (TCP, raw::TCP_CONGESTION) => Ok(CONGESTION.to_vec()),
+            // The clock of its timestamps, of which it sends none.
+            (TCP, raw::TCP_TIMESTAMP) => Ok(((platform().monotonic_ns() / 1_000_000) as u32).to_ne_bytes().to_vec()),
+            // None: a name of no bytes.
+            (TCP, raw::TCP_ULP) => Ok(Vec::new()),
             (TCP, raw::TCP_MAXSEG) if self.end().is_some() => Ok(self.segment().to_ne_bytes().to_vec()),
             (IP, raw::IP_MTU) | (IPV6, raw::IPV6_MTU) => match self.end() {
                 Some(End::Local(_)) => Ok(65535_i32.to_ne_bytes().to_vec()),
@@ -407,12 +413,25 @@ impl Protocol for Tcp {
                 if name == b"cubic" || name == b"reno" { Ok(()) } else { Err(Errno::ENOENT) }
             }
             (TCP, raw::TCP_ULP) => Err(Errno::ENOENT),
+            // Only of a connection that is being repaired.
+            (TCP, raw::TCP_TIMESTAMP) => Err(Errno::EPERM),
+            (IP, raw::IP_HDRINCL) => Err(Errno::ENOPROTOOPT),
+            // The bits of congestion notification are TCP's own (INET_ECN_MASK).
+            (IP, raw::IP_TOS) => self.levels.set(level, name, &[value.first().copied().ok_or(Errno::EINVAL)? & !3]),
             (IPV6, raw::IPV6_V6ONLY) if self.state.lock().binding.is_some() => Err(Errno::EINVAL),
             _ => {
                 self.levels.set(level, name, value)?;
                 self.reconfigure();
                 Ok(())
             }
+        }
+    }
+
+    fn own_option(&self, level: u32, name: u32) -> Option<Vec<u8>> {
+        match (level, name) {
+            (TCP, raw::TCP_INFO) => Some(self.info()),
+            (TCP, raw::TCP_CONGESTION) => Some(CONGESTION.to_vec()),
+            _ => self.levels.get(level, name).ok(),
         }
     }
 

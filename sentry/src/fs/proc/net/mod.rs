@@ -1,5 +1,7 @@
 //! `/proc/net`: interfaces, routes and sockets.
 
+mod sockets;
+
 use crate::errno::Errno;
 use crate::fs::pseudo::{Context, Item, What, file};
 use crate::net::NetNs;
@@ -12,15 +14,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::sync::atomic::{AtomicU64, Ordering};
-
-/// A table that has no rows: its head line.
-macro_rules! empty_table {
-    ($name:literal, $head:literal) => {
-        file($name, |_, _| Ok(concat!($head, "\n").into()))
-    };
-}
 
 fn dev<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     let mut text = String::from(
@@ -121,6 +116,32 @@ fn route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     Ok(text.into_bytes())
 }
 
+fn ipv6_route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
+    /// RTF_UP and RTF_GATEWAY, as `route` has them.
+    const UP: u32 = 1;
+    const GATEWAY: u32 = 2;
+    let mut text = String::new();
+    let hex = |ip: Ipv6Addr| -> String { ip.octets().iter().map(|octet| format!("{octet:02x}")).collect() };
+    let routes = if NetNs::of(current).is_some() { &[] } else { stack::routes() };
+    for entry in routes {
+        let IpAddr::V6(to) = entry.spec.to else { continue };
+        let gateway = match entry.spec.gateway {
+            Some(IpAddr::V6(gateway)) => gateway,
+            _ => Ipv6Addr::UNSPECIFIED,
+        };
+        let flags = UP | if gateway.is_unspecified() { 0 } else { GATEWAY };
+        let (prefix, metric) = (entry.spec.prefix, entry.spec.metric);
+        let name = String::from_utf8_lossy(&entry.interface.name);
+        let none = hex(Ipv6Addr::UNSPECIFIED);
+        text += &format!(
+            "{} {prefix:02x} {none} 00 {} {metric:08x} 00000001 00000000 {flags:08x} {name:>8}\n",
+            hex(to),
+            hex(gateway)
+        );
+    }
+    Ok(text.into_bytes())
+}
+
 fn arp<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     let mut text = format!("{ARP_HEAD}\n");
     for interface in interfaces::of(&NetNs::of(current)).iter() {
@@ -160,20 +181,6 @@ fn if_inet6<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     Ok(text.into_bytes())
 }
 
-fn sockstat<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    let (tcp, udp) = (rows(current, tcp_rows()), rows(current, udp_rows()));
-    let orphans = tcp.iter().filter(|row| row.inode == 0).count();
-    let waiting = tcp.iter().filter(|row| row.state == TIME_WAIT).count();
-    Ok(format!(
-        "sockets: used {}\nTCP: inuse {} orphan {orphans} tw {waiting} alloc {} mem 0\nUDP: inuse {} mem 0\nRAW: inuse 0\n",
-        tcp.len() + udp.len(),
-        tcp.len(),
-        tcp.len(),
-        udp.len()
-    )
-    .into_bytes())
-}
-
 /// TCP_TIME_WAIT (include/net/tcp_states.h).
 const TIME_WAIT: u8 = 6;
 const TCP_HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     ";
@@ -197,28 +204,19 @@ impl<C: Context> Net<C> {
         Item { name: "route", mode: 0o444, what: What::File(route::<C>) },
         Item { name: "arp", mode: 0o444, what: What::File(arp::<C>) },
         Item { name: "if_inet6", mode: 0o444, what: What::File(if_inet6::<C>) },
-        Item { name: "sockstat", mode: 0o444, what: What::File(sockstat::<C>) },
-        empty_table!(
-            "raw",
-            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
-        ),
-        empty_table!("unix", "Num       RefCount Protocol Flags    Type St Inode Path"),
-        empty_table!("packet", "sk       RefCnt Type Proto  Iface R Rmem   User   Inode"),
-        empty_table!(
-            "netlink",
-            "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode"
-        ),
-        file("ipv6_route", |_, _| Ok(Vec::new())),
+        Item { name: "sockstat", mode: 0o444, what: What::File(sockets::sockstat::<C>) },
+        Item { name: "sockstat6", mode: 0o444, what: What::File(sockets::sockstat6::<C>) },
+        Item { name: "raw", mode: 0o444, what: What::File(sockets::raw::<C>) },
+        Item { name: "raw6", mode: 0o444, what: What::File(sockets::raw6::<C>) },
+        Item { name: "icmp", mode: 0o444, what: What::File(sockets::icmp::<C>) },
+        Item { name: "icmp6", mode: 0o444, what: What::File(sockets::icmp6::<C>) },
+        Item { name: "unix", mode: 0o444, what: What::File(sockets::unix::<C>) },
+        Item { name: "packet", mode: 0o444, what: What::File(sockets::packet::<C>) },
+        Item { name: "netlink", mode: 0o444, what: What::File(sockets::netlink::<C>) },
+        Item { name: "snmp", mode: 0o444, what: What::File(sockets::snmp::<C>) },
+        Item { name: "ipv6_route", mode: 0o444, what: What::File(ipv6_route::<C>) },
         file("protocols", |_, _| {
             Ok(b"protocol  size sockets  memory press maxhdr  slab module     cl co di ac io in de sh ss gs se re sp bi br ha uh gp em\n".to_vec())
         }),
-        file("snmp", |_, _| Ok(SNMP.into())),
     ];
 }
-
-const SNMP: &str = "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates\n\
-Ip: 2 64 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n\
-Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n\
-Tcp: 1 200 120000 -1 0 0 0 0 0 0 0 0 0 0 0\n\
-Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors IgnoredMulti MemErrors\n\
-Udp: 0 0 0 0 0 0 0 0 0\n";

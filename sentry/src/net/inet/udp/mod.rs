@@ -1,5 +1,8 @@
 //! UDP, between sockets of this sandbox and with others.
 
+mod groups;
+mod seen;
+
 use super::Family;
 use super::listing::Row;
 use super::notes;
@@ -26,7 +29,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use linux_raw_sys::net as raw;
 
 const UDP: u32 = raw::IPPROTO_UDP as u32;
@@ -137,7 +140,8 @@ impl Udp {
     }
 
     /// Queues a datagram, unless the buffer is full: then it is lost.
-    fn deliver(&self, datagram: Datagram) {
+    fn deliver(&self, datagram: Datagram, port: u16) {
+        let Some(datagram) = self.filtered(datagram, port) else { return };
         let cost = datagram.data.len() + OVERHEAD;
         {
             let mut state = self.state.lock();
@@ -152,6 +156,7 @@ impl Udp {
 
     /// To the sockets of this sandbox, or to a service that has its place among them. May sleep.
     fn send_inside(&self, datagram: Datagram, to: SocketAddr, connected: bool) {
+        seen::on_loopback(&datagram, to);
         if self.options.network().is_none()
             && let Some(relay) = relay::find(to)
             && PORTS.find(0, to).is_empty()
@@ -216,7 +221,7 @@ impl Udp {
             let member = |target: &&Arc<Self>| everybody || target.state.lock().groups.contains(&to.ip());
             let members: Vec<&Arc<Self>> = targets.iter().filter(here).filter(member).collect();
             for target in &members {
-                target.deliver(datagram.clone());
+                target.deliver(datagram.clone(), to.port());
             }
             return !members.is_empty();
         }
@@ -226,7 +231,7 @@ impl Udp {
         let connected_to = hearing.iter().find(|target| target.state.lock().peer.is_some());
         let shared = hearing.iter().take_while(|target| target.shares()).count();
         match connected_to.or_else(|| hearing.get(choice(shared))) {
-            Some(target) => target.deliver(datagram),
+            Some(target) => target.deliver(datagram, to.port()),
             None => return false,
         }
         true
@@ -309,44 +314,6 @@ impl Udp {
 
     fn shares(&self) -> bool {
         self.options.is(Switch::ReusePort)
-    }
-
-    fn membership(&self, name: u32, value: &[u8]) -> Result<(), Errno> {
-        let group: IpAddr = match value.first_chunk::<4>() {
-            Some(octets) => Ipv4Addr::from(*octets).into(),
-            None => return Err(Errno::EINVAL),
-        };
-        self.set_membership(group, name == raw::IP_ADD_MEMBERSHIP)
-    }
-
-    fn membership6(&self, name: u32, value: &[u8]) -> Result<(), Errno> {
-        let group: IpAddr = match value.first_chunk::<16>() {
-            Some(octets) => Ipv6Addr::from(*octets).into(),
-            None => return Err(Errno::EINVAL),
-        };
-        self.set_membership(group, name == raw::IPV6_ADD_MEMBERSHIP)
-    }
-
-    fn set_membership(&self, group: IpAddr, join: bool) -> Result<(), Errno> {
-        /// net.ipv4.igmp_max_memberships.
-        const MAX_GROUPS: usize = 20;
-        if !group.is_multicast() {
-            return Err(Errno::EINVAL);
-        }
-        let mut state = self.state.lock();
-        match state.groups.iter().position(|member| *member == group) {
-            Some(_) if join => Err(Errno::EADDRINUSE),
-            Some(index) => {
-                state.groups.swap_remove(index);
-                Ok(())
-            }
-            None if !join => Err(Errno::EADDRNOTAVAIL),
-            None if state.groups.len() >= MAX_GROUPS => Err(Errno::ENOBUFS),
-            None => {
-                state.groups.push(group);
-                Ok(())
-            }
-        }
     }
 }
 
@@ -543,9 +510,18 @@ impl Protocol for Udp {
             (IP, raw::IP_ADD_MEMBERSHIP | raw::IP_DROP_MEMBERSHIP) => self.membership(name, value),
             (IPV6, raw::IPV6_ADD_MEMBERSHIP | raw::IPV6_DROP_MEMBERSHIP) => self.membership6(name, value),
             (IP, raw::IP_MULTICAST_IF) => Ok(()),
+            (IP, raw::IP_HDRINCL) => Err(Errno::ENOPROTOOPT),
             (IPV6, raw::IPV6_V6ONLY) if self.state.lock().binding.is_some() => Err(Errno::EINVAL),
             _ => self.levels.set(level, name, value),
         }
+    }
+
+    fn own_option(&self, level: u32, name: u32) -> Option<Vec<u8>> {
+        self.levels.get(level, name).ok()
+    }
+
+    fn filters(&self) -> bool {
+        true
     }
 
     fn poll(&self, options: &Options) -> Events {
