@@ -44,6 +44,8 @@ pub struct Options {
     pub trace: bool,
     /// How much slower than a good machine this one is.
     pub patience: u32,
+    /// Calls that are not made: they are known to fail.
+    pub without: Vec<Sysno>,
     /// How often each call was made, at the end.
     counts: bool,
     /// The place of a case on the board.
@@ -90,11 +92,17 @@ impl Options {
             only: None,
             trace: false,
             patience: 1,
+            without: Vec::new(),
             counts: false,
             lane: 0,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
+            if word == "--without" {
+                let name = words.next().unwrap_or_default();
+                options.without.push(name.parse().map_err(|()| format!("{name} is no call"))?);
+                continue;
+            }
             let mut number = || -> Result<u64, String> {
                 let text = words.next().ok_or_else(|| format!("{word} needs a number"))?;
                 text.parse().map_err(|_| format!("{text} is no number"))

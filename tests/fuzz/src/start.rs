@@ -11,6 +11,8 @@ use syscalls::Sysno;
 
 /// Makes a place for the case and takes an identity. What fails is left out: the case goes on with less.
 pub fn case(rng: &mut Rng, lane: usize) {
+    // A session of its own: kill(0, …) reaches a whole process group, in whatever namespace its processes are.
+    sys(Sysno::setsid, &[]);
     sys(Sysno::prctl, &[libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64, 0, 0, 0]);
     let _ = fs::write("/proc/self/oom_score_adj", "900");
     sys(Sysno::dup2, &[2, TRACE_FD]);

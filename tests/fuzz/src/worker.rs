@@ -112,6 +112,9 @@ impl<'a> Thread<'a> {
             return;
         }
         let call = if rng.chance(70) { rng.pick(&self.focus) } else { any_call(&mut rng) };
+        if self.options.without.contains(&call.sysno) {
+            return;
+        }
         if call.rare > 1 && rng.below(call.rare) != 0 {
             return;
         }
