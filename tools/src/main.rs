@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod demo;
+mod fuzz;
 mod lint;
 mod ltp;
 mod process;
@@ -40,6 +41,8 @@ enum Verb {
     Bench,
     /// Run a shell session, Python and nginx inside ringwall, and say what it took
     Demo,
+    /// Make system calls at random inside a sandbox, and see that it bears them
+    Fuzz(fuzz::FuzzArgs),
     /// Check format, warnings, machine code, fences and sizes
     Lint,
     /// Run the Linux Test Project's tests natively and inside, and say which differ
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(args).map(|()| 0),
         Verb::Bench => bench::run().map(|()| 0),
         Verb::Demo => demo::run(),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Lint => lint::run().map(|tally| {
             println!("{tally}");
             tally.exit_code()

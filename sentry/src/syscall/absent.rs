@@ -11,6 +11,7 @@ macro_rules! absent {
         Row {
             number: Sysno::$name as u32,
             name: stringify!($name),
+            arguments: 0,
             handler: |current| Err(policy::unsupported(current.regs.rax, Errno::$errno)),
             level: Level::Unsupported,
             note: concat!($note, ": ", stringify!($errno)),

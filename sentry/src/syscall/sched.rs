@@ -60,8 +60,9 @@ pub fn sched_setaffinity(current: &mut Current, tid: Tid, len: usize, mask: User
 }
 
 /// sched_getaffinity(2), the raw call: returns the bytes written.
-pub fn sched_getaffinity(current: &mut Current, tid: Tid, len: usize, mask: UserVa) -> Result<usize, Errno> {
-    if len * 8 < platform().cpus() || !len.is_multiple_of(8) {
+pub fn sched_getaffinity(current: &mut Current, tid: Tid, len: u32, mask: UserVa) -> Result<usize, Errno> {
+    // Linux multiplies in 32 bits, too, and does not mind what is lost.
+    if (len.wrapping_mul(8) as usize) < platform().cpus() || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     let task = target(current, tid)?;

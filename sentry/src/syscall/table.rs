@@ -20,6 +20,8 @@ pub struct Row {
     pub number: u32,
     /// Its name.
     pub name: &'static str,
+    /// How many arguments its handler takes.
+    pub arguments: u8,
     /// What serves it.
     pub handler: Handler,
     /// How far.
@@ -38,8 +40,10 @@ macro_rules! row {
     };
     // A call that Linux does not have, by its number.
     (($number:expr) $name:ident = $($handler:ident)::+ ( $($arg:tt)* ), $level:ident, $note:literal) => {
-        Row { number: $number, name: stringify!($name), handler: |current| row!(@call current, $($handler)::+, $($arg)*), level: Level::$level, note: $note }
+        Row { number: $number, name: stringify!($name), arguments: row!(@count $($arg)*), handler: |current| row!(@call current, $($handler)::+, $($arg)*), level: Level::$level, note: $note }
     };
+    (@count) => { 0 };
+    (@count $count:literal) => { $count };
     // Only the registers that a call has are read.
     (@call $c:ident, $f:path, ) => { finish($f($c)) };
     (@call $c:ident, $f:path, 1) => {{ let a = $c.regs.rdi; finish($f($c, arg(a)?)) }};

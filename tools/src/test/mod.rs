@@ -10,7 +10,7 @@ mod network;
 pub mod programs;
 
 use crate::tally::Tally;
-use crate::{bench, lint, project};
+use crate::{bench, fuzz, lint, project};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::io::{BufRead, BufReader};
@@ -45,6 +45,7 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::More, name: "network in the emulated reference", run: network::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::More, name: "life cycles in the emulated reference", run: lifecycle::in_reference },
+    Stage { part: Part::Vm, name: "the fuzzer of system calls", run: |budget| fuzz::stage(budget.at_most(300)?) },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
     Stage { part: Part::More, name: "the command line, end to end", run: cli::run },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
@@ -71,11 +72,16 @@ pub struct Budget {
 impl Budget {
     /// Seconds for a stage that should take `at_most` that many, for a command line; none left is an error.
     pub fn seconds(&self, at_most: u64) -> Result<String> {
+        Ok(self.at_most(at_most)?.to_string())
+    }
+
+    /// The same as a number.
+    fn at_most(&self, at_most: u64) -> Result<u64> {
         let left = self.end.map_or(u64::MAX, |end| end.saturating_duration_since(Instant::now()).as_secs());
         if left == 0 {
             bail!("the stages before took all of {MOST_SECONDS} s");
         }
-        Ok(left.min(at_most).to_string())
+        Ok(left.min(at_most))
     }
 
     /// Whether less than that many seconds are left.
