@@ -344,9 +344,7 @@ impl Options {
                 if self.device().is_some() && !NetNs::holds(current, Cap::NetRaw) {
                     return Err(Errno::EPERM);
                 }
-                if index != 0 && interfaces::by_index(index).is_none() {
-                    return Err(Errno::ENODEV);
-                }
+                // There need be none of that number.
                 self.device.store(index, Ordering::Relaxed);
             }
             // Hints that change nothing here, but are remembered.

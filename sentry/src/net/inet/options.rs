@@ -151,6 +151,7 @@ impl Levels {
         let value = match (level, name) {
             _ if number.4 == FLAG => i32::from(value != 0),
             (IP, raw::IP_TOS) => value & 0xff,
+            (IP, raw::IP_TTL) if value == 0 => return Err(Errno::EINVAL),
             (TCP, raw::TCP_LINGER2) => value.clamp(-1, MAX_LINGER),
             (TCP, raw::TCP_DEFER_ACCEPT) => whole_attempts(value),
             _ => value,

@@ -48,7 +48,13 @@ fn inside(network: &NetNs, to: IpAddr) -> Result<Route, Errno> {
     let home: IpAddr = if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     let to = if to.is_unspecified() { home } else { to };
     let own = |own: &Own| own.ip == to || own.scope == RT_SCOPE_HOST && interfaces::is_in(to, own.ip, own.prefix);
-    if network.is_up() && network.addresses().iter().any(own) { local(to, to) } else { Err(Errno::ENETUNREACH) }
+    let addresses = network.addresses();
+    if !network.is_up() || !addresses.iter().any(own) {
+        return Err(Errno::ENETUNREACH);
+    }
+    // Of lo's network, what is no address itself is reached from the one that is.
+    let is_address = addresses.iter().any(|own| own.ip == to);
+    local(to, if to.is_loopback() && !is_address { home } else { to })
 }
 
 /// The route to `to` in `network`, only through `device` where one is given; ENETUNREACH where there is none.
