@@ -221,9 +221,12 @@ mod tests {
         }
         memory.store(SQ_TAIL, 3);
         assert_eq!(memory.next_request().map(|sqe| sqe.user_data), Some(2));
-        assert_eq!(memory.next_request().map(|sqe| sqe.user_data), Some(1));
         assert!(memory.next_request().is_none());
         assert_eq!(memory.load(SQ_DROPPED), 1);
+        assert_eq!(memory.next_request().map(|sqe| sqe.user_data), Some(1));
+        // A tail that runs away is no more than a full ring.
+        memory.store(SQ_TAIL, 1 << 28);
+        assert_eq!(memory.waiting(), 4);
     }
 
     #[test]
