@@ -6,6 +6,7 @@
 #include <mqueue.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/sendfile.h>
 #include <sys/shm.h>
 #include <sys/xattr.h>
 #include <utime.h>
@@ -272,6 +273,38 @@ static void limits(void) {
   F(syscall(SYS_sched_rr_get_interval, 0, BAD));
 }
 
+static void *sends(void *fds) {
+  for (int turn = 0; turn < 200; turn++) sendfile(((int *)fds)[0], ((int *)fds)[1], 0, 1);
+  return 0;
+}
+
+// A file sent to itself, and two that are sent to each other.
+static void circles(void) {
+  put("file", "abcdefgh");
+  put("other", "ijklmnop");
+  int fd = open("file", O_RDWR), other = open("other", O_RDWR);
+  F(sendfile(fd, fd, 0, 4));
+  F(lseek(fd, 0, SEEK_CUR));
+  F(sendfile(dup(fd), fd, 0, 100));
+  F(lseek(fd, 0, SEEK_SET));
+  int there[2] = {fd, other}, back[2] = {other, fd};
+  pthread_t threads[2];
+  pthread_create(&threads[0], 0, sends, there);
+  pthread_create(&threads[1], 0, sends, back);
+  pthread_join(threads[0], 0);
+  pthread_join(threads[1], 0);
+  say("both came back");
+}
+
+// The file that shows a descriptor, behind that descriptor itself.
+static void itself(void) {
+  char text[100] = "";
+  int fd = open("/dev/null", O_RDONLY);
+  dup2(open("/proc/self/fdinfo/3", O_RDONLY), fd);
+  T(read(fd, text, 5) == 5);
+  say("%.5s", text);
+}
+
 static void lengths(void) {
   // Lengths whose bits are more than a number holds; the raw call says how much it wrote.
   char mask[128];
@@ -314,6 +347,8 @@ int main(void) {
   G(queues);
   G(ids);
   G(limits);
+  G(circles);
+  G(itself);
   G(lengths);
   G(returns);
   return 0;

@@ -318,6 +318,24 @@ static void overflow(void) {
   F(*(unsigned *)(memory + params.sq_off.flags));
 }
 
+// A tail that runs away, and a request's number that is none.
+static void astray(void) {
+  setup(2, 0);
+  next(IORING_OP_NOP, -1, 0, 0, 1);
+  next(IORING_OP_NOP, -1, 0, 0, 2);
+  *sq_tail += 1u << 28;
+  F(enter(~0u, 0));
+  completions(2);
+  setup(2, 0);
+  next(IORING_OP_NOP, -1, 0, 0, 1);
+  sq_array[0] = 99;
+  F(enter(1, 0));
+  F(*(unsigned *)(memory + params.sq_off.dropped));
+  next(IORING_OP_NOP, -1, 0, 0, 2);
+  F(enter(1, 0));
+  completions(1);
+}
+
 static void ending(void) {
   int ends[2];
   char buffer[8];
@@ -340,6 +358,7 @@ int main(void) {
   G(registered);
   G(sockets);
   G(overflow);
+  G(astray);
   G(ending);
   return 0;
 }

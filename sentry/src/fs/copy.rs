@@ -25,8 +25,8 @@ pub fn send(
     if start.is_none() && input.ops().keeps_position() {
         return send_stream(current, input, out, count);
     }
-    let mut own = if start.is_none() { Some(input.position().lock()) } else { None };
-    let from = start.or(own.as_deref().copied()).unwrap_or(0);
+    // The position is not held meanwhile: both may be one description, or somebody sends the other way.
+    let from = start.unwrap_or_else(|| *input.position().lock());
     let mut buffer = vec![0; CHUNK.min(count)];
     let moved = pump(count, |done| {
         let want = CHUNK.min(count - done).min(buffer.len());
@@ -35,8 +35,8 @@ pub fn send(
         let mut source = Source::kernel(&chunk[..bytes]);
         Ok((bytes, if bytes == 0 { 0 } else { out.write(current, &mut source)? }))
     })?;
-    if let Some(position) = &mut own {
-        **position = from + moved as u64;
+    if start.is_none() {
+        *input.position().lock() = from.saturating_add(moved as u64);
     }
     Ok(moved)
 }

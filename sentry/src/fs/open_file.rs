@@ -15,7 +15,7 @@ use crate::wait::{Events, WaitQueue, Wake};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use linker::request::OFFSET_STREAM;
 use linux_raw_sys::general as raw;
 
@@ -155,6 +155,8 @@ pub struct OpenFile {
     ops: Arc<dyn FileOps>,
     flags: AtomicU32,
     position: SleepLock<u64>,
+    /// The position before the read or write that holds it now.
+    position_before: AtomicU64,
     inode: Arc<dyn Inode>,
     path: Option<super::Path>,
     owner: Lock<SignalOwner>,
@@ -220,6 +222,7 @@ impl OpenFile {
             ops,
             flags,
             position: SleepLock::new(0),
+            position_before: AtomicU64::new(0),
             inode,
             path,
             owner,
@@ -303,6 +306,11 @@ impl OpenFile {
         &self.position
     }
 
+    /// The position as it is shown: without waiting, as the file that shows it may be this one.
+    pub fn shown_position(&self) -> u64 {
+        self.position.look().unwrap_or_else(|| self.position_before.load(Ordering::Relaxed))
+    }
+
     /// read(2): at the position, which moves.
     pub fn read(&self, current: &Current, sink: &mut Sink<'_>) -> Result<usize, Fail> {
         if !self.flags().readable() {
@@ -315,6 +323,7 @@ impl OpenFile {
             return self.ops.read(current, self, sink, OFFSET_STREAM);
         }
         let mut position = self.position.lock();
+        self.position_before.store(*position, Ordering::Relaxed);
         check_range(*position, sink.left())?;
         let bytes = self.ops.read(current, self, sink, *position)?;
         *position += bytes as u64;
@@ -334,6 +343,7 @@ impl OpenFile {
             return self.ops.write(current, self, source, OFFSET_STREAM).map(|(bytes, _)| bytes);
         }
         let mut position = self.position.lock();
+        self.position_before.store(*position, Ordering::Relaxed);
         check_range(*position, source.left())?;
         let (bytes, behind) = self.ops.write(current, self, source, *position)?;
         *position = behind;

@@ -39,6 +39,13 @@ impl<T> SleepLock<T> {
     }
 }
 
+impl<T: Copy> SleepLock<T> {
+    /// The value, unless somebody holds it.
+    pub fn look(&self) -> Option<T> {
+        *self.value.lock()
+    }
+}
+
 impl<T> Deref for SleepGuard<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {

@@ -139,29 +139,33 @@ impl Memory {
         }
     }
 
-    /// Takes the next request. One thread at a time; what the program writes at the same time is its own affair.
+    /// Requests that the program says are there: never more than there is room for, whatever it says.
+    pub(super) fn waiting(&self) -> u32 {
+        self.load(SQ_TAIL).wrapping_sub(self.load(SQ_HEAD)).min(self.sizes.requests)
+    }
+
+    /// Takes the next request; none where its number is none, which is counted as dropped. One thread at a time; what the program
+    /// writes at the same time is its own affair.
     pub(super) fn next_request(&self) -> Option<Sqe> {
-        loop {
-            let head = self.load(SQ_HEAD);
-            if head == self.load(SQ_TAIL) {
-                return None;
-            }
-            let index = self.load(self.sizes.array() + (head & (self.sizes.requests - 1)) * 4);
-            let sqe = (index < self.sizes.requests).then(|| {
-                // 64 divides the page's size, so that a request is in one page.
-                let at = index as usize * size_of::<Sqe>();
-                let mut sqe = Sqe::default();
-                if let Some(frame) = self.request_frames.get(at / PAGE_SIZE as usize) {
-                    platform().frame_read(frame, at % PAGE_SIZE as usize, sqe.as_mut_bytes());
-                }
-                sqe
-            });
-            self.store(SQ_HEAD, head.wrapping_add(1));
-            match sqe {
-                Some(sqe) => return Some(sqe),
-                None => self.store(SQ_DROPPED, self.load(SQ_DROPPED).wrapping_add(1)),
-            }
+        let head = self.load(SQ_HEAD);
+        if head == self.load(SQ_TAIL) {
+            return None;
         }
+        let index = self.load(self.sizes.array() + (head & (self.sizes.requests - 1)) * 4);
+        let sqe = (index < self.sizes.requests).then(|| {
+            // 64 divides the page's size, so that a request is in one page.
+            let at = index as usize * size_of::<Sqe>();
+            let mut sqe = Sqe::default();
+            if let Some(frame) = self.request_frames.get(at / PAGE_SIZE as usize) {
+                platform().frame_read(frame, at % PAGE_SIZE as usize, sqe.as_mut_bytes());
+            }
+            sqe
+        });
+        self.store(SQ_HEAD, head.wrapping_add(1));
+        if sqe.is_none() {
+            self.store(SQ_DROPPED, self.load(SQ_DROPPED).wrapping_add(1));
+        }
+        sqe
     }
 
     /// Whether the program has filled the request ring.
@@ -217,9 +221,12 @@ mod tests {
         }
         memory.store(SQ_TAIL, 3);
         assert_eq!(memory.next_request().map(|sqe| sqe.user_data), Some(2));
-        assert_eq!(memory.next_request().map(|sqe| sqe.user_data), Some(1));
         assert!(memory.next_request().is_none());
         assert_eq!(memory.load(SQ_DROPPED), 1);
+        assert_eq!(memory.next_request().map(|sqe| sqe.user_data), Some(1));
+        // A tail that runs away is no more than a full ring.
+        memory.store(SQ_TAIL, 1 << 28);
+        assert_eq!(memory.waiting(), 4);
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl Ring {
         &self.submitting
     }
 
+    /// Requests that wait to be taken.
+    pub(super) fn requests_waiting(&self) -> u32 {
+        self.memory.waiting()
+    }
+
     /// The next request that the program put into the ring.
     pub fn next_request(&self) -> Option<Sqe> {
         self.memory.next_request()

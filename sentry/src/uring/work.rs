@@ -41,6 +41,8 @@ pub struct Work {
 impl Ring {
     /// Takes up to `most` requests from the ring and runs them. Returns how many were taken.
     pub fn submit(self: &Arc<Self>, current: &mut Current, most: u32) -> u32 {
+        // Looked at once: a program that lets the tail run away keeps nobody here.
+        let most = most.min(self.requests_waiting());
         let mut taken = 0;
         while taken < most {
             let Some(first) = self.next_request() else { break };

@@ -171,9 +171,12 @@ fn supervise(options: &Options) -> u8 {
         }
         while let pid @ 1.. = sys(Sysno::wait4, &[u64::MAX, 0, (libc::WNOHANG | libc::__WALL) as u64, 0]) {
             for place in &mut lanes {
-                if place.as_ref().is_some_and(|running| running.pid == pid) {
-                    *place = None;
+                if let Some(running) = place.take_if(|running| running.pid == pid) {
                     done += 1;
+                    if let Err(what) = health::glance() {
+                        println!("fuzz: after case {}: {what}", running.seed);
+                        return UNWELL;
+                    }
                 }
             }
         }

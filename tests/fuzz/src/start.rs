@@ -18,6 +18,7 @@ pub fn case(rng: &mut Rng, lane: usize) {
     sys(Sysno::dup2, &[2, TRACE_FD]);
     mount("none", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
     mount("proc", "/proc", "proc", 0, "");
+    devices();
     mount("tmpfs", "/tmp", "tmpfs", 0, rng.pick(&["size=16m", "size=16m", "size=64k,nr_inodes=40"]));
     let over = format!("/var/tmp/fuzz{lane}");
     let _ = fs::create_dir_all(&over);
@@ -36,6 +37,22 @@ pub fn case(rng: &mut Rng, lane: usize) {
     limit(libc::RLIMIT_NPROC, 100);
     limit(libc::RLIMIT_AS, 1 << 30);
     identity(rng);
+}
+
+/// Devices of the case's own: root may remove them.
+fn devices() {
+    mount("tmpfs", "/dev", "tmpfs", 0, "mode=755");
+    for (path, major, minor) in
+        [("/dev/null", 1, 3), ("/dev/zero", 1, 5), ("/dev/full", 1, 7), ("/dev/urandom", 1, 9), ("/dev/tty", 5, 0)]
+    {
+        let path = text(path);
+        sys(Sysno::mknod, &[path.as_ptr() as u64, (libc::S_IFCHR | 0o666) as u64, libc::makedev(major, minor)]);
+    }
+    let _ = fs::create_dir("/dev/pts");
+    let _ = fs::create_dir("/dev/shm");
+    let _ = fs::create_dir("/dev/mqueue");
+    mount("devpts", "/dev/pts", "devpts", 0, "ptmxmode=666");
+    let _ = symlink("pts/ptmx", "/dev/ptmx");
 }
 
 fn files(over: &str) {

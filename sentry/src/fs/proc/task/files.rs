@@ -133,7 +133,7 @@ fn info(current: &Current, descriptor: &Descriptor) -> Result<Vec<u8>, Errno> {
     let file = descriptor.file()?;
     let cloexec = descriptor.table()?.close_on_exec(descriptor.fd).unwrap_or(false);
     let flags = file.flags().bits() | if cloexec { raw::O_CLOEXEC } else { 0 } | raw::O_LARGEFILE;
-    let position = if file.ops().seekable() && !file.ops().keeps_position() { *file.position().lock() } else { 0 };
+    let position = if file.ops().seekable() && !file.ops().keeps_position() { file.shown_position() } else { 0 };
     let mount = file.path().map_or(0, |path| path.mount().id());
     let ino = file.inode().attr().map_or(0, |attr| attr.ino);
     let extra = match Inotify::of(&file) {
