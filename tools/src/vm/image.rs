@@ -13,8 +13,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Modules of the reference machine; their dependencies are added, and come first.
-pub const QEMU_MODULES: &[&str] =
-    &["virtio", "virtio_pci", "virtio_console", "9p", "9pnet_virtio", "overlay", "veth", "kvm-amd"];
+pub const QEMU_MODULES: &[&str] = &[
+    "virtio",
+    "virtio_pci",
+    "virtio_console",
+    "9p",
+    "9pnet_virtio",
+    "overlay",
+    "veth",
+    "kvm-amd",
+    "tcp_diag",
+    "udp_diag",
+    "raw_diag",
+    "unix_diag",
+];
 
 /// Further modules for machines in which Docker runs (`--docker`): bridges, address translation, devices.
 const DOCKER_MODULES: &[&str] = &[
