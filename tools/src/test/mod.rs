@@ -46,6 +46,12 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::More, name: "life cycles in the emulated reference", run: lifecycle::in_reference },
     Stage { part: Part::More, name: "the fuzzer of system calls", run: |budget| fuzz::stage(budget.at_most(300)?) },
+    Stage { part: Part::More, name: "pods in the emulated reference", run: lifecycle::pods_in_reference },
+    Stage {
+        part: Part::More,
+        name: "what containers cost and leave behind, in the emulated reference",
+        run: lifecycle::scale_in_reference,
+    },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
     Stage { part: Part::More, name: "the command line, end to end", run: cli::run },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
