@@ -7,13 +7,7 @@
 
 static char buffer[8192];
 
-static int take(int fd, const char *what) {
-  struct pollfd one = {fd, POLLIN, 0};
-  if (poll(&one, 1, 200) == 0) {
-    say("%s: nothing", what);
-    return 0;
-  }
-  int got = read(fd, buffer, sizeof buffer);
+static int show(const char *what, int got) {
   if (got < 0) {
     say("%s: %s", what, strerrorname_np(errno));
     return got;
@@ -24,6 +18,28 @@ static int take(int fd, const char *what) {
     else printf("\\%o", (unsigned char)buffer[i]);
   say("\"");
   return got;
+}
+
+// What one read takes.
+static int take(int fd, const char *what) {
+  struct pollfd one = {fd, POLLIN, 0};
+  if (poll(&one, 1, 200) == 0) {
+    say("%s: nothing", what);
+    return 0;
+  }
+  return show(what, read(fd, buffer, sizeof buffer));
+}
+
+// What came out of a terminal, until there is no more for a while: Linux hands it over in pieces, as they are done.
+static int take_output(int master, const char *what) {
+  struct pollfd one = {master, POLLIN, 0};
+  int got = 0;
+  while (poll(&one, 1, got ? 100 : 200) > 0) {
+    int more = read(master, buffer + got, sizeof buffer - got);
+    if (more <= 0) break;
+    got += more;
+  }
+  return show(what, got);
 }
 
 static int open_pair(int *terminal) {
@@ -81,10 +97,10 @@ static void lines(void) {
   int terminal, master = open_pair(&terminal);
   write(master, "hello\n", 6);
   take(terminal, "line");
-  take(master, "echo");
+  take_output(master, "echo");
   write(master, "abc\177d\025efg\027xy z\027w\n", 18);
   take(terminal, "edited");
-  take(master, "echo of edits");
+  take_output(master, "echo of edits");
   write(master, "part", 4);
   struct pollfd one = {terminal, POLLIN, 0};
   F(poll(&one, 1, 50));
@@ -98,9 +114,9 @@ static void lines(void) {
   take(terminal, "second");
   write(master, "a\001b\026\003c\n", 7);
   take(terminal, "literal");
-  take(master, "echo of controls");
+  take_output(master, "echo of controls");
   write(terminal, "out\nput\tx", 9);
-  take(master, "output");
+  take_output(master, "output");
   struct termios t;
   tcgetattr(terminal, &t);
   t.c_lflag &= ~(ICANON | ECHO);
@@ -122,7 +138,7 @@ static void lines(void) {
   write(master, "r\r", 2);
   take(terminal, "carriage return");
   write(terminal, "raw\n", 4);
-  take(master, "output unprocessed");
+  take_output(master, "output unprocessed");
   write(master, "flushed", 7);
   pause_ms(20);
   F(tcflush(terminal, TCIFLUSH));
