@@ -12,7 +12,8 @@ use rustix::net::{
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Descriptors that one message carries at most: the standard streams, and those that `--preserve-fds` adds.
+/// Descriptors that one message carries at most: the standard streams, those that `--preserve-fds` adds, and in a pod the trees of a
+/// container.
 pub const MAX_FILES: usize = 64;
 
 const SIGNAL: u8 = 1;

@@ -117,6 +117,12 @@ static void capabilities(void) {
   F(syscall(SYS_capset, &head, data));
   F(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_FOWNER, 0, 0));
   F(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_FOWNER, 0, 0));
+  CHILD("root without new privileges", {
+    data[0].effective &= ~(1u << CAP_SETPCAP), data[0].permitted &= ~(1u << CAP_SETPCAP);
+    F(syscall(SYS_capset, &head, data));
+    F(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    execl("/bin/sh", "sh", "-c", "while read name set; do case $name in CapPrm:|CapEff:) echo $name $((0x$set >> 8 & 1));; esac; done </proc/self/status", (char *)0);
+  });
   CHILD("ambient of root", execl("/bin/sh", "sh", "-c", "grep -E 'Cap(Inh|Amb)' /proc/self/status", (char *)0));
   F(prctl(PR_CAP_AMBIENT, 99, CAP_FOWNER, 0, 0));
   F(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 1, 0, 0));

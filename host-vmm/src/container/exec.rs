@@ -34,7 +34,7 @@ pub struct Options<'a> {
     pub descriptors: Vec<OwnedFd>,
 }
 
-/// The only container of a sandbox.
+/// The container, as its own monitor knows it, in a pod as well.
 const CONTAINER: u32 = 0;
 /// Longest message about a failure, in bytes.
 const MAX_MESSAGE: usize = 16 << 10;

@@ -147,7 +147,11 @@ fn exec_capabilities(creds: &mut Credentials, gained: bool) {
     if gained {
         caps.ambient = 0;
     }
-    let of_root = if root { caps.inheritable | caps.bounding } else { 0 };
+    let mut of_root = if root { caps.inheritable | caps.bounding } else { 0 };
+    if creds.no_new_privs {
+        // Nobody gets more than he had.
+        of_root &= caps.permitted;
+    }
     caps.permitted = of_root | caps.ambient;
     caps.effective = if root && creds.euid == root_uid { caps.permitted } else { caps.ambient };
 }
