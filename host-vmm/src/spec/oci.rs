@@ -211,9 +211,6 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     if is_member && !spec.sysctls.is_empty() {
         return Err(bad("linux.sysctl", "not supported in a pod, whose parameters are its sandbox's"));
     }
-    if is_member && spec.max_tasks != 0 {
-        return Err(bad("linux.resources.pids.limit", "not supported in a pod, whose limit is its sandbox's"));
-    }
     Ok(Bundle { spec, exports, memory_bytes, cpus, network, rootfs, pod, config })
 }
 

@@ -69,9 +69,8 @@ fn at_once(number: u32, place: &Container, what: What) -> Outcome {
         What::Signal { to, signal, .. } => send(number, place, to, signal),
         What::Resize { pid, size, .. } => resize(number, place, pid, size),
         What::Processes { .. } => Outcome::Processes(usage::processes(number)),
-        What::Limit { .. } if number != FIRST => failed(Errno::EOPNOTSUPP, "the limits of a pod are its sandbox's"),
-        What::Limit { memory_bytes, tasks, .. } => limit(memory_bytes, tasks),
-        What::Usage { .. } => Outcome::Usage(usage::usage()),
+        What::Limit { memory_bytes, tasks, .. } => limit(place, memory_bytes, tasks),
+        What::Usage { .. } => Outcome::Usage(usage::usage(number)),
         What::Delete { .. } => send(number, place, Target::All, Signal::SIGKILL.number() as u8),
         What::Create { .. } | What::Exec { .. } => failed(Errno::EINVAL, "not done at once"),
     }
@@ -132,12 +131,16 @@ fn resize(number: u32, place: &Container, pid: u32, (rows, columns): (u16, u16))
     }
 }
 
-fn limit(memory_bytes: Option<u64>, tasks: Option<u32>) -> Outcome {
+fn limit(place: &Container, memory_bytes: Option<u64>, tasks: Option<u32>) -> Outcome {
     if memory_bytes.is_some() {
         return failed(Errno::EOPNOTSUPP, "the memory of a running sandbox cannot be changed");
     }
     if let Some(most) = tasks {
-        registry().lock().limit_tasks(if most == u32::MAX { 0 } else { most });
+        let most = if most == u32::MAX { 0 } else { most };
+        match &place.spaces.children {
+            Some(numbers) => numbers.limit_tasks(most),
+            None => registry().lock().limit_tasks(most),
+        }
     }
     Outcome::Done
 }

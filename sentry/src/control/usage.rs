@@ -1,10 +1,10 @@
 //! Who runs in the container, and what it has used.
 
-use super::container_of;
+use super::{FIRST, container_of};
 use crate::load;
 use crate::mm::cached_pages;
 use crate::platform::platform;
-use crate::task::{Process, oom, registry};
+use crate::task::{self, Process, oom, registry};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -25,9 +25,13 @@ static PEAK: AtomicU64 = AtomicU64::new(0);
 /// The processes, as ps(1) shows them.
 pub(super) fn processes(container: u32) -> Vec<ProcessInfo> {
     let mut room = ALL_ARGUMENT_BYTES;
+    of(container).iter().take(MOST).map(|process| describe(process, &mut room)).collect()
+}
+
+fn of(container: u32) -> Vec<Arc<Process>> {
     let mut all = registry().processes();
     all.retain(|process| container_of(process) == container);
-    all.iter().take(MOST).map(|process| describe(process, &mut room)).collect()
+    all
 }
 
 fn describe(process: &Arc<Process>, room: &mut usize) -> ProcessInfo {
@@ -74,8 +78,31 @@ fn arguments(process: &Arc<Process>) -> Vec<Vec<u8>> {
     if line.is_empty() { Vec::new() } else { line.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect() }
 }
 
-/// What the container has used so far.
-pub(super) fn usage() -> Usage {
+/// What a container has used so far: the first one what the sandbox has.
+pub(super) fn usage(container: u32) -> Usage {
+    if container == FIRST { of_sandbox() } else { of_processes(&of(container)) }
+}
+
+/// What some processes have used, as far as they are told apart: caches and peaks are everybody's.
+fn of_processes(processes: &[Arc<Process>]) -> Usage {
+    let mut used = task::Usage::default();
+    let (mut tasks, mut pages) = (0usize, 0u64);
+    for process in processes {
+        used.add(&process.usage());
+        used.add(&process.children_usage());
+        tasks += process.thread_count();
+        pages += process.leader().and_then(|task| task.published().mm).map_or(0, |mm| mm.resident_pages().0);
+    }
+    Usage {
+        user_ns: used.user_ns,
+        system_ns: used.system_ns,
+        memory_bytes: pages.saturating_mul(PAGE_SIZE),
+        tasks: u32::try_from(tasks).unwrap_or(u32::MAX),
+        ..Usage::default()
+    }
+}
+
+fn of_sandbox() -> Usage {
     let used = load::total();
     let memory = platform().memory_info();
     let cache_pages = cached_pages();

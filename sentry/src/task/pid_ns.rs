@@ -32,6 +32,8 @@ pub struct PidNs {
 #[derive(Default)]
 struct Table {
     last: u32,
+    /// Numbers at most, 0 for no limit: a container's.
+    most: usize,
     global: BTreeMap<u32, Tid>,
     /// The first process, once there was one.
     init: Option<Tid>,
@@ -75,16 +77,25 @@ impl PidNs {
         self.table.lock().last
     }
 
+    /// Limits the tasks in it; 0 for no limit. Those that are there already stay.
+    pub fn limit_tasks(&self, most: u32) {
+        self.table.lock().most = most as usize;
+    }
+
     /// Nothing is born here any more.
     pub fn close(&self) {
         self.table.lock().dead = true;
     }
 
-    /// Gives `tid` a number. The first is 1, and the namespace's first process. ENOMEM once that is gone.
+    /// Gives `tid` a number. The first is 1, and the namespace's first process. ENOMEM once that is gone,
+    /// EAGAIN at the limit.
     pub(super) fn number_for(&self, tid: Tid) -> Result<u32, Errno> {
         let mut table = self.table.lock();
         if table.dead {
             return Err(Errno::ENOMEM);
+        }
+        if table.most != 0 && table.global.len() >= table.most {
+            return Err(Errno::EAGAIN);
         }
         loop {
             table.last = if table.last + 1 >= super::PID_MAX { super::registry::PID_RESTART } else { table.last + 1 };
@@ -136,4 +147,22 @@ pub fn is_within(inner: &PidSpace, outer: &PidSpace) -> bool {
 /// `space` and what is around it, without the first, innermost first.
 pub(super) fn chain(space: &PidSpace) -> impl Iterator<Item = &Arc<PidNs>> {
     core::iter::successors(space.as_ref(), |ns| ns.parent.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PidNs, Tid};
+    use crate::errno::Errno;
+
+    #[test]
+    fn a_namespace_has_no_more_numbers_than_its_limit() {
+        let _current = crate::fake::current();
+        let pids = PidNs::new(&None, None).expect("made");
+        pids.limit_tasks(2);
+        assert_eq!([10, 11, 12].map(|tid| pids.number_for(Tid::new(tid))), [Ok(1), Ok(2), Err(Errno::EAGAIN)]);
+        pids.release(2);
+        assert_eq!(pids.number_for(Tid::new(13)), Ok(3));
+        pids.limit_tasks(0);
+        assert_eq!((pids.number_for(Tid::new(14)), pids.init()), (Ok(4), Some(Tid::new(10))));
+    }
 }

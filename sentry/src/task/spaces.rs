@@ -96,7 +96,10 @@ impl Spaces {
         if !spec.shares_ipc {
             new.ipc = Some(IpcNs::new(None));
         }
-        new.children = Some(PidNs::new(&None, None)?);
+        let numbers = PidNs::new(&None, None)?;
+        numbers.limit_tasks(spec.max_tasks);
+        new.children = Some(numbers);
+        new.cgroup = Some(Arc::new(Plain { number: namespace_number(), owner: None }));
         new.profile = Confinement::Own(spec.seccomp.as_ref().map(|profile| Arc::new(Profile::new(profile))));
         Ok(Arc::new(new))
     }
