@@ -78,10 +78,11 @@ fn start(args: &VmArgs, kernel: &Path, initramfs: &Path, session: &Session, rela
     }
     qemu.args(["-smp", &args.cpus.to_string(), "-m", &args.mem]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-    // The TSC is QEMU's own clock and reliable; the watchdogs would take a busy host for a hung guest.
+    // The TSC is QEMU's own clock and reliable; the watchdogs would take a busy host for a hung guest. The session starts the
+    // other CPUs (`hold` says why).
     qemu.args([
         "-append",
-        "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1",
+        "console=ttyS0 quiet panic=-1 nokaslr tsc=reliable no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1 maxcpus=1",
     ]);
     qemu.arg("-serial").arg(format!("file:{}", session.path("console").display()));
     qemu.args([
