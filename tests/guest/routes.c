@@ -138,7 +138,27 @@ static void numbers(void) {
   }
 }
 
+// What sysfs says of loopback.
+static void device(void) {
+  const char *files[] = {"addr_assign_type", "addr_len", "address", "broadcast", "carrier", "dev_id", "dev_port", "dormant", "duplex", "flags",
+                         "ifalias", "ifindex", "iflink", "link_mode", "mtu", "netdev_group", "operstate", "proto_down", "speed",
+                         "tx_queue_len", "type", "uevent", "statistics/rx_errors", "statistics/none"};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    char path[100], text[200];
+    snprintf(path, sizeof path, "/sys/class/net/lo/%s", files[i]);
+    int fd = open(path, O_RDONLY);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text);
+    say("%s: %.*s", path, len < 0 ? 99 : (int)len, len < 0 ? strerrorname_np(errno) : text);
+    if (fd >= 0) close(fd);
+  }
+  char to[100] = "";
+  F(readlink("/sys/class/net/lo", to, sizeof to - 1));
+  say("%s", to);
+  F(open("/sys/class/net/none", O_RDONLY));
+}
+
 int main(void) {
+  G(device);
   G(tables);
   G(numbers);
 }

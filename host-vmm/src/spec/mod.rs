@@ -3,6 +3,7 @@
 pub mod host;
 pub mod mountpoints;
 pub mod oci;
+mod oci_devices;
 mod oci_mounts;
 pub mod oci_process;
 mod seccomp;

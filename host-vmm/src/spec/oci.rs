@@ -3,17 +3,14 @@
 
 use crate::gofer::Export;
 use crate::net;
-use crate::spec::{oci_mounts, oci_process, seccomp};
+use crate::spec::{oci_devices, oci_mounts, oci_process, seccomp};
 use linker::spec::{DeviceSpec, MountKind, MountSpec, ProcessSpec, StartSpec};
 use linker::sysctl;
 use linux_raw_sys::general as raw;
-use oci_spec::runtime::{
-    LinuxCpu, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, LinuxPersonalityDomain, Spec,
-};
+use oci_spec::runtime::{LinuxCpu, LinuxNamespace, LinuxNamespaceType, LinuxPersonalityDomain, Spec};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Why a bundle cannot be run.
@@ -112,10 +109,6 @@ const UNSUPPORTED: &[&str] = &[
 /// Where the resolver looks for name servers (resolv.conf(5)).
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Devices that the sentry has drivers for: null, zero, full, random, urandom; tty, console, ptmx (Linux,
-/// Documentation/admin-guide/devices.txt).
-const DEVICES: &[(u32, u32)] = &[(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
-
 /// Reads a bundle.
 pub fn load(bundle: &Path) -> Result<Bundle, Error> {
     let path = bundle.join("config.json");
@@ -142,7 +135,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
     let is_member = matches!(pod, Pod::Member(_));
     let network = check_namespaces(&config, is_member)?;
     let shares = |kind| is_member && namespace(&config, kind).is_some_and(|namespace| namespace.path().is_some());
-    let devices = devices(&config)?;
+    let devices = oci_devices::convert(&config)?;
 
     let root = config.root().as_ref().ok_or_else(|| bad("root", "missing"))?;
     let readonly = root.readonly().unwrap_or(false);
@@ -315,35 +308,6 @@ fn check_namespaces(config: &Spec, is_member: bool) -> Result<NetworkNamespace, 
     }
 }
 
-/// Device nodes and FIFOs. Devices of the host's stay the host's: the numbers are those that the sentry has drivers for.
-fn devices(config: &Spec) -> Result<Vec<DeviceSpec>, Error> {
-    let listed = config.linux().as_ref().and_then(|linux| linux.devices().as_ref());
-    listed.into_iter().flatten().map(device).collect()
-}
-
-fn device(device: &LinuxDevice) -> Result<DeviceSpec, Error> {
-    /// What runc gives where nothing is said.
-    const PERMISSIONS: u32 = 0o666;
-    let path = device.path();
-    let refused = || bad("linux.devices", format!("{}: not supported", path.display()));
-    if !path.is_absolute() {
-        return Err(bad("linux.devices", format!("{} is not absolute", path.display())));
-    }
-    let number = (u32::try_from(device.major()).unwrap_or(0), u32::try_from(device.minor()).unwrap_or(0));
-    let kind = match device.typ() {
-        LinuxDeviceType::P => raw::S_IFIFO,
-        LinuxDeviceType::C | LinuxDeviceType::U if DEVICES.contains(&number) => raw::S_IFCHR,
-        _ => return Err(refused()),
-    };
-    Ok(DeviceSpec {
-        path: oci_mounts::lexical(path).as_os_str().as_bytes().to_vec(),
-        mode: kind | device.file_mode().unwrap_or(PERMISSIONS) & 0o7777,
-        rdev: if kind == raw::S_IFCHR { u64::from(number.0) << 32 | u64::from(number.1) } else { 0 },
-        uid: device.uid().unwrap_or(0),
-        gid: device.gid().unwrap_or(0),
-    })
-}
-
 fn paths(listed: Option<&Vec<String>>) -> Vec<Vec<u8>> {
     listed.into_iter().flatten().map(|path| path.clone().into_bytes()).collect()
 }
@@ -490,6 +454,20 @@ mod tests {
             DeviceSpec { path: b"/dev/zilch".into(), mode: raw::S_IFCHR | 0o640, rdev: 1 << 32 | 3, uid: 5, gid: 6 };
         assert_eq!(made.first(), Some(&expected));
         assert_eq!(made.get(1).map(|fifo| (fifo.mode, fifo.rdev)), Some((raw::S_IFIFO | 0o666, 0)));
+    }
+
+    #[test]
+    fn a_container_that_may_use_all_devices_gets_those_there_are() {
+        let mut config = config();
+        config["linux"]["devices"] = json!([
+            {"path": "/dev/zilch", "type": "c", "major": 1, "minor": 3}, {"path": "/dev/sda", "type": "b", "major": 8, "minor": 0},
+        ]);
+        config["linux"]["resources"] = json!({"devices": [{"allow": true, "access": "rwm"}]});
+        let made = build_value(&config).expect("sound").spec.devices;
+        assert_eq!(made.iter().map(|made| &*made.path).collect::<Vec<_>>(), [b"/dev/zilch"]);
+        config["linux"]["resources"] =
+            json!({"devices": [{"allow": true, "access": "rwm"}, {"allow": false, "access": "rwm"}]});
+        assert!(build_value(&config).expect_err("denied").to_string().contains("/dev/sda"));
     }
 
     #[test]

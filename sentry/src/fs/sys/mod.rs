@@ -1,10 +1,11 @@
 //! sysfs: the few devices and settings that programs look for. `cgroup` is what is mounted on `/sys/fs/cgroup`.
 
 pub mod cgroup;
+mod net;
 
 use super::Inode;
 use super::proc::status::{cpu_mask, ranges};
-use super::pseudo::{Context, Global, Item, PseudoFs, What, directory, file, link};
+use super::pseudo::{Context, Global, Item, PseudoFs, What, directory, file};
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::task::Current;
@@ -25,21 +26,11 @@ static ROOT: Item<Global> = Item { name: "", mode: 0o555, what: What::Directory(
 const ENTRIES: &[Item<Global>] = &[
     directory("block", &[]),
     directory("bus", &[]),
-    directory(
-        "class",
-        &[
-            directory("block", &[]),
-            directory("net", &[link("lo", |_, _| Ok(b"../../devices/virtual/net/lo".to_vec()))]),
-            directory("tty", &[]),
-        ],
-    ),
+    directory("class", &[directory("block", &[]), net::CLASS, directory("tty", &[])]),
     directory("dev", &[directory("block", &[]), directory("char", &[])]),
     directory(
         "devices",
-        &[
-            directory("system", &[CPUS, directory("node", NODES)]),
-            directory("virtual", &[directory("net", &[directory("lo", LOOPBACK)])]),
-        ],
+        &[directory("system", &[CPUS, directory("node", NODES)]), directory("virtual", &[net::DEVICES])],
     ),
     directory("firmware", &[]),
     directory("fs", &[directory("cgroup", &[])]),
@@ -106,22 +97,6 @@ const NODES: &[Item<Global>] = &[
     ),
     file("online", |_, _| text("0")),
     file("possible", |_, _| text("0")),
-];
-
-const LOOPBACK: &[Item<Global>] = &[
-    file("addr_len", |_, _| text("6")),
-    file("address", |_, _| text("00:00:00:00:00:00")),
-    file("broadcast", |_, _| text("00:00:00:00:00:00")),
-    file("carrier", |_, _| text("1")),
-    file("dev_id", |_, _| text("0x0")),
-    file("flags", |_, _| text("0x9")),
-    file("ifindex", |_, _| text("1")),
-    file("iflink", |_, _| text("1")),
-    file("mtu", |_, _| text("65536")),
-    file("operstate", |_, _| text("unknown")),
-    file("tx_queue_len", |_, _| text("1000")),
-    file("type", |_, _| text("772")),
-    directory("queues", &[directory("rx-0", &[]), directory("tx-0", &[])]),
 ];
 
 /// A line.
