@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 pub fn new_file_system(maker: Option<&Current>, name: &str, options: &str) -> Result<Arc<dyn Inode>, Errno> {
     match name {
         "tmpfs" => tmpfs::new(&tmpfs::Options::parse(options)?),
-        "devtmpfs" => dev::new(),
+        "devtmpfs" => dev::new(&tmpfs::Options::parse(options)?),
         "proc" => Ok(proc::new(maker.and_then(|current| current.process.space().clone()))),
         "devpts" => crate::tty::new_devpts(options),
         "sysfs" => Ok(sys::new()),

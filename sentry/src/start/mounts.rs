@@ -137,6 +137,8 @@ fn info(mount: &MountSpec) -> FsInfo {
     let kind = match &mount.kind {
         MountKind::Host { overlay: true, .. } => String::from("overlay"),
         MountKind::Host { .. } => String::from("ext4"),
+        // A bundle asks for a tmpfs there; the runtime fills it.
+        MountKind::Sentry(name) if name == "devtmpfs" && mount.source == "tmpfs" => String::from("tmpfs"),
         MountKind::Sentry(name) => name.clone(),
     };
     FsInfo { kind, source: mount.source.clone(), options: mount.data.clone() }

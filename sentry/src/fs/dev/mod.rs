@@ -21,9 +21,9 @@ pub fn register() {
     device::register_char(mem::MAJOR, mem::open);
 }
 
-/// A new `/dev`; its root directory. `ptmx` leads to the devpts that is mounted on `pts`.
-pub fn new() -> Result<Arc<dyn Inode>, Errno> {
-    let root = tmpfs::new(&tmpfs::Options::unlimited())?;
+/// A new `/dev` with the options of a tmpfs; its root directory. `ptmx` leads to the devpts that is mounted on `pts`.
+pub fn new(options: &tmpfs::Options) -> Result<Arc<dyn Inode>, Errno> {
+    let root = tmpfs::new(options)?;
     let node = |name: &[u8], mode: u32, major: u32, minor: u32, gid: u32| {
         let rdev = u64::from(major) << 32 | u64::from(minor);
         root.make(name, &MakeArgs { mode: raw::S_IFCHR | mode, gid, rdev, ..MakeArgs::default() })
@@ -59,6 +59,7 @@ pub fn new() -> Result<Arc<dyn Inode>, Errno> {
 
 #[cfg(test)]
 mod tests {
+    use super::tmpfs;
     use crate::errno::Errno;
     use crate::fake;
     use crate::fs::{OpenFile, OpenFlags, Sink, Source};
@@ -68,7 +69,7 @@ mod tests {
     use std::sync::Arc;
 
     fn open(current: &Current, name: &[u8]) -> Arc<OpenFile> {
-        let inode = super::new().unwrap().lookup(name).unwrap();
+        let inode = super::new(&tmpfs::Options::unlimited()).unwrap().lookup(name).unwrap();
         let ops = super::mem::open(current, inode.attr().unwrap().rdev, OpenFlags::RDWR).unwrap();
         OpenFile::new(ops, OpenFlags::RDWR, inode, None)
     }
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn standard_stream_links_lead_through_proc() {
         let current = fake::current();
-        let root = super::new().unwrap();
+        let root = super::new(&tmpfs::Options::unlimited()).unwrap();
         assert_eq!(root.lookup(b"stdout").unwrap().read_link(&current).unwrap(), b"/proc/self/fd/1");
         assert_eq!(root.lookup(b"shm").unwrap().attr().unwrap().mode, raw::S_IFDIR | 0o1777);
     }
