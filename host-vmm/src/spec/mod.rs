@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod mountpoints;
+pub mod number_list;
 pub mod oci;
 mod oci_devices;
 mod oci_mounts;

@@ -3,10 +3,9 @@
 
 use crate::gofer::Export;
 use crate::net;
-use crate::spec::{oci_devices, oci_mounts, oci_process, seccomp};
-use linker::spec::{DeviceSpec, MountKind, MountSpec, ProcessSpec, StartSpec};
+use crate::spec::{number_list, oci_devices, oci_mounts, oci_process, seccomp};
+use linker::spec::{MountKind, MountSpec, ProcessSpec, StartSpec};
 use linker::sysctl;
-use linux_raw_sys::general as raw;
 use oci_spec::runtime::{LinuxCpu, LinuxNamespace, LinuxNamespaceType, LinuxPersonalityDomain, Spec};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -266,12 +265,7 @@ fn cpus(cpu: &LinuxCpu) -> Option<usize> {
 
 /// How many there are in a list such as `0-2,7`.
 fn set_size(list: &str) -> Option<usize> {
-    let mut size = 0usize;
-    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        size = size.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
-    }
+    let size = number_list::parse(list)?.into_iter().map(|range| range.count()).sum();
     (size > 0).then_some(size)
 }
 
@@ -351,6 +345,7 @@ fn personality(config: &Spec) -> Result<u32, Error> {
 mod tests {
     use super::*;
     use linker::spec::Scheduling;
+    use linux_raw_sys::general as raw;
     use serde_json::json;
 
     fn config() -> Value {
@@ -450,8 +445,13 @@ mod tests {
             {"path": "/run/fifo", "type": "p"},
         ]);
         let made = build_value(&config).expect("sound").spec.devices;
-        let expected =
-            DeviceSpec { path: b"/dev/zilch".into(), mode: raw::S_IFCHR | 0o640, rdev: 1 << 32 | 3, uid: 5, gid: 6 };
+        let expected = linker::spec::DeviceSpec {
+            path: b"/dev/zilch".into(),
+            mode: raw::S_IFCHR | 0o640,
+            rdev: 1 << 32 | 3,
+            uid: 5,
+            gid: 6,
+        };
         assert_eq!(made.first(), Some(&expected));
         assert_eq!(made.get(1).map(|fifo| (fifo.mode, fifo.rdev)), Some((raw::S_IFIFO | 0o666, 0)));
     }

@@ -4,6 +4,7 @@
 //! cgroup's files: systemd writes its own idea of them again whenever it is reloaded.
 
 use crate::container::{Error, said};
+use crate::spec::number_list;
 use oci_spec::runtime::LinuxResources;
 use rustbus::connection::{Timeout, ll_conn::force_finish_on_error};
 use rustbus::message_builder::{MarshalledMessage, MessageBuilder, MessageType};
@@ -163,17 +164,12 @@ fn properties(resources: &LinuxResources) -> Result<Vec<Property>, Error> {
 
 /// `0-2,7` as bits, the lowest first.
 fn mask(list: &str) -> Result<Vec<u8>, Error> {
-    const MOST: usize = 8192;
     let wrong = || said(format!("linux.resources.cpu: {list:?} is no list of CPUs or memory nodes"));
     let mut bits = Vec::new();
-    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number < MOST).ok_or_else(wrong);
-        for number in number(first)?..=number(last)? {
-            let byte = number / 8;
-            bits.resize(bits.len().max(byte + 1), 0u8);
-            bits[byte] |= 1 << (number % 8);
-        }
+    for number in number_list::parse(list).ok_or_else(wrong)?.into_iter().flatten() {
+        let byte = number / 8;
+        bits.resize(bits.len().max(byte + 1), 0u8);
+        bits[byte] |= 1 << (number % 8);
     }
     Ok(bits)
 }
