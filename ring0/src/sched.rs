@@ -217,6 +217,7 @@ fn switch_to(next: Arc<KThread>) {
 
     fpu::leave(this, previous);
     next.on_cpu.store(true, Ordering::Relaxed);
+    count_switch(previous, &next, this.number.get());
     next.cpu.store(this.number.get(), Ordering::Relaxed);
     let is_idle = core::ptr::eq(Arc::as_ptr(&next), this.idle.get());
     if !is_idle {
@@ -237,6 +238,16 @@ fn switch_to(next: Arc<KThread>) {
     // `switch_stacks` or `first_stack` left. `previous` stays alive through `this.previous`.
     unsafe { switch_stacks(save, rsp) };
     finish_switch();
+}
+
+fn count_switch(previous: &KThread, next: &KThread, cpu: usize) {
+    // Nobody else writes them, so they need no locked instructions.
+    let count = |counter: &AtomicU64| counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    let waits = previous.state.load(Ordering::Relaxed) & state::PARKED != 0;
+    count(if waits { &previous.voluntary } else { &previous.involuntary });
+    if next.cpu.load(Ordering::Relaxed) != cpu {
+        count(&next.migrations);
+    }
 }
 
 /// First thing on the new thread's stack: lets go of the one that ran before.

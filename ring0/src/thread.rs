@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use sentry::platform::{NoMemory, Thread};
+use sentry::platform::{NoMemory, Switches, Thread};
 
 /// `KThread::state` bits.
 pub mod state {
@@ -60,6 +60,13 @@ pub struct KThread {
     pub running_since: AtomicU64,
     /// Ticks spent in the kernel, estimated by sampling.
     pub kernel_ticks: AtomicU64,
+    /// Switches away from it while it waited, and while it could have run; and to it on another CPU than before. Written by whoever
+    /// switches alone.
+    pub voluntary: AtomicU64,
+    /// See `voluntary`.
+    pub involuntary: AtomicU64,
+    /// See `voluntary`.
+    pub migrations: AtomicU64,
     /// Next in its run queue; a counted reference.
     pub next: Cell<*const KThread>,
 }
@@ -117,6 +124,9 @@ impl KThread {
             ticks: AtomicU64::new(0),
             running_since: AtomicU64::new(0),
             kernel_ticks: AtomicU64::new(0),
+            voluntary: AtomicU64::new(0),
+            involuntary: AtomicU64::new(0),
+            migrations: AtomicU64::new(0),
             next: Cell::new(core::ptr::null()),
         }
     }
@@ -176,6 +186,11 @@ impl Thread for KThread {
         }
         let kernel = self.kernel_ticks.load(Ordering::Relaxed).min(ticks);
         (time::ticks_to_ns(ticks - kernel), time::ticks_to_ns(kernel))
+    }
+
+    fn switches(&self) -> Switches {
+        let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Switches { voluntary: n(&self.voluntary), involuntary: n(&self.involuntary), migrations: n(&self.migrations) }
     }
 
     fn cpu(&self) -> usize {

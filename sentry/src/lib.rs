@@ -20,6 +20,7 @@ pub mod kmsg;
 pub mod load;
 pub mod mm;
 pub mod net;
+pub mod perf;
 pub mod platform;
 pub mod random;
 pub mod seccomp;

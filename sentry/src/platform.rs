@@ -201,6 +201,8 @@ pub trait Thread: Send + Sync {
     fn kick(&self);
     /// CPU time used so far, ns: in user mode and in the kernel.
     fn cpu_time_ns(&self) -> (u64, u64);
+    /// How often it gave its CPU to others.
+    fn switches(&self) -> Switches;
     /// The CPU it runs or last ran on.
     fn cpu(&self) -> usize;
     /// Whether it runs or waits for a CPU, rather than being parked.
@@ -211,6 +213,17 @@ pub trait Thread: Send + Sync {
     fn set_affinity(&self, cpus: u64);
     /// For the implementation to recognise its own kind.
     fn as_any(&self) -> &dyn core::any::Any;
+}
+
+/// How often a thread gave its CPU to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Switches {
+    /// To wait.
+    pub voluntary: u64,
+    /// While it could have run.
+    pub involuntary: u64,
+    /// And how often it went on on another CPU.
+    pub migrations: u64,
 }
 
 /// A handle on a kernel thread.

@@ -1,7 +1,7 @@
 //! Kernel threads as std threads.
 
 use super::machine;
-use crate::platform::{NoMemory, PageTable, Thread, ThreadRef};
+use crate::platform::{NoMemory, PageTable, Switches, Thread, ThreadRef};
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -65,6 +65,10 @@ impl Thread for FakeThread {
 
     fn cpu_time_ns(&self) -> (u64, u64) {
         (0, u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn switches(&self) -> Switches {
+        Switches::default()
     }
 
     fn cpu(&self) -> usize {

@@ -66,7 +66,6 @@ pub(super) const ROWS: &[Row] = &[
     // One node of memory.
     absent!(set_mempolicy_home_node, ENOSYS, "one memory node; as without CONFIG_NUMA"),
     // Not written yet.
-    absent!(perf_event_open, ENOSYS, "as without CONFIG_PERF_EVENTS"),
     absent!(fanotify_init, ENOSYS, "as without CONFIG_FANOTIFY"),
     absent!(fanotify_mark, ENOSYS, "as without CONFIG_FANOTIFY"),
     absent!(userfaultfd, ENOSYS, "as without CONFIG_USERFAULTFD"),

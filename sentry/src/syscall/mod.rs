@@ -29,6 +29,7 @@ mod namespace;
 mod numa;
 pub mod outcome;
 mod path;
+mod perf;
 mod pidfd;
 mod pipe;
 pub mod policy;

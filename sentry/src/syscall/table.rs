@@ -105,6 +105,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::system::ROWS,
     super::task::ROWS,
     super::time::ROWS,
+    super::perf::ROWS,
     super::timerfd::ROWS,
     super::uring::ROWS,
     super::xattr::ROWS,

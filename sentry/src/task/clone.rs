@@ -6,6 +6,7 @@ use super::{Credentials, Current, Process, Published, Task, Tid, pid_ns, run, tr
 use crate::errno::Errno;
 use crate::fs::OpenFlags;
 use crate::fs::pidfd::PidFd;
+use crate::perf;
 use crate::platform::platform;
 use crate::signal::ThreadSignalState;
 use crate::syscall::Fail;
@@ -129,6 +130,7 @@ pub fn clone(current: &mut Current, args: &CloneArgs) -> Result<Tid, Fail> {
     }
     let event = trace::clone_event(current, flags, args.exit_signal);
     trace::cloned(current, &child.task, flags, event);
+    perf::inherited(&current.task, &child.task);
     start(child, args)?;
     if let Some(event) = event {
         let tracer = current.task.trace.tracer().and_then(|tracer| registry().process(tracer));

@@ -39,6 +39,7 @@ pub fn exec(current: &mut Current, file: &Arc<OpenFile>, arguments: Arguments) -
     let before = current.task.tid();
     end_other_threads(current).map_err(Failure::Call)?;
     commit(current, image, creds, &comm);
+    crate::perf::executed(&current.task);
     super::trace::executed(current, before);
     Ok(())
 }

@@ -4,6 +4,7 @@ use super::pid_ns::{self, PidNs};
 use super::registry::{INIT, OUTSIDE, Tables, registry};
 use super::{Current, ExitStatus, Process, Task, futex, trace};
 use crate::control;
+use crate::perf;
 use crate::platform::platform;
 use crate::signal::{self, SigInfo, Signal};
 use crate::wait::Events;
@@ -31,6 +32,7 @@ pub fn exit_thread(mut current: Current, status: ExitStatus) {
     process.account_peak(&current.mm);
     release(current);
     process.account_thread(&task.usage());
+    perf::thread_gone(&task);
     match process.remove_thread(task.tid(), status) {
         None => {
             trace::thread_gone(&task, status, false);

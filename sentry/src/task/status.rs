@@ -100,6 +100,8 @@ pub struct Usage {
     pub voluntary_switches: u64,
     /// Preemptions.
     pub involuntary_switches: u64,
+    /// Moves to another CPU.
+    pub migrations: u64,
 }
 
 impl Usage {
@@ -112,5 +114,6 @@ impl Usage {
         self.max_rss_kib = self.max_rss_kib.max(other.max_rss_kib);
         self.voluntary_switches += other.voluntary_switches;
         self.involuntary_switches += other.involuntary_switches;
+        self.migrations += other.migrations;
     }
 }

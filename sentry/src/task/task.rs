@@ -5,7 +5,8 @@ use super::trace::Trace;
 use super::{Credentials, Process, Tid, Usage};
 use crate::fs::{FdTable, FsContext};
 use crate::mm::AddressSpace;
-use crate::platform::ThreadRef;
+use crate::perf::Counters;
+use crate::platform::{Switches, ThreadRef};
 use crate::seccomp::Filters;
 use crate::signal::TaskSignals;
 use crate::sync::{Lock, Rank};
@@ -41,6 +42,8 @@ pub struct Task {
     pub signals: TaskSignals,
     /// ptrace(2).
     pub trace: Trace,
+    /// perf_event_open(2).
+    pub counters: Counters,
 }
 
 /// What others may see of a thread's private state. `None` after the thread let go of it at exit.
@@ -85,6 +88,7 @@ impl Task {
             parent_death_signal: AtomicU32::new(0),
             signals,
             trace: Trace::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -249,7 +253,17 @@ impl Task {
     /// Resources it used so far.
     pub fn usage(&self) -> Usage {
         let (user_ns, system_ns) = self.thread.get().map_or((0, 0), |thread| thread.cpu_time_ns());
-        Usage { user_ns, system_ns, minor_faults: self.minor_faults.load(Ordering::Relaxed), ..Usage::default() }
+        let Switches { voluntary, involuntary, migrations } =
+            self.thread.get().map_or_else(Switches::default, |thread| thread.switches());
+        Usage {
+            user_ns,
+            system_ns,
+            minor_faults: self.minor_faults.load(Ordering::Relaxed),
+            voluntary_switches: voluntary,
+            involuntary_switches: involuntary,
+            migrations,
+            ..Usage::default()
+        }
     }
 
     /// `comm`, NUL-padded.
