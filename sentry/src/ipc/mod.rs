@@ -6,6 +6,7 @@ pub mod ids;
 pub mod mqueue;
 pub mod msg;
 pub mod sem;
+pub mod tables;
 
 use crate::platform::platform;
 use crate::task::{Cap, Current, UserSpace};
@@ -33,7 +34,7 @@ pub struct Perm {
 }
 
 impl Perm {
-    fn new(current: &Current, id: i32, key: i32, mode: u32) -> Self {
+    pub(crate) fn new(current: &Current, id: i32, key: i32, mode: u32) -> Self {
         let creds = &current.creds;
         let (uid, gid) = (creds.euid, creds.egid);
         Self { id, key, uid, gid, creator_uid: uid, creator_gid: gid, mode: mode & 0o777 }
@@ -59,19 +60,19 @@ impl Perm {
     }
 
     /// IPC_SET.
-    fn set(&mut self, uid: u32, gid: u32, mode: u32) {
+    pub(crate) fn set(&mut self, uid: u32, gid: u32, mode: u32) {
         (self.uid, self.gid) = (uid, gid);
         self.mode = self.mode & !0o777 | mode & 0o777;
     }
 }
 
 /// What the mode of a *get call asks for of an object that is there.
-fn wanted(mode: u32) -> u32 {
+pub(crate) fn wanted(mode: u32) -> u32 {
     (mode >> 6 | mode >> 3 | mode) & 7
 }
 
 /// CLOCK_REALTIME in seconds.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     i64::try_from(platform().realtime_ns() / 1_000_000_000).unwrap_or(i64::MAX)
 }
 
@@ -117,9 +118,10 @@ impl IpcNs {
 impl Drop for IpcNs {
     /// Nobody can name the objects any more.
     fn drop(&mut self) {
-        sem::forget(self.number);
-        msg::forget(self.number);
+        sem::TABLES.forget(self.number);
+        msg::TABLES.forget(self.number);
         mqueue::forget(self.number);
-        crate::mm::shm::forget(self.number);
+        // What is attached stays so.
+        crate::mm::shm::TABLES.forget(self.number);
     }
 }

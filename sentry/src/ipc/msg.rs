@@ -1,9 +1,9 @@
 //! System V message queues.
 
 use super::ids::Ids;
+use super::tables::{self, Tables};
 use super::{IpcNs, PRIVATE, Perm, READ, WRITE, now, wanted};
 use crate::errno::Errno;
-use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::{Cap, Current};
 use crate::wait::{Events, WaitError, WaitQueue};
@@ -49,14 +49,21 @@ struct Queue {
     gate: Arc<WaitQueue>,
 }
 
+/// What there is in one namespace.
 #[derive(Default)]
-struct Table {
+pub struct Table {
     queues: BTreeMap<i32, Queue>,
     ids: Ids,
 }
 
 /// By namespace.
-static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap::new());
+pub static TABLES: Tables<Table> = Tables::new();
+
+impl tables::Table for Table {
+    fn ids(&self) -> &Ids {
+        &self.ids
+    }
+}
 
 /// msgget(2).
 pub fn get(current: &Current, key: i32, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
@@ -246,22 +253,6 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
         queue.gate.wake(Events::IN);
     }
     Ok(())
-}
-
-/// The namespace is gone, and its queues with it.
-pub(super) fn forget(space: u32) {
-    let gone = TABLES.lock().remove(&space);
-    drop(gone);
-}
-
-/// The number of the queue at a place; EINVAL if there is none.
-pub fn at(current: &Current, place: i32) -> Result<i32, Errno> {
-    TABLES.lock().get(&IpcNs::of(current)).and_then(|table| table.ids.at(place)).ok_or(Errno::EINVAL)
-}
-
-/// The highest place that is used.
-pub fn highest(current: &Current) -> i32 {
-    TABLES.lock().get(&IpcNs::of(current)).map_or(0, |table| table.ids.highest())
 }
 
 /// Every queue, by number.

@@ -1,9 +1,9 @@
 //! System V semaphores: sets by key and number, operations that happen whole or not at all, and their undoing at exit.
 
 use super::ids::Ids;
+use super::tables::{self, Tables};
 use super::{IpcNs, PRIVATE, Perm, READ, WRITE, now, wanted};
 use crate::errno::Errno;
-use crate::sync::{Lock, Rank};
 use crate::task::{Current, Tid};
 use crate::wait::{Events, WaitError, WaitQueue};
 use alloc::collections::BTreeMap;
@@ -66,8 +66,9 @@ pub struct Set {
     gate: Arc<Gate>,
 }
 
+/// What there is in one namespace.
 #[derive(Default)]
-struct Table {
+pub struct Table {
     sets: BTreeMap<i32, Set>,
     /// What the end of a process adds to the semaphores of a set.
     undo: BTreeMap<(Tid, i32), Vec<i32>>,
@@ -75,7 +76,13 @@ struct Table {
 }
 
 /// By namespace.
-static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap::new());
+pub static TABLES: Tables<Table> = Tables::new();
+
+impl tables::Table for Table {
+    fn ids(&self) -> &Ids {
+        &self.ids
+    }
+}
 /// Whether any process ever asked for undoing: what exits look at.
 static UNDOING: AtomicBool = AtomicBool::new(false);
 
@@ -326,22 +333,6 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
         set.gate.queue.wake(Events::IN);
     }
     Ok(())
-}
-
-/// The namespace is gone, and its sets with it.
-pub(super) fn forget(space: u32) {
-    let gone = TABLES.lock().remove(&space);
-    drop(gone);
-}
-
-/// The number of the set at a place; EINVAL if there is none.
-pub fn at(current: &Current, place: i32) -> Result<i32, Errno> {
-    TABLES.lock().get(&IpcNs::of(current)).and_then(|table| table.ids.at(place)).ok_or(Errno::EINVAL)
-}
-
-/// The highest place that is used.
-pub fn highest(current: &Current) -> i32 {
-    TABLES.lock().get(&IpcNs::of(current)).map_or(0, |table| table.ids.highest())
 }
 
 /// Every set, by number.

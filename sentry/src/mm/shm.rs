@@ -8,10 +8,10 @@
 use super::vma::Backing;
 use super::{AddressSpace, Bounds, MapRequest, Mapping, Object, Place, may_commit};
 use crate::errno::Errno;
-use crate::ipc::IpcNs;
 use crate::ipc::ids::Ids;
-use crate::platform::{Prot, platform};
-use crate::sync::{Lock, Rank};
+use crate::ipc::tables::{self, Tables};
+use crate::ipc::{IpcNs, PRIVATE, Perm, READ, WRITE, now, wanted};
+use crate::platform::Prot;
 use crate::task::{Cap, Current};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -29,25 +29,13 @@ pub static NEXT_ID: AtomicI32 = AtomicI32::new(-1);
 pub static MAX_BYTES: AtomicU64 = AtomicU64::new(u64::MAX - (1 << 24));
 /// Pages of all together at most (`/proc/sys/kernel/shmall`).
 pub static MAX_PAGES: AtomicU64 = AtomicU64::new(u64::MAX - (1 << 24));
-/// The key that always makes a new one.
-pub const PRIVATE: i32 = 0;
-
-/// Permission bits of a mode.
-const READ: u32 = 4;
-const WRITE: u32 = 2;
 
 /// A segment as shmctl(2) shows it.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
 pub struct Segment {
-    pub id: i32,
-    pub key: i32,
-    pub uid: u32,
-    pub gid: u32,
-    pub creator_uid: u32,
-    pub creator_gid: u32,
-    /// Permissions, with SHM_DEST and SHM_LOCKED.
-    pub mode: u32,
+    /// Its mode with SHM_DEST and SHM_LOCKED.
+    pub perm: Perm,
     pub bytes: u64,
     pub attach_time: i64,
     pub detach_time: i64,
@@ -72,10 +60,17 @@ pub const DEST: u32 = 0o1000;
 pub const LOCKED: u32 = 0o2000;
 
 /// By namespace.
-static TABLES: Lock<BTreeMap<u32, Table>> = Lock::new(Rank::FileSystem, BTreeMap::new());
+pub static TABLES: Tables<Table> = Tables::new();
 
+impl tables::Table for Table {
+    fn ids(&self) -> &Ids {
+        &self.ids
+    }
+}
+
+/// What there is in one namespace.
 #[derive(Default)]
-struct Table {
+pub struct Table {
     entries: BTreeMap<i32, Entry>,
     ids: Ids,
 }
@@ -88,24 +83,6 @@ impl Entry {
     fn show(&self) -> Segment {
         let resident_pages = self.mapping.upgrade().map_or(0, |mapping| mapping.cached_pages());
         Segment { attached: self.attached(), resident_pages, ..self.about.clone() }
-    }
-
-    fn may(&self, current: &Current, wanted: u32) -> bool {
-        let creds = &current.creds;
-        let about = &self.about;
-        let granted = if creds.euid == about.uid || creds.euid == about.creator_uid {
-            about.mode >> 6
-        } else if creds.in_group(about.gid) || creds.in_group(about.creator_gid) {
-            about.mode >> 3
-        } else {
-            about.mode
-        };
-        wanted & !granted & 7 == 0 || IpcNs::holds(current, Cap::IpcOwner)
-    }
-
-    fn owned_by(&self, current: &Current) -> bool {
-        let creds = &current.creds;
-        creds.euid == self.about.uid || creds.euid == self.about.creator_uid || IpcNs::holds(current, Cap::SysAdmin)
     }
 }
 
@@ -128,26 +105,22 @@ impl Table {
     }
 }
 
-fn now() -> i64 {
-    i64::try_from(platform().realtime_ns() / 1_000_000_000).unwrap_or(i64::MAX)
-}
-
 /// shmget(2): the segment with `key`, made if need be and `create` says so.
 pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: bool, mode: u32) -> Result<i32, Errno> {
     let space = IpcNs::of(current);
     let mut tables = TABLES.lock();
     let table = tables.entry(space).or_default();
     table.sweep();
-    let found = table.entries.values().find(|entry| key != PRIVATE && entry.held.is_some() && entry.about.key == key);
+    let found =
+        table.entries.values().find(|entry| key != PRIVATE && entry.held.is_some() && entry.about.perm.key == key);
     if let Some(entry) = found {
         if create && exclusive {
             return Err(Errno::EEXIST);
         }
-        let wanted = (mode >> 6 | mode >> 3 | mode) & 7;
-        if !entry.may(current, wanted) {
+        if !entry.about.perm.may(current, wanted(mode)) {
             return Err(Errno::EACCES);
         }
-        return if bytes > entry.about.bytes { Err(Errno::EINVAL) } else { Ok(entry.about.id) };
+        return if bytes > entry.about.bytes { Err(Errno::EINVAL) } else { Ok(entry.about.perm.id) };
     }
     if key != PRIVATE && !create {
         return Err(Errno::ENOENT);
@@ -166,15 +139,8 @@ pub fn get(current: &Current, key: i32, bytes: u64, create: bool, exclusive: boo
     let id = table.ids.take(&NEXT_ID).ok_or(Errno::ENOSPC)?;
     let mapping = Mapping::in_memory(bytes.next_multiple_of(PAGE_SIZE), None);
     let name: Arc<[u8]> = Arc::from(format!("/SYSV{key:08x} (deleted)").into_bytes());
-    let creds = &current.creds;
     let about = Segment {
-        id,
-        key,
-        uid: creds.euid,
-        gid: creds.egid,
-        creator_uid: creds.euid,
-        creator_gid: creds.egid,
-        mode: mode & 0o777,
+        perm: Perm::new(current, id, key, mode),
         bytes,
         change_time: now(),
         creator: current.process.shown_pid().raw(),
@@ -193,7 +159,7 @@ pub fn attach(current: &Current, id: i32, place: Place, prot: Prot) -> Result<Us
         let table = tables.entry(space).or_default();
         let entry = table.get(id)?;
         let wanted = READ | if prot.write { WRITE } else { 0 } | u32::from(prot.execute);
-        if !entry.may(current, wanted) {
+        if !entry.about.perm.may(current, wanted) {
             return Err(Errno::EACCES);
         }
         let found = entry.mapping.upgrade().zip(entry.name.upgrade());
@@ -237,7 +203,7 @@ pub fn stat(current: &Current, id: i32, any: bool) -> Result<Segment, Errno> {
     let mut tables = TABLES.lock();
     let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if any || entry.may(current, READ) { Ok(entry.show()) } else { Err(Errno::EACCES) }
+    if any || entry.about.perm.may(current, READ) { Ok(entry.show()) } else { Err(Errno::EACCES) }
 }
 
 /// Changes owner, group and permissions (IPC_SET).
@@ -246,12 +212,11 @@ pub fn set(current: &Current, id: i32, uid: u32, gid: u32, mode: u32) -> Result<
     let mut tables = TABLES.lock();
     let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if !entry.owned_by(current) {
+    if !entry.about.perm.owned_by(current) {
         return Err(Errno::EPERM);
     }
-    let about = &mut entry.about;
-    (about.uid, about.gid, about.change_time) = (uid, gid, now());
-    about.mode = about.mode & !0o777 | mode & 0o777;
+    entry.about.perm.set(uid, gid, mode);
+    entry.about.change_time = now();
     Ok(())
 }
 
@@ -261,11 +226,11 @@ pub fn remove(current: &Current, id: i32) -> Result<(), Errno> {
     let mut tables = TABLES.lock();
     let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if !entry.owned_by(current) {
+    if !entry.about.perm.owned_by(current) {
         return Err(Errno::EPERM);
     }
-    entry.about.mode |= DEST;
-    entry.about.key = PRIVATE;
+    entry.about.perm.mode |= DEST;
+    entry.about.perm.key = PRIVATE;
     let held = entry.held.take();
     table.sweep();
     drop(tables);
@@ -279,17 +244,12 @@ pub fn lock(current: &Current, id: i32, on: bool) -> Result<(), Errno> {
     let mut tables = TABLES.lock();
     let table = tables.entry(space).or_default();
     let entry = table.get(id)?;
-    if !entry.owned_by(current) && !current.creds.has(Cap::IpcLock) {
+    if !entry.about.perm.owned_by(current) && !current.creds.has(Cap::IpcLock) {
         return Err(Errno::EPERM);
     }
-    entry.about.mode = if on { entry.about.mode | LOCKED } else { entry.about.mode & !LOCKED };
+    let mode = &mut entry.about.perm.mode;
+    *mode = if on { *mode | LOCKED } else { *mode & !LOCKED };
     Ok(())
-}
-
-/// The namespace is gone; what is attached stays so.
-pub fn forget(space: u32) {
-    let gone = TABLES.lock().remove(&space);
-    drop(gone);
 }
 
 /// All segments, by number.
@@ -299,16 +259,6 @@ pub fn list(current: &Current) -> Vec<Segment> {
     let table = tables.entry(space).or_default();
     table.sweep();
     table.entries.values().map(Entry::show).collect()
-}
-
-/// The number of the segment at a place; EINVAL if there is none.
-pub fn at(current: &Current, place: i32) -> Result<i32, Errno> {
-    TABLES.lock().get(&IpcNs::of(current)).and_then(|table| table.ids.at(place)).ok_or(Errno::EINVAL)
-}
-
-/// The highest place that is used.
-pub fn highest(current: &Current) -> i32 {
-    TABLES.lock().get(&IpcNs::of(current)).map_or(0, |table| table.ids.highest())
 }
 
 /// `/proc/sysvipc/shm`.
@@ -335,17 +285,17 @@ pub fn proc_text(current: &Current) -> Vec<u8> {
     for s in list(current) {
         text += &format!(
             "{:>10} {:>10}  {:>4o} {:>21} {:>5} {:>5}  {:>5} {:>5} {:>5} {:>5} {:>5} {:>10} {:>10} {:>10} {:>21} {:>21}\n",
-            s.key,
-            s.id,
-            s.mode,
+            s.perm.key,
+            s.perm.id,
+            s.perm.mode,
             s.bytes,
             s.creator,
             s.last,
             s.attached,
-            s.uid,
-            s.gid,
-            s.creator_uid,
-            s.creator_gid,
+            s.perm.uid,
+            s.perm.gid,
+            s.perm.creator_uid,
+            s.perm.creator_gid,
             s.attach_time,
             s.detach_time,
             s.change_time,
@@ -408,7 +358,7 @@ mod tests {
         assert_eq!(stat(&current, id, false).unwrap().attached, 4);
         drop(child);
         remove(&current, id).unwrap();
-        assert_eq!(stat(&current, id, false).unwrap().mode & DEST, DEST);
+        assert_eq!(stat(&current, id, false).unwrap().perm.mode & DEST, DEST);
         assert_eq!(get(&current, 0x7701, 1, false, false, 0), Err(Errno::ENOENT));
         detach(&current, one).unwrap();
         assert_eq!(detach(&current, one), Err(Errno::EINVAL));

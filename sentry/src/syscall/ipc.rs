@@ -58,14 +58,21 @@ pub struct IpcPerm {
     gid: u32,
     cuid: u32,
     cgid: u32,
-    mode: u32,
+    /// Permissions.
+    pub(super) mode: u32,
     seq: u16,
     pad: [u16; 3],
     unused: [u64; 2],
 }
 
 impl IpcPerm {
-    fn of(current: &Current, perm: &Perm) -> Self {
+    /// The owner and the group that it names.
+    pub(super) fn owner(&self, current: &Current) -> Result<(u32, u32), Errno> {
+        Ok((current.creds.global_uid(self.uid)?, current.creds.global_gid(self.gid)?))
+    }
+
+    /// As `current` sees it.
+    pub(super) fn of(current: &Current, perm: &Perm) -> Self {
         Self {
             key: perm.key,
             uid: current.creds.shown_uid(perm.uid),
@@ -182,12 +189,12 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
                 if info { i32::try_from(total).unwrap_or(i32::MAX) } else { sem::MOST_VALUE },
             ];
             UserPtr::new(at).write(current, &numbers)?;
-            Ok(sem::highest(current))
+            Ok(sem::TABLES.highest(current))
         }
         command @ (raw::IPC_STAT | raw::SEM_STAT | raw::SEM_STAT_ANY) => {
             let found = match command {
                 raw::IPC_STAT => id,
-                _ => sem::at(current, id)?,
+                _ => sem::TABLES.at(current, id)?,
             };
             let set = sem::look(current, found, command == raw::SEM_STAT_ANY)?;
             let about = SemidDs {
@@ -202,14 +209,8 @@ pub fn semctl(current: &mut Current, id: i32, number: i32, command: u32, value: 
         }
         raw::IPC_SET => {
             let new: SemidDs = UserPtr::new(at).read(current)?;
-            sem::set(
-                current,
-                id,
-                current.creds.global_uid(new.perm.uid)?,
-                current.creds.global_gid(new.perm.gid)?,
-                new.perm.mode,
-            )
-            .map(|()| 0)
+            let (uid, gid) = new.perm.owner(current)?;
+            sem::set(current, id, uid, gid, new.perm.mode).map(|()| 0)
         }
         raw::IPC_RMID => sem::remove(current, id).map(|()| 0),
         raw::GETALL => {
@@ -304,12 +305,12 @@ pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Msqi
                 [pool, most_bytes, number(&msg::MOST_BYTES), most_bytes, most, 16, most_bytes, 0xffff]
             };
             buffer.cast::<[i32; 8]>().write(current, &info)?;
-            Ok(msg::highest(current))
+            Ok(msg::TABLES.highest(current))
         }
         command @ (raw::IPC_STAT | raw::MSG_STAT | raw::MSG_STAT_ANY) => {
             let found = match command {
                 raw::IPC_STAT => id,
-                _ => msg::at(current, id)?,
+                _ => msg::TABLES.at(current, id)?,
             };
             let about = msg::look(current, found, command == raw::MSG_STAT_ANY)?;
             let shown = MsqidDs {
@@ -329,15 +330,8 @@ pub fn msgctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Msqi
         }
         raw::IPC_SET => {
             let new = buffer.read(current)?;
-            msg::set(
-                current,
-                id,
-                current.creds.global_uid(new.perm.uid)?,
-                current.creds.global_gid(new.perm.gid)?,
-                new.perm.mode,
-                new.qbytes,
-            )
-            .map(|()| 0)
+            let (uid, gid) = new.perm.owner(current)?;
+            msg::set(current, id, uid, gid, new.perm.mode, new.qbytes).map(|()| 0)
         }
         raw::IPC_RMID => msg::remove(current, id).map(|()| 0),
         _ => Err(Errno::EINVAL),

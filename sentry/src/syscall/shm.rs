@@ -1,6 +1,7 @@
 //! shmget, shmat, shmdt, shmctl: System V shared memory.
 
 use super::UserPtr;
+use super::ipc::IpcPerm;
 use super::table::{Level, Row, arg, finish, row};
 use crate::errno::Errno;
 use crate::mm::Place;
@@ -38,15 +39,7 @@ mod raw {
 #[derive(FromBytes, IntoBytes, Immutable, Default)]
 #[repr(C)]
 pub struct ShmidDs {
-    key: i32,
-    uid: u32,
-    gid: u32,
-    cuid: u32,
-    cgid: u32,
-    mode: u32,
-    seq: u16,
-    pad: [u16; 3],
-    unused: [u64; 2],
+    perm: IpcPerm,
     segsz: u64,
     atime: i64,
     dtime: i64,
@@ -65,12 +58,7 @@ const _: () = {
 impl ShmidDs {
     fn of(current: &Current, segment: &Segment) -> Self {
         Self {
-            key: segment.key,
-            uid: current.creds.shown_uid(segment.uid),
-            gid: current.creds.shown_gid(segment.gid),
-            cuid: current.creds.shown_uid(segment.creator_uid),
-            cgid: current.creds.shown_gid(segment.creator_gid),
-            mode: segment.mode,
+            perm: IpcPerm::of(current, &segment.perm),
             segsz: segment.bytes,
             atime: segment.attach_time,
             dtime: segment.detach_time,
@@ -126,15 +114,15 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
             Ok(0)
         }
         raw::SHM_STAT | raw::SHM_STAT_ANY => {
-            let found = shm::at(current, id)?;
+            let found = shm::TABLES.at(current, id)?;
             let segment = shm::stat(current, found, command == raw::SHM_STAT_ANY)?;
             buffer.write(current, &ShmidDs::of(current, &segment))?;
             Ok(found)
         }
         raw::IPC_SET => {
             let new = buffer.read(current)?;
-            shm::set(current, id, current.creds.global_uid(new.uid)?, current.creds.global_gid(new.gid)?, new.mode)
-                .map(|()| 0)
+            let (uid, gid) = new.perm.owner(current)?;
+            shm::set(current, id, uid, gid, new.perm.mode).map(|()| 0)
         }
         raw::IPC_RMID => shm::remove(current, id).map(|()| 0),
         raw::SHM_LOCK | raw::SHM_UNLOCK => shm::lock(current, id, command == raw::SHM_LOCK).map(|()| 0),
@@ -144,7 +132,7 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
             let most = u64::from(shm::MAX_SEGMENTS.load(Ordering::Relaxed));
             let info = [bytes, 1, most, most, pages, 0, 0, 0, 0];
             buffer.cast::<[u64; 9]>().write(current, &info)?;
-            Ok(shm::highest(current))
+            Ok(shm::TABLES.highest(current))
         }
         raw::SHM_INFO => {
             // `struct shm_info`: used_ids, shm_tot, shm_rss, shm_swp, swap_attempts, swap_successes.
@@ -153,7 +141,7 @@ pub fn shmctl(current: &mut Current, id: i32, command: u32, buffer: UserPtr<Shmi
             let resident = list.iter().map(|segment| segment.resident_pages).sum();
             let info = [list.len() as u64, total, resident, 0, 0, 0];
             buffer.cast::<[u64; 6]>().write(current, &info)?;
-            Ok(shm::highest(current))
+            Ok(shm::TABLES.highest(current))
         }
         _ => Err(Errno::EINVAL),
     }
