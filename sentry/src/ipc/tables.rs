@@ -16,6 +16,12 @@ pub trait Table: Default {
 /// Those of all namespaces, by the namespace's number.
 pub struct Tables<T>(Lock<BTreeMap<u32, T>>);
 
+impl<T: Table> Default for Tables<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Table> Tables<T> {
     /// None yet.
     pub const fn new() -> Self {
