@@ -125,7 +125,7 @@ fn send(interface: Option<&'static Interface>, from: IpAddr, to: IpAddr, mut pay
         return;
     }
     let device = interface.map(|interface| interface.index);
-    let Some((hop, _)) = lookup(to, device).or_else(|| lookup(to, None)) else { return };
+    let Ok((hop, _)) = lookup(to, device).or_else(|_| lookup(to, None)) else { return };
     for packet in header.packets(&payload, None, hop.mtu(), super::next_id()) {
         hop.send(packet);
     }
@@ -142,7 +142,7 @@ pub fn complete(payload: &mut [u8], from: IpAddr, to: IpAddr) {
 fn solicited(interface: &'static Interface, parsed: &Parsed<'_>) {
     let (Some(link), IpAddr::V6(from)) = (&interface.link, parsed.from) else { return };
     let Some((target, mac)) = neighbour::parse_discovery(parsed.payload) else { return };
-    if parsed.ttl != neighbour::HOP_LIMIT || !interface.addresses.iter().any(|own| own.ip == target) {
+    if parsed.ttl != neighbour::HOP_LIMIT || !interface.has(target.into()) {
         return;
     }
     let answer = neighbour::advertisement(target, link.mac, from);

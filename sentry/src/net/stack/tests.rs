@@ -3,35 +3,34 @@
 use super::link::{ETHERNET, Link, TYPE_ARP};
 use super::neighbour::Arp;
 use super::packet::{Header, ICMP, Parsed};
-use super::routes::Entry;
 use super::{checksum, icmp, input};
 use crate::fake;
-use crate::net::interfaces::{self, Interface, Own};
+use crate::net::interfaces::{self, Interface};
 use core::net::IpAddr;
 use linker::request::FrameHeader;
-use linker::spec::RouteSpec;
+use linker::spec::{AddressSpec, InterfaceSpec, RouteSpec};
 use std::vec::Vec;
 
 /// The interface of all tests: 198.51.100.2/24 and 2001:db8:7::2/64.
 pub fn interface() -> Interface {
-    Interface {
+    let spec = InterfaceSpec {
         name: b"eth0".to_vec(),
         index: 2,
         flags: 0x11043,
         mtu: 1500,
         queue_length: 1000,
         addresses: [
-            Own { ip: [198, 51, 100, 2].into(), prefix: 24, scope: 0 },
-            Own { ip: "2001:db8:7::2".parse().expect("an address"), prefix: 64, scope: 0 },
+            AddressSpec { ip: [198, 51, 100, 2].into(), prefix: 24, scope: 0 },
+            AddressSpec { ip: "2001:db8:7::2".parse().expect("an address"), prefix: 64, scope: 0 },
         ]
         .into(),
-        link: Some(Link::to_list(2, [2, 0, 0, 0, 0, 2])),
-    }
+        ..InterfaceSpec::default()
+    };
+    Interface::over(&spec, Link::to_list(2, [2, 0, 0, 0, 0, 2]))
 }
 
 /// Its routes.
-pub fn routes() -> Vec<Entry> {
-    let interface = interfaces::by_index(2).expect("the interface of all tests");
+pub fn routes() -> Vec<RouteSpec> {
     let networks: [(IpAddr, u8); 2] =
         [([198, 51, 100, 0].into(), 24), ("2001:db8:7::".parse().expect("an address"), 64)];
     let route = |(to, prefix)| RouteSpec {
@@ -45,7 +44,7 @@ pub fn routes() -> Vec<Entry> {
         scope: 253,
         kind: 1,
     };
-    networks.map(route).map(|spec| Entry { spec, interface }).into()
+    networks.map(route).into()
 }
 
 /// One test at a time has the wire.
@@ -132,9 +131,9 @@ fn routes_prefer_the_longest_prefix_and_leave_by_the_device_that_is_asked_for() 
     let _wire = wire();
     let (hop, from) = super::lookup(OTHER.into(), None).expect("on the link");
     assert_eq!((hop.interface.index, hop.next, from), (2, OTHER.into(), OWN.into()));
-    assert!(super::lookup([8, 8, 8, 8].into(), None).is_none());
-    assert!(super::lookup([8, 8, 8, 8].into(), Some(2)).is_some());
-    assert!(super::lookup(OTHER.into(), Some(9)).is_none());
+    assert!(super::lookup([8, 8, 8, 8].into(), None).is_err());
+    assert!(super::lookup([8, 8, 8, 8].into(), Some(2)).is_ok());
+    assert!(super::lookup(OTHER.into(), Some(9)).is_err());
 }
 
 #[test]
