@@ -318,7 +318,7 @@ fn receive_one(
     }
     let pieces = pieces(current, header)?;
     let mut received = socket.receive(current, file, &mut Sink::user(current, &pieces), flags)?;
-    let mut told = received.flags & (MessageFlags::TRUNC | MessageFlags::EOR);
+    let mut told = received.flags & (MessageFlags::TRUNC | MessageFlags::EOR | MessageFlags::ERRQUEUE);
     if header.name != 0 {
         let bytes = received.from.as_ref().map(Address::encode).unwrap_or_default();
         let room = usize::try_from(header.name_len).unwrap_or(0);

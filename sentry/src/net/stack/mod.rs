@@ -26,7 +26,7 @@ mod routes;
 pub mod tests;
 
 pub use checksum::{add as add_sums, pseudo_header, sum};
-pub use icmp::{Unreachable, complete as complete_icmp, report};
+pub use icmp::{Cause, Unreachable, complete as complete_icmp, report};
 pub use link::{Counters, Link, TYPE_IP4, TYPE_IP6};
 pub use neighbour::Neighbour;
 pub use packet::{DEFAULT_TTL, Header, ICMP, ICMP6, Packet, Parsed, TCP, UDP, get_u16, set_u16};
@@ -195,7 +195,7 @@ impl Expire for Asker {
                 ask(interface, link, ip);
             }
             for packet in due.failed {
-                icmp::tell_sender(&packet.bytes, Unreachable::Host);
+                icmp::tell_sender(&packet.bytes, None, Unreachable::Host);
             }
             next_ns = next_ns.into_iter().chain(due.next_ns).min();
             link.kick();

@@ -182,6 +182,11 @@ pub fn unfollow(network: &Option<Arc<NetNs>>, interface: &Interface, own: &Own) 
     for entry in gone {
         notify::route(network, &entry, Happened::Gone, By::default());
     }
+    // With the last address of IPv4 goes all that leads there (fib_disable_ip); nobody is told.
+    if own.ip.is_ipv4() && !interface.addresses().iter().any(|other| other.ip.is_ipv4()) {
+        let there = |entry: &Entry| entry.spec.to.is_ipv4() && entry.spec.interface == interface.index;
+        drop(routes(network).take_all(there));
+    }
 }
 
 /// An interface went down: nothing leads there any more.
