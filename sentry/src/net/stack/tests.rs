@@ -4,11 +4,15 @@ use super::link::{ETHERNET, Link, TYPE_ARP};
 use super::neighbour::Arp;
 use super::packet::{Header, ICMP, Parsed};
 use super::{checksum, icmp, input};
+use crate::errno::Errno;
 use crate::fake;
-use crate::net::interfaces::{self, Interface};
+use crate::net::interfaces::change::Changer;
+use crate::net::interfaces::{self, Interface, Own};
+use crate::net::netlink::notify::By;
 use core::net::IpAddr;
 use linker::request::FrameHeader;
 use linker::spec::{AddressSpec, InterfaceSpec, RouteSpec};
+use linux_raw_sys::netlink as nl;
 use std::vec::Vec;
 
 /// The interface of all tests: 198.51.100.2/24 and 2001:db8:7::2/64.
@@ -159,4 +163,25 @@ fn frames_of_garbage_are_dropped_quietly() {
         }
     }
     sent();
+}
+
+#[test]
+fn an_added_address_is_answered_for_and_leads_to_its_network_until_it_is_removed() {
+    let _wire = wire();
+    let current = fake::current();
+    let changer = Changer::new(&current, &None, By::default()).expect("somebody who may");
+    let (own, other): ([u8; 4], [u8; 4]) = ([203, 0, 113, 9], [203, 0, 113, 77]);
+    let echo = || {
+        let mut payload = [8, 0, 0, 0, 1, 2, 0, 1, 42].to_vec();
+        icmp::complete(&mut payload, other.into(), own.into());
+        arrive(&Header::new(other.into(), own.into(), ICMP).packets(&payload, None, 1500, 1)[0].bytes);
+        sent().len()
+    };
+    assert_eq!((echo(), super::lookup(other.into(), None).err()), (0, Some(Errno::ENETUNREACH)));
+    changer.add_address(2, Own::new(own.into(), 24, 0), nl::NLM_F_EXCL).expect("an address");
+    assert_eq!(changer.add_address(2, Own::new(own.into(), 24, 0), nl::NLM_F_EXCL).err(), Some(Errno::EEXIST));
+    let (hop, from) = super::lookup(other.into(), None).expect("a route");
+    assert_eq!((hop.interface.index, hop.next, from, echo()), (2, other.into(), own.into(), 1));
+    changer.remove_address(2, own.into(), Some(24)).expect("an address");
+    assert_eq!((echo(), super::lookup(other.into(), None).err()), (0, Some(Errno::ENETUNREACH)));
 }
