@@ -2,6 +2,7 @@
 //! contain unsafe code.
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
@@ -165,6 +166,98 @@ pub fn set_socket_option(socket: BorrowedFd<'_>, level: u32, name: u32, value: &
     // SAFETY: the kernel reads as many bytes as `len` says, which is how many there are, and no option of the list points further.
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level as i32, name as i32, value.as_ptr().cast(), len) };
     if result == 0 { Ok(()) } else { Err(last_error()) }
+}
+
+/// What recvmsg(2) says of a message.
+pub struct Message {
+    /// Bytes that it had, or that were put down of it.
+    pub bytes: usize,
+    /// MSG_*.
+    pub flags: u32,
+    /// Bytes of control messages.
+    pub control: usize,
+    /// Who sent it.
+    pub from: Option<SocketAddr>,
+}
+
+/// recvmsg(2) on a socket of the internet's, with control messages: on these they are no descriptors.
+pub fn receive_message(
+    socket: BorrowedFd<'_>,
+    data: &mut [u8],
+    control: &mut [u8],
+    flags: u32,
+) -> Result<Message, rustix::io::Errno> {
+    let mut vector = libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: data.len() };
+    let mut name = [0_u8; size_of::<libc::sockaddr_in6>()];
+    // SAFETY: an all-zero msghdr is a valid value, filled in below.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = name.as_mut_ptr().cast();
+    message.msg_namelen = name.len() as libc::socklen_t;
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = control.len();
+    // SAFETY: all of `message` points to live buffers with as many bytes as it says.
+    let bytes = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags as i32) };
+    let bytes = usize::try_from(bytes).map_err(|_| last_error())?;
+    let flags = message.msg_flags as u32;
+    Ok(Message { bytes, flags, control: message.msg_controllen.min(control.len()), from: decode(&name) })
+}
+
+/// sendmsg(2) with control messages that are plain values.
+pub fn send_message(
+    socket: BorrowedFd<'_>,
+    to: Option<SocketAddr>,
+    data: &[u8],
+    control: &[u8],
+    flags: u32,
+) -> Result<usize, rustix::io::Errno> {
+    let mut vector = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let mut name = to.map(encode).unwrap_or_default();
+    let mut control = control.to_vec();
+    // SAFETY: an all-zero msghdr is a valid value, filled in below.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = name.as_mut_ptr().cast();
+    message.msg_namelen = name.len() as libc::socklen_t;
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = control.len();
+    // SAFETY: all of `message` points to live buffers with as many bytes as it says; the kernel only reads them.
+    let bytes = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags as i32) };
+    usize::try_from(bytes).map_err(|_| last_error())
+}
+
+/// `struct sockaddr_in` or `sockaddr_in6` (ip(7), ipv6(7)).
+fn encode(address: SocketAddr) -> Vec<u8> {
+    let port = address.port().to_be_bytes();
+    match address {
+        SocketAddr::V4(v4) => [&(libc::AF_INET as u16).to_ne_bytes()[..], &port, &v4.ip().octets(), &[0; 8]].concat(),
+        SocketAddr::V6(v6) => [
+            &(libc::AF_INET6 as u16).to_ne_bytes()[..],
+            &port,
+            &v6.flowinfo().to_ne_bytes(),
+            &v6.ip().octets(),
+            &v6.scope_id().to_ne_bytes(),
+        ]
+        .concat(),
+    }
+}
+
+fn decode(name: &[u8; size_of::<libc::sockaddr_in6>()]) -> Option<SocketAddr> {
+    let (head, rest) = name.split_first_chunk::<4>()?;
+    let [f0, f1, p0, p1] = *head;
+    let port = u16::from_be_bytes([p0, p1]);
+    match i32::from(u16::from_ne_bytes([f0, f1])) {
+        libc::AF_INET => Some((*rest.first_chunk::<4>()?, port).into()),
+        libc::AF_INET6 => {
+            let (flow, rest) = rest.split_first_chunk::<4>()?;
+            let (ip, rest) = rest.split_first_chunk::<16>()?;
+            let (flow, scope) = (u32::from_ne_bytes(*flow), u32::from_ne_bytes(*rest.first_chunk()?));
+            Some(SocketAddrV6::new((*ip).into(), port, flow, scope).into())
+        }
+        _ => None,
+    }
 }
 
 fn last_error() -> rustix::io::Errno {

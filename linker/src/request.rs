@@ -174,7 +174,7 @@ ops! {
     Shutdown = 85,
     /// arg: MSG_* | bytes of the address << 32; in: `SocketAddress` where one is given, then data. → bytes.
     SendTo = 86,
-    /// arg: MSG_*; out: `Arrived`, then data. → bytes of data.
+    /// arg: MSG_*; out: `Arrived`, `Arrived::CONTROL` bytes, then data. → bytes of data.
     ReceiveFrom = 87,
     /// arg: level | name << 32; out: value. → bytes.
     GetOption = 88,
@@ -314,6 +314,13 @@ pub struct Arrived {
     pub flags: u32,
     /// Who sent it.
     pub from: SocketAddress,
+    /// Bytes of control messages, at the beginning of the `Arrived::CONTROL` that follow.
+    pub control: u32,
+}
+
+impl Arrived {
+    /// Room for control messages between it and the data.
+    pub const CONTROL: usize = 512;
 }
 
 /// `Request::offset` of `Read` and `Write` at the file's own position.

@@ -6,6 +6,7 @@ here=$(dirname "$0")
 work=$(mktemp -d)
 space=ringwall-net-$$
 outside=10.211.7.1 inside=10.211.7.2 outside6=fd00:211::1 inside6=fd00:211::2
+added=10.211.7.9 added6=fd00:211::9
 failed=0 background=()
 
 cleanup() {
@@ -79,6 +80,31 @@ check "names are found" sh -c "echo nameserver $outside >/etc/resolv.conf; geten
 check "its own address, from inside" sh -c "'$netpeer' serve 7019 2 & sleep 0.5; '$netpeer' ask $inside 7019 100000 2"
 check "interfaces and routes are shown" sh -c \
   "ip addr show eth0 | grep -q 'inet $inside/24' && ip route | grep -q 'default via $outside dev eth0' && ip route get 192.0.2.1 | grep -q 'src $inside'"
+check "it may turn its interface off and on, and give it routes again" sh -c \
+  "ip link set eth0 down && ! curl -sf --max-time 5 http://$outside:8017/part -o /dev/null && ip link set eth0 up &&
+   ip route add default via $outside metric 7 && ip route get 192.0.2.1 | grep -q 'via $outside' &&
+   test \"\$(curl -sf --max-time 100 http://$outside:8017/part | sha256sum)\" = '$part'"
+check "what it changes is told to those who listen" sh -c \
+  "timeout 15 ip -o monitor link address route >/tmp/told & sleep 2; ip addr add 10.211.8.1/24 dev eth0; ip link set eth0 mtu 1400
+   ip route add 192.0.2.0/24 via $outside; ip addr del 10.211.8.1/24 dev eth0; sleep 2; kill \$!; cat /tmp/told
+   grep -q 'inet 10.211.8.1/24' /tmp/told && grep -q '^10.211.8.0/24 dev eth0' /tmp/told && grep -q 'mtu 1400' /tmp/told &&
+   grep -q '^192.0.2.0/24 via' /tmp/told && grep -q '^Deleted 10.211.8.0/24' /tmp/told"
+check "ifconfig and route change it, too" sh -c \
+  "ifconfig eth0 10.211.7.8 netmask 255.255.255.0 && route add default gw $outside && ip route get 192.0.2.1 | grep -q 'src 10.211.7.8' &&
+   arp -s 10.211.7.77 02:00:00:00:00:77 && arp -n 10.211.7.77 | grep -q 02:00:00:00:00:77 && ip neigh del 10.211.7.77 dev eth0 &&
+   test \"\$(curl -sf --max-time 100 http://$outside:8017/part | sha256sum)\" = '$part'"
+
+# Addresses that it gives itself are answered for.
+(fresh && exec ip netns exec "$space" timeout 600 "$ringwall" do --network sandbox -- sh -c "ip addr add $added/24 dev eth0 && ip addr add $added6/64 dev eth0 && ip addr del $inside/24 dev eth0 &&
+  ip addr add $added/24 dev eth0 && ip route add default via $outside && exec '$netpeer' serve 7017 1000000") >"$work/served" 2>&1 &
+server=$!
+for _ in $(seq 600); do grep -q ready "$work/served" 2>/dev/null && break; sleep 0.1; done
+ask "an address that was added: echoes" "$netpeer" ping $added 3
+ask "an address that was added: connections" "$netpeer" ask $added 7017 2000 10
+ask "an address that was added: IPv6" "$netpeer" ask $added6 7017 2000 10
+ask "an address that was removed" sh -c "! timeout 10 '$netpeer' ping $inside 1"
+kill $server 2>/dev/null
+wait $server 2>/dev/null
 
 ip link show rwtest0 >/dev/null 2>&1 || fresh
 sandbox "$netpeer" serve 7017 1000000 >"$work/served" 2>&1 &

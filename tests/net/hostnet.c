@@ -1,6 +1,7 @@
 // Sockets with --network=host: what a program sees of them must not differ from what it sees natively.
 //   hostnet serve    echoes in capitals, on TCP and UDP ports of loopback, until it is killed
 //   hostnet          talks to it, and to itself
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,6 +42,45 @@ static int serve(void) {
   }
 }
 
+// What is told about a datagram, and what is said with one.
+static void told(int fd, int flags) {
+  char data[64], control[512]; struct sockaddr_in from; struct iovec v = {data, sizeof data};
+  struct msghdr h = {&from, sizeof from, &v, 1, control, sizeof control};
+  struct pollfd p = {fd, POLLIN}; poll(&p, 1, 5000);
+  ssize_t got = recvmsg(fd, &h, flags | MSG_DONTWAIT);
+  if (got < 0) { P("recvmsg %d\n", errno); return; }
+  P("recvmsg %zd %.*s flags %x\n", got, (int)got, data, h.msg_flags);
+  for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
+    P("  level %d type %d %zu bytes", c->cmsg_level, c->cmsg_type, c->cmsg_len);
+    if (c->cmsg_level == SOL_SOCKET) { P("\n"); continue; }
+    for (unsigned char *b = CMSG_DATA(c), *end = (void *)c + c->cmsg_len; b < end; b++) P(" %02x", *b);
+    P("\n");
+  }
+}
+
+static int with(int fd, struct sockaddr_in *to, int level, int type, void *value, size_t size) {
+  char control[128] = {0}; struct iovec v = {"said", 4}; struct msghdr h = {to, sizeof *to, &v, 1, control, CMSG_SPACE(size)};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&h); c->cmsg_level = level; c->cmsg_type = type; c->cmsg_len = CMSG_LEN(size); memcpy(CMSG_DATA(c), value, size);
+  errno = 0;
+  return sendmsg(fd, &h, 0) < 0 ? errno : 0;
+}
+
+static void messages(void) {
+  int on = 1, ttl = 9, tos = 0x10, a = socket(AF_INET, SOCK_DGRAM, 0), b = socket(AF_INET, SOCK_DGRAM, 0);
+  struct sockaddr_in at = {AF_INET, 0, {htonl(INADDR_LOOPBACK)}}, nobody = {AF_INET, htons(9), {htonl(INADDR_LOOPBACK)}}; socklen_t n = sizeof at;
+  bind(a, (void *)&at, sizeof at); getsockname(a, (void *)&at, &n);
+  P("options %d %d %d %d\n", setsockopt(a, IPPROTO_IP, IP_PKTINFO, &on, sizeof on), setsockopt(a, IPPROTO_IP, IP_RECVTTL, &on, sizeof on),
+    setsockopt(a, IPPROTO_IP, IP_RECVTOS, &on, sizeof on), setsockopt(a, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on));
+  sendto(b, "plain", 5, 0, (void *)&at, sizeof at); told(a, 0);
+  P("ttl %d\n", with(b, &at, IPPROTO_IP, IP_TTL, &ttl, 4)); told(a, 0);
+  P("tos %d\n", with(b, &at, IPPROTO_IP, IP_TOS, &tos, 4)); told(a, 0);
+  struct in_pktinfo info = {1, {htonl(0x7f000005)}}; P("from %d\n", with(b, &at, IPPROTO_IP, IP_PKTINFO, &info, sizeof info)); told(a, 0);
+  info.ipi_spec_dst.s_addr = htonl(0x01020304); P("from another's %d\n", with(b, &at, IPPROTO_IP, IP_PKTINFO, &info, sizeof info));
+  ttl = 300; P("ttl %d\n", with(b, &at, IPPROTO_IP, IP_TTL, &ttl, 4));
+  P("errors %d\n", setsockopt(b, IPPROTO_IP, IP_RECVERR, &on, sizeof on)); told(b, MSG_ERRQUEUE);
+  sendto(b, "lost", 4, 0, (void *)&nobody, sizeof nobody); told(b, MSG_ERRQUEUE); told(b, MSG_ERRQUEUE);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) return serve();
   struct sockaddr_in a = {AF_INET, htons(TCP_PORT), {htonl(INADDR_LOOPBACK)}}, b; socklen_t n = sizeof b; char buf[70000];
@@ -69,5 +109,6 @@ int main(int argc, char **argv) {
   errno = 0;
   int r = socket(AF_INET, SOCK_DGRAM, 0);
   P("other option %d\n", setsockopt(r, SOL_SOCKET, SO_BROADCAST, &one, sizeof one));
+  messages();
   return 0;
 }

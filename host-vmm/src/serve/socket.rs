@@ -3,16 +3,18 @@
 //!
 //! Options go by a list: their values are plain numbers or addresses, and nothing that the host's kernel takes for a pointer.
 
+mod control;
+
 use crate::pin::host_rows;
 use crate::process;
 use crate::serve::{Answer, Server};
 use linker::request::{Arrived, GuestBuf, Op, Request, SocketAddress};
 use linux_raw_sys::net as raw;
 use rustix::fs::OFlags;
-use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::io::{Errno, IoSlice};
 use rustix::net::{
-    AddressFamily, Protocol, RecvAncillaryBuffer, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny,
-    SocketFlags, SocketType,
+    AddressFamily, Protocol, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
+    SocketType,
 };
 use std::mem::size_of;
 use std::net::SocketAddr;
@@ -113,9 +115,17 @@ impl Server {
             _ => return Err(Errno::INVAL),
         };
         let skip = if to.is_some() { u64::from(address_bytes) } else { 0 };
-        let left = len.checked_sub(skip).ok_or(Errno::INVAL)?;
-        let start = pa.raw().checked_add(skip).ok_or(Errno::FAULT)?;
-        let data = self.bytes(&GuestBuf { pa: linker::addr::GuestPa::new(start), len: left }, MAX_DATA)?;
+        let behind = |skip: u64| {
+            let left = len.checked_sub(skip).ok_or(Errno::INVAL)?;
+            let start = pa.raw().checked_add(skip).ok_or(Errno::FAULT)?;
+            Ok(GuestBuf { pa: linker::addr::GuestPa::new(start), len: left })
+        };
+        let data = self.bytes(&behind(skip.checked_add(request.offset).ok_or(Errno::INVAL)?)?, MAX_DATA)?;
+        if request.offset > 0 {
+            let control = self.bytes(&behind(skip)?, request.offset.min(Arrived::CONTROL as u64))?;
+            let notes = control::checked(&control)?;
+            return control::send(socket.as_fd(), to, &data, &notes, flags.bits()).map(|bytes| bytes as u64);
+        }
         let parts = [IoSlice::new(&data)];
         let mut control = SendAncillaryBuffer::default();
         let sent = match &to {
@@ -126,22 +136,25 @@ impl Server {
     }
 
     fn receive_from(&self, socket: impl AsFd, request: &Request, flags: u32) -> Answer {
-        let flags = RecvFlags::from_bits_retain(flags & (raw::MSG_OOB | raw::MSG_PEEK | raw::MSG_TRUNC));
+        let allowed = raw::MSG_OOB | raw::MSG_PEEK | raw::MSG_TRUNC | raw::MSG_ERRQUEUE;
+        let flags = RecvFlags::from_bits_retain(flags & allowed);
         let GuestBuf { pa, len } = request.output;
-        let room = len.checked_sub(size_of::<Arrived>() as u64).ok_or(Errno::INVAL)?.min(MAX_DATA);
+        let head = size_of::<Arrived>() + Arrived::CONTROL;
+        let room = len.checked_sub(head as u64).ok_or(Errno::INVAL)?.min(MAX_DATA);
         let mut data = vec![0; room as usize];
-        let mut parts = [IoSliceMut::new(&mut data)];
-        let mut control = RecvAncillaryBuffer::default();
-        let message = rustix::net::recvmsg(socket, &mut parts, &mut control, flags | RecvFlags::DONTWAIT)?;
-        let from = message.address.and_then(|from| SocketAddr::try_from(from).ok());
+        let mut control = [0; Arrived::CONTROL];
+        let flags = flags | RecvFlags::DONTWAIT;
+        let message = process::receive_message(socket.as_fd(), &mut data, &mut control, flags.bits())?;
         let arrived = Arrived {
             length: message.bytes as u32,
-            flags: message.flags.bits(),
-            from: from.map(SocketAddress::from).unwrap_or_default(),
+            flags: message.flags,
+            from: message.from.map(SocketAddress::from).unwrap_or_default(),
+            control: message.control as u32,
         };
         let bytes = data.get(..message.bytes).unwrap_or(&data);
-        let start = pa.raw().checked_add(size_of::<Arrived>() as u64).ok_or(Errno::FAULT)?;
-        self.memory.write_slice(arrived.as_bytes(), GuestAddress(pa.raw())).map_err(|_| Errno::FAULT)?;
+        let start = pa.raw().checked_add(head as u64).ok_or(Errno::FAULT)?;
+        let head = [arrived.as_bytes(), &control].concat();
+        self.memory.write_slice(&head, GuestAddress(pa.raw())).map_err(|_| Errno::FAULT)?;
         self.memory.write_slice(bytes, GuestAddress(start)).map_err(|_| Errno::FAULT)?;
         Ok(bytes.len() as u64)
     }

@@ -146,7 +146,7 @@ pub struct Control {
     pub files: Option<Files>,
     /// SCM_CREDENTIALS.
     pub creds: Option<Ucred>,
-    /// Level, type and data of what else the receiver is told.
+    /// Level, type and data of what else the receiver is told; of IP and IPv6, what the sender says.
     pub notes: Vec<(u32, u32, Vec<u8>)>,
 }
 
@@ -165,6 +165,19 @@ impl Control {
             uid: files.uid,
         });
         Self { files, creds: self.creds, notes: self.notes.clone() }
+    }
+
+    /// Takes apart what another kernel made (descriptors are numbers like others there).
+    pub fn told(bytes: &[u8]) -> Self {
+        let mut control = Self::default();
+        let mut rest = bytes;
+        while let Ok((header, _)) = Header::read_from_prefix(rest) {
+            let len = usize::try_from(header.len).unwrap_or(0);
+            let Some(data) = rest.get(size_of::<Header>()..len) else { break };
+            control.notes.push((header.level, header.kind, data.to_vec()));
+            rest = rest.get(len.next_multiple_of(ALIGN)..).unwrap_or(&[]);
+        }
+        control
     }
 
     /// Parses what sendmsg was given. `unix`: descriptors and credentials count; elsewhere they are ignored.
@@ -198,6 +211,9 @@ impl Control {
                     }
                     _ => return Err(Errno::EINVAL),
                 }
+            }
+            if !unix && [raw::IPPROTO_IP as u32, raw::IPPROTO_IPV6 as u32].contains(&header.level) {
+                control.notes.push((header.level, header.kind, data.to_vec()));
             }
             rest = rest.get(len.next_multiple_of(ALIGN)..).unwrap_or(&[]);
         }

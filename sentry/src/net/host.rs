@@ -4,6 +4,7 @@
 
 use super::NetNs;
 use super::address::Address;
+use super::control::{Control, Writer};
 use super::inet::Family;
 use super::options::Options;
 use super::socket::{Call, Kind, MessageFlags, Outgoing, Protocol, Received, Shutdown};
@@ -16,6 +17,7 @@ use crate::settings::first_unprivileged_port;
 use crate::syscall::Fail;
 use crate::task::{Cap, Current};
 use crate::wait::{Events, WaitQueue};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -28,6 +30,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes moved with one request.
 const CHUNK: usize = 64 << 10;
+/// What stands before the data that came.
+const HEAD: usize = size_of::<Arrived>() + Arrived::CONTROL;
 /// Bytes of an option's value that are asked for.
 const OPTION: usize = 512;
 /// Bytes of a datagram at most: 64 KiB less the headers.
@@ -124,12 +128,24 @@ impl HostSocket {
     }
 
     /// Sends once what fits.
-    fn send_some(&self, call: &Call<'_>, to: Option<SocketAddress>, data: &[u8], flags: u32) -> Result<usize, Fail> {
+    fn send_some(
+        &self,
+        call: &Call<'_>,
+        (to, control): (Option<SocketAddress>, &[u8]),
+        data: &[u8],
+        flags: u32,
+    ) -> Result<usize, Fail> {
         let address = to.as_ref().map_or(&[][..], IntoBytes::as_bytes);
-        let input = [address, data].concat();
-        let arg = u64::from(flags) | (address.len() as u64) << 32;
+        let input = [address, control, data].concat();
+        let request = Request {
+            op: Op::SendTo as u16,
+            handle: self.file.handle(),
+            arg: u64::from(flags) | (address.len() as u64) << 32,
+            offset: control.len() as u64,
+            ..Request::default()
+        };
         loop {
-            match self.ask(Op::SendTo, arg, &input, &mut []) {
+            match platform().host_call(request, &input, &mut []) {
                 Err(Errno::EAGAIN) => self.wait(call, self.watch.output(), Options::send_deadline)?,
                 Err(errno) => {
                     self.watch.reset();
@@ -143,11 +159,13 @@ impl HostSocket {
         }
     }
 
-    /// Receives once: what is said of it, and the bytes.
-    fn receive_some(&self, call: &Call<'_>, room: usize, flags: u32) -> Result<(Arrived, Vec<u8>), Fail> {
-        let mut output = vec![0; size_of::<Arrived>() + room];
+    /// Receives once: what is said of it, the control messages, and the bytes.
+    fn receive_some(&self, call: &Call<'_>, room: usize, flags: u32) -> Result<(Arrived, Vec<u8>, Vec<u8>), Fail> {
+        let mut output = vec![0; HEAD + room];
         loop {
             match self.ask(Op::ReceiveFrom, u64::from(flags), &[], &mut output) {
+                // For that nobody waits.
+                Err(Errno::EAGAIN) if flags & raw::MSG_ERRQUEUE != 0 => return Err(Errno::EAGAIN.into()),
                 Err(Errno::EAGAIN) => self.wait(call, self.watch.input(), Options::receive_deadline)?,
                 Err(errno) => {
                     self.watch.reset();
@@ -156,8 +174,10 @@ impl HostSocket {
                 Ok(bytes) => {
                     self.watch.input().forget();
                     let (arrived, data) = Arrived::read_from_prefix(&output).map_err(|_| Errno::EIO)?;
+                    let (control, data) = data.split_at_checked(Arrived::CONTROL).ok_or(Errno::EIO)?;
+                    let control = control.get(..arrived.control as usize).unwrap_or(&[]);
                     let bytes = usize::try_from(bytes).map_or(data.len(), |bytes| bytes.min(data.len()));
-                    return Ok((arrived, data.get(..bytes).unwrap_or(data).to_vec()));
+                    return Ok((arrived, control.to_vec(), data.get(..bytes).unwrap_or(data).to_vec()));
                 }
             }
         }
@@ -235,6 +255,14 @@ impl Protocol for HostSocket {
                 return Err(Errno::EMSGSIZE.into());
             }
             let data = source.take_vec(len)?;
+            let mut control = Writer::new(Arrived::CONTROL);
+            for (level, kind, data) in &message.control.notes {
+                control.put(*level, *kind, data);
+            }
+            if control.truncated {
+                return Err(Errno::EINVAL.into());
+            }
+            let to = (to, &control.finish()[..]);
             return if data.len() < len { Err(Errno::EFAULT.into()) } else { self.send_some(call, to, &data, flags) };
         }
         let mut total = 0;
@@ -246,7 +274,7 @@ impl Protocol for HostSocket {
             };
             let mut done = 0;
             loop {
-                match self.send_some(call, to, chunk.get(done..).unwrap_or_default(), flags) {
+                match self.send_some(call, (to, &[]), chunk.get(done..).unwrap_or_default(), flags) {
                     Ok(sent) => done += sent,
                     Err(_) if total + done > 0 => return Ok(total + done),
                     Err(fail) => return Err(fail),
@@ -264,25 +292,24 @@ impl Protocol for HostSocket {
     }
 
     fn receive(&self, call: &Call<'_>, sink: &mut Sink<'_>, flags: MessageFlags) -> Result<Received, Fail> {
-        if flags.contains(MessageFlags::ERRQUEUE) {
-            return Err(Errno::EAGAIN.into());
-        }
-        let mut wanted = (flags & (MessageFlags::PEEK | MessageFlags::OOB)).bits();
-        if self.kind != Kind::Stream {
+        let mut wanted = (flags & (MessageFlags::PEEK | MessageFlags::OOB | MessageFlags::ERRQUEUE)).bits();
+        if self.kind != Kind::Stream || flags.contains(MessageFlags::ERRQUEUE) {
             // So that the length is known of what does not fit.
             wanted |= raw::MSG_TRUNC;
-            let (arrived, data) = self.receive_some(call, sink.left().min(CHUNK), wanted)?;
+            let (arrived, control, data) = self.receive_some(call, sink.left().min(CHUNK), wanted)?;
             let bytes = sink.put(&data)?;
             let length = arrived.length as usize;
-            let flags = if bytes < length { MessageFlags::TRUNC } else { MessageFlags::empty() };
+            let cut = if bytes < length { MessageFlags::TRUNC } else { MessageFlags::empty() };
+            let flags = cut | MessageFlags::from_bits_truncate(arrived.flags & raw::MSG_ERRQUEUE);
             let from = arrived.from.get().map(Address::Inet);
-            return Ok(Received { bytes, length, from, control: None, flags });
+            let control = (!control.is_empty()).then(|| Box::new(Control::told(&control)));
+            return Ok(Received { bytes, length, from, control, flags });
         }
         let mut total = 0;
         loop {
             let room = sink.left().min(CHUNK);
             let data = match self.receive_some(call, room, wanted) {
-                Ok((_, data)) => data,
+                Ok((_, _, data)) => data,
                 Err(_) if total > 0 => break,
                 Err(fail) => return Err(fail),
             };
@@ -349,7 +376,9 @@ impl Protocol for HostSocket {
             | raw::SO_RCVBUF
             | raw::SO_LINGER
             | raw::SO_DONTROUTE
-            | raw::SO_RCVLOWAT => {
+            | raw::SO_RCVLOWAT
+            | raw::SO_TIMESTAMP_OLD
+            | raw::SO_TIMESTAMPNS_OLD => {
                 let arg = u64::from(raw::SOL_SOCKET) | u64::from(name) << 32;
                 self.ask(Op::SetOption, arg, value, &mut []).map(drop)
             }
@@ -376,7 +405,7 @@ impl Protocol for HostSocket {
         if self.listening() {
             return Err(Errno::EINVAL);
         }
-        let mut output = vec![0; size_of::<Arrived>() + CHUNK];
+        let mut output = vec![0; HEAD + CHUNK];
         match self.ask(Op::ReceiveFrom, u64::from(raw::MSG_PEEK), &[], &mut output) {
             Ok(bytes) => Ok(usize::try_from(bytes).unwrap_or(CHUNK)),
             // Nothing yet, not connected, or an error that a read will tell.

@@ -3,15 +3,11 @@
 //! Ports, addresses and abstract names are kept in the tables that are there for the first namespace, by the namespace's
 //! number; `None` is the first.
 
-use super::interfaces::Own;
-use crate::sync::{Lock, Rank};
+use super::interfaces::Interface;
+use super::stack::Routes;
 use crate::task::{Cap, Current, UserSpace};
 use crate::uts::namespace_number;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::sync::atomic::{AtomicBool, Ordering};
-use linux_raw_sys::netlink::rt_scope_t;
 
 /// The first one's number: Linux gives it the first dynamic one (fs/proc/generic.c: PROC_DYNAMIC_FIRST and what boot took).
 const INITIAL_NUMBER: u32 = 0xf000_0000;
@@ -20,15 +16,15 @@ const INITIAL_NUMBER: u32 = 0xf000_0000;
 pub struct NetNs {
     number: u32,
     owner: UserSpace,
-    up: AtomicBool,
-    addresses: Lock<Vec<Own>>,
+    loopback: Interface,
+    routes: Routes,
 }
 
 impl NetNs {
     /// A new one.
     pub fn new(owner: UserSpace) -> Arc<Self> {
-        let addresses = Lock::new(Rank::Leaf, Vec::new());
-        Arc::new(Self { number: namespace_number(), owner, up: AtomicBool::new(false), addresses })
+        let (loopback, routes) = (Interface::loopback(false), Routes::new());
+        Arc::new(Self { number: namespace_number(), owner, loopback, routes })
     }
 
     /// Whose capabilities count.
@@ -60,41 +56,13 @@ impl NetNs {
         }
     }
 
-    /// Whether its loopback interface is up.
-    pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+    /// Its loopback interface.
+    pub fn loopback(&self) -> &Interface {
+        &self.loopback
     }
 
-    /// Turns its loopback interface on or off. It gets its addresses with the first.
-    pub fn set_up(&self, up: bool) {
-        let was = self.up.swap(up, Ordering::Relaxed);
-        if up && !was {
-            let scope = rt_scope_t::RT_SCOPE_HOST as u8;
-            self.add(Own { ip: Ipv4Addr::LOCALHOST.into(), prefix: 8, scope });
-            self.add(Own { ip: Ipv6Addr::LOCALHOST.into(), prefix: 128, scope });
-        }
-    }
-
-    /// The addresses of its loopback interface.
-    pub fn addresses(&self) -> Vec<Own> {
-        self.addresses.lock().clone()
-    }
-
-    /// Adds an address; false where it is there.
-    pub fn add(&self, own: Own) -> bool {
-        let mut all = self.addresses.lock();
-        let new = !all.iter().any(|other| other.ip == own.ip);
-        if new {
-            all.push(own);
-        }
-        new
-    }
-
-    /// Takes an address away; false where it is not there.
-    pub fn remove(&self, ip: IpAddr) -> bool {
-        let mut all = self.addresses.lock();
-        let before = all.len();
-        all.retain(|own| own.ip != ip);
-        all.len() != before
+    /// What routes it has.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
     }
 }

@@ -397,7 +397,7 @@ impl Options {
             raw::SO_PRIORITY => self.priority.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
             raw::SO_MARK => self.mark.load(Ordering::Relaxed).to_ne_bytes().to_vec(),
             raw::SO_BINDTODEVICE => match self.device().and_then(interfaces::by_index) {
-                Some(interface) => [&interface.name[..], &[0]].concat(),
+                Some(interface) => [&interface.name()[..], &[0]].concat(),
                 None => Vec::new(),
             },
             raw::SO_LOCK_FILTER => i32::from(self.filter_locked.load(Ordering::Relaxed)).to_ne_bytes().to_vec(),
@@ -482,5 +482,5 @@ fn device(current: &Current, value: &[u8]) -> Result<u32, Errno> {
     if !NetNs::holds(current, Cap::NetRaw) {
         return Err(Errno::EPERM);
     }
-    interfaces::by_name(name).map(|interface| interface.index).ok_or(Errno::ENODEV)
+    interfaces::named(&None, name).ok_or(Errno::ENODEV)
 }

@@ -395,7 +395,7 @@ impl FileOps for Socket {
         let bytes = match command {
             FIONREAD => self.ops.readable_bytes()?,
             TIOCOUTQ => self.ops.unread_bytes(),
-            _ => return super::interfaces::ioctl(current, command, arg),
+            _ => return super::interfaces::ioctl(current, self.domain, command, arg),
         };
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
         UserPtr::<i32>::new(UserVa::new(arg)).write(current, &bytes)?;

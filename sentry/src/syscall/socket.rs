@@ -318,7 +318,7 @@ fn receive_one(
     }
     let pieces = pieces(current, header)?;
     let mut received = socket.receive(current, file, &mut Sink::user(current, &pieces), flags)?;
-    let mut told = received.flags & (MessageFlags::TRUNC | MessageFlags::EOR);
+    let mut told = received.flags & (MessageFlags::TRUNC | MessageFlags::EOR | MessageFlags::ERRQUEUE);
     if header.name != 0 {
         let bytes = received.from.as_ref().map(Address::encode).unwrap_or_default();
         let room = usize::try_from(header.name_len).unwrap_or(0);
@@ -480,7 +480,7 @@ pub(super) const ROWS: &[Row] = &[
     row!(sendto = sendto(6), Partial, "no urgent data"),
     row!(recvfrom = recvfrom(6), Partial, "no urgent data"),
     row!(sendmsg = sendmsg(3), Partial, "no urgent data"),
-    row!(recvmsg = recvmsg(3), Partial, "no urgent data, no error queue"),
+    row!(recvmsg = recvmsg(3), Partial, "no urgent data, no error queue of TCP's"),
     row!(sendmmsg = sendmmsg(4), Full, ""),
     row!(recvmmsg = recvmmsg(5), Full, ""),
     row!(getsockopt = getsockopt(5), Partial, "options that only tune a real network are kept and shown"),

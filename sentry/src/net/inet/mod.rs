@@ -5,6 +5,7 @@
 
 mod connection;
 mod end;
+mod errors;
 mod listing;
 mod notes;
 mod options;

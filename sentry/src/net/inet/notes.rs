@@ -75,5 +75,13 @@ pub fn of(options: &Options, levels: &Levels, arrival: &Arrival) -> Option<Box<C
         info.extend_from_slice(&arrival.interface.to_ne_bytes());
         notes.push((IPV6, raw::IPV6_PKTINFO, info));
     }
+    if arrival.to.is_ipv6() {
+        if levels.is(IPV6, raw::IPV6_RECVHOPLIMIT) {
+            notes.push((IPV6, raw::IPV6_HOPLIMIT, i32::from(arrival.ttl).to_ne_bytes().to_vec()));
+        }
+        if levels.is(IPV6, raw::IPV6_RECVTCLASS) {
+            notes.push((IPV6, raw::IPV6_TCLASS, i32::from(arrival.tos).to_ne_bytes().to_vec()));
+        }
+    }
     (!notes.is_empty()).then(|| Box::new(Control { notes, ..Control::default() }))
 }

@@ -3,6 +3,7 @@
 //! Lock: `Rank::Socket` a socket's, after `Rank::SocketTable` has been given back.
 
 use super::Family;
+use super::errors::{self, Errors};
 use super::listing::Row;
 use super::options::Levels;
 use super::routes::{Route, bindable, route};
@@ -13,7 +14,7 @@ use crate::net::filter::Subject;
 use crate::net::interfaces::Interface;
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
-use crate::net::stack::{self, Header, ICMP, ICMP6, Packet, Parsed};
+use crate::net::stack::{self, Cause, Header, ICMP, ICMP6, Packet, Parsed, Unreachable};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::wait::{Events, WaitQueue};
@@ -77,6 +78,7 @@ pub struct Raw {
     queue: WaitQueue,
     options: Arc<Options>,
     levels: Levels,
+    errors: Errors,
     state: Lock<State>,
 }
 
@@ -101,6 +103,7 @@ impl Raw {
             queue: WaitQueue::new(),
             options: options.clone(),
             levels: Levels::default(),
+            errors: Errors::new(),
             state: Lock::new(Rank::Socket, state),
         });
         SOCKETS.lock().push(Arc::downgrade(&socket));
@@ -117,6 +120,30 @@ impl Raw {
             table.iter().filter_map(Weak::upgrade).collect()
         };
         sockets.iter().filter(|socket| socket.take(interface, parsed)).count() > 0
+    }
+
+    /// A packet of this protocol did not arrive; `payload`: what came back of it.
+    pub fn undelivered(protocol: u8, (from, to): (IpAddr, IpAddr), cause: Cause, payload: &[u8]) {
+        for socket in Self::all().into_iter().filter(|socket| socket.protocol == protocol) {
+            let (concerned, connected) = {
+                let state = socket.state.lock();
+                let other_echo = socket.echo
+                    && (!payload.first().is_some_and(|kind| ECHO.contains(kind))
+                        || stack::get_u16(payload, 4) != state.identifier);
+                let ends = state.bound.is_none_or(|own| own == from) && state.peer.is_none_or(|peer| peer == to);
+                (ends && !other_echo && socket.options.network().is_none(), state.peer.is_some())
+            };
+            let recverr = errors::wanted(&socket.levels, to);
+            let hard = !matches!(cause.why, Unreachable::TimeExceeded | Unreachable::TooBig(_) | Unreachable::Network);
+            if !concerned || !(recverr || connected && hard) {
+                continue;
+            }
+            if recverr {
+                socket.errors.undelivered(SocketAddr::new(to, 0), cause, payload);
+            }
+            socket.options.set_error(cause.why.errno());
+            socket.queue.wake(Events::all());
+        }
     }
 
     /// All there are.
@@ -335,7 +362,7 @@ impl Protocol for Raw {
 
     fn receive(&self, call: &Call<'_>, sink: &mut Sink<'_>, flags: MessageFlags) -> Result<Received, Fail> {
         if flags.contains(MessageFlags::ERRQUEUE) {
-            return Err(Errno::EAGAIN.into());
+            return self.errors.receive(call.options, &self.levels, self.family, sink);
         }
         let peek = flags.contains(MessageFlags::PEEK);
         let found = call.until(&self.queue, Events::READABLE, Options::receive_deadline, || {
@@ -450,7 +477,7 @@ impl Protocol for Raw {
         if !state.incoming.is_empty() || state.no_read {
             events |= Events::READABLE;
         }
-        if options.has_error() {
+        if options.has_error() || !self.errors.is_empty() {
             events |= Events::ERR;
         }
         events

@@ -8,7 +8,7 @@
 use super::udp::Udp;
 use crate::errno::Errno;
 use crate::fs::host::client::File;
-use crate::net::stack::Unreachable;
+use crate::net::stack::{Cause, Unreachable};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use alloc::boxed::Box;
@@ -111,7 +111,8 @@ impl Relay {
 
     fn failed(&self, from: SocketAddr, errno: Errno) {
         if errno == Errno::ECONNREFUSED {
-            Udp::undelivered(from, self.to, Unreachable::Port);
+            let cause = Cause::here(Unreachable::Port, self.to.ip());
+            Udp::undelivered(&None, (from, self.to), cause, &[]);
         }
     }
 }

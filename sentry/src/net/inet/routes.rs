@@ -2,13 +2,13 @@
 
 use crate::errno::Errno;
 use crate::net::NetNs;
-use crate::net::interfaces::{self, Own, interfaces};
+use crate::net::interfaces::{self, interfaces};
 use crate::net::stack::{self, Hop};
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses for the machine itself.
-const RT_SCOPE_HOST: u8 = linux_raw_sys::netlink::rt_scope_t::RT_SCOPE_HOST as u8;
+/// The kind of routes that lead here.
+const RTN_LOCAL: u32 = linux_raw_sys::netlink::RTN_LOCAL as u32;
 
 /// Where a destination is.
 #[derive(Clone, Copy)]
@@ -43,18 +43,17 @@ pub enum Route {
     },
 }
 
-/// The route to `to` in a program's own network: to itself, while its loopback interface is up.
+/// The route to `to` in a program's own network: to itself.
 fn inside(network: &NetNs, to: IpAddr) -> Result<Route, Errno> {
     let home: IpAddr = if to.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     let to = if to.is_unspecified() { home } else { to };
-    let own = |own: &Own| own.ip == to || own.scope == RT_SCOPE_HOST && interfaces::is_in(to, own.ip, own.prefix);
-    let addresses = network.addresses();
-    if !network.is_up() || !addresses.iter().any(own) {
+    let lo = network.loopback();
+    let routed = || network.routes().find(to, |_| true).map(|found| found.is_some_and(|entry| entry.is(RTN_LOCAL)));
+    if !lo.is_local(to) && !routed()? {
         return Err(Errno::ENETUNREACH);
     }
     // Of lo's network, what is no address itself is reached from the one that is.
-    let is_address = addresses.iter().any(|own| own.ip == to);
-    local(to, if to.is_loopback() && !is_address { home } else { to })
+    local(to, if to.is_loopback() && !lo.has(to) { home } else { to })
 }
 
 /// The route to `to` in `network`, only through `device` where one is given; ENETUNREACH where there is none.
@@ -71,7 +70,7 @@ pub fn route(network: &Option<Arc<NetNs>>, to: IpAddr, device: Option<u32>) -> R
     match to {
         IpAddr::V4(ip) if ip.is_unspecified() => local(Ipv4Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()),
         IpAddr::V4(ip) if is_broadcast(ip) => {
-            let out = out().filter(|_| !ip.is_loopback());
+            let out = out().ok().filter(|_| !ip.is_loopback());
             Ok(Route::Broadcast {
                 from: out.map_or(Ipv4Addr::LOCALHOST.into(), |(_, from)| from),
                 hop: out.map(|(hop, _)| Hop { next: to, ..hop }),
@@ -84,14 +83,14 @@ pub fn route(network: &Option<Arc<NetNs>>, to: IpAddr, device: Option<u32>) -> R
         IpAddr::V6(ip) if ip.is_unspecified() => local(Ipv6Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()),
         _ if to.is_multicast() => {
             let lo = if to.is_ipv4() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { IpAddr::V6(Ipv6Addr::LOCALHOST) };
-            let out = out();
+            let out = out().ok();
             Ok(Route::Group {
                 from: out.map_or(lo, |(_, from)| from),
                 hop: out.map(|(hop, _)| Hop { next: to, ..hop }),
             })
         }
         _ if interfaces::is_own(to) => local(to, to),
-        _ => out().map(|(hop, from)| Route::Remote { hop, from }).ok_or(Errno::ENETUNREACH),
+        _ => out().map(|(hop, from)| Route::Remote { hop, from }),
     }
 }
 

@@ -1,12 +1,14 @@
-//! Netlink sockets. `route` answers what links, addresses, routes and neighbours there are (getifaddrs(3), `ip addr`), `change` has the
-//! changes (EPERM, but for loopback of a program's own network), `diag` says which sockets there are; `message` is their common form.
+//! Netlink sockets. `route` answers what links, addresses, routes and neighbours there are (getifaddrs(3), `ip addr`), `change` decodes
+//! what is to be changed, `notify` tells the groups; `diag` says which sockets there are; `message` is their common form.
 
 mod change;
 mod diag;
 mod message;
+pub mod notify;
 mod route;
 mod tables;
 
+use super::NetNs;
 use super::address::Address;
 use super::options::{Options, int};
 use super::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown, Socket};
@@ -17,7 +19,7 @@ use crate::syscall::Fail;
 use crate::task::Current;
 use crate::wait::{Events, WaitQueue};
 use alloc::collections::{BTreeSet, VecDeque};
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use linux_raw_sys::netlink as nl;
@@ -34,13 +36,17 @@ static PORTS: Lock<BTreeSet<(u32, u32)>> = Lock::new(Rank::SocketTable, BTreeSet
 
 struct State {
     port: u32,
-    groups: u32,
-    answers: VecDeque<Vec<u8>>,
+    /// Bit n - 1 for group n.
+    groups: u64,
+    /// Each with the group that it went to, 0 for an answer.
+    answers: VecDeque<(Vec<u8>, u32)>,
 }
 
 /// A netlink socket.
 struct Netlink {
+    this: Weak<Self>,
     protocol: u32,
+    options: Arc<Options>,
     queue: WaitQueue,
     state: Lock<State>,
 }
@@ -51,8 +57,15 @@ pub fn new_socket(_: &Current, protocol: u32) -> Result<(Arc<dyn Protocol>, Arc<
         return Err(Errno::EPROTONOSUPPORT);
     }
     let state = State { port: 0, groups: 0, answers: VecDeque::new() };
-    let socket = Netlink { protocol, queue: WaitQueue::new(), state: Lock::new(Rank::Socket, state) };
-    Ok((Arc::new(socket), Arc::new(Options::default())))
+    let options = Arc::new(Options::default());
+    let socket = Arc::new_cyclic(|this| Netlink {
+        this: this.clone(),
+        protocol,
+        options: options.clone(),
+        queue: WaitQueue::new(),
+        state: Lock::new(Rank::Socket, state),
+    });
+    Ok((socket, options))
 }
 
 /// A netlink socket that the sentry itself sends messages to.
@@ -72,7 +85,7 @@ impl Mailbox {
         {
             let mut state = socket.state.lock();
             if state.answers.len() < MAX_QUEUED {
-                state.answers.push_back(message.to_vec());
+                state.answers.push_back((message.to_vec(), 0));
             }
         }
         socket.queue.wake(Events::READABLE);
@@ -100,6 +113,46 @@ impl Netlink {
         }
         state.port = candidate;
         Ok(())
+    }
+
+    /// Joins groups, one bit each, beside those of `keep`.
+    fn join(&self, groups: u64, keep: u64) {
+        {
+            let mut state = self.state.lock();
+            state.groups = state.groups & keep | groups;
+        }
+        if groups != 0 {
+            notify::listen(&self.this);
+        }
+    }
+
+    /// Whether what a network tells this group is for it.
+    fn hears(&self, network: u32, group: u32) -> bool {
+        self.protocol == nl::NETLINK_ROUTE && NetNs::key(self.options.network()) == network && {
+            // One without a number looks like the kernel, which does not hear itself (do_one_broadcast).
+            let state = self.state.lock();
+            state.port != 0 && state.groups & group_bit(group) != 0
+        }
+    }
+
+    /// Something for a group. Where too much waits, it is lost, and the reader is told so.
+    fn hear(&self, message: &[u8], group: u32) {
+        {
+            let mut state = self.state.lock();
+            if state.answers.len() < MAX_QUEUED {
+                state.answers.push_back((message.to_vec(), group));
+            } else {
+                self.options.set_error(Errno::ENOBUFS);
+            }
+        }
+        self.queue.wake(Events::READABLE);
+    }
+
+    /// The group that an option names.
+    fn group(&self, value: &[u8]) -> Result<u64, Errno> {
+        let most = if self.protocol == nl::NETLINK_ROUTE { notify::ROUTE_GROUPS } else { notify::FEW_GROUPS };
+        let group = u32::try_from(int(value)?).ok().filter(|group| (1..=most).contains(group));
+        group.map(group_bit).ok_or(Errno::EINVAL)
     }
 
     fn serve(&self, call: &Call<'_>, request: &[u8]) {
@@ -137,7 +190,7 @@ impl Netlink {
         let mut state = self.state.lock();
         for part in reply.parts {
             if state.answers.len() < MAX_QUEUED {
-                state.answers.push_back(part);
+                state.answers.push_back((part, 0));
             }
         }
         drop(state);
@@ -145,11 +198,15 @@ impl Netlink {
     }
 }
 
+fn group_bit(group: u32) -> u64 {
+    1_u64.checked_shl(group.wrapping_sub(1)).unwrap_or(0)
+}
+
 impl Protocol for Netlink {
     fn bind(&self, call: &Call<'_>, address: &Address) -> Result<(), Fail> {
         let Address::Netlink { pid, groups } = address else { return Err(Errno::EINVAL.into()) };
         self.bind_port(call.current, *pid)?;
-        self.state.lock().groups = *groups;
+        self.join(u64::from(*groups), !u64::from(u32::MAX));
         Ok(())
     }
 
@@ -181,12 +238,23 @@ impl Protocol for Netlink {
         let peek = flags.contains(MessageFlags::PEEK);
         let answer = call.until(&self.queue, Events::READABLE, Options::receive_deadline, || {
             let mut state = self.state.lock();
-            if peek { state.answers.front().cloned() } else { state.answers.pop_front() }
+            if let Some(errno) = self.options.take_error() {
+                return Some(Err(errno));
+            }
+            let next = if peek { state.answers.front().cloned() } else { state.answers.pop_front() };
+            next.map(Ok)
         })?;
+        let (answer, group) = answer?;
         let bytes = sink.put(&answer)?;
         let length = answer.len();
         let flags = if bytes < length { MessageFlags::TRUNC } else { MessageFlags::empty() };
-        Ok(Received { bytes, length, from: Some(Address::Netlink { pid: 0, groups: 0 }), control: None, flags })
+        Ok(Received {
+            bytes,
+            length,
+            from: Some(Address::Netlink { pid: 0, groups: group_bit(group) as u32 }),
+            control: None,
+            flags,
+        })
     }
 
     fn shutdown(&self, _: Shutdown) -> Result<(), Errno> {
@@ -202,16 +270,19 @@ impl Protocol for Netlink {
 
     fn local_address(&self) -> Address {
         let state = self.state.lock();
-        Address::Netlink { pid: state.port, groups: state.groups }
+        Address::Netlink { pid: state.port, groups: state.groups as u32 }
     }
 
     fn peer_address(&self) -> Result<Address, Errno> {
         Ok(Address::Netlink { pid: 0, groups: 0 })
     }
 
-    fn get_option(&self, _: &Call<'_>, level: u32, _: u32) -> Result<Vec<u8>, Errno> {
+    fn get_option(&self, _: &Call<'_>, level: u32, name: u32) -> Result<Vec<u8>, Errno> {
         if level != linux_raw_sys::net::SOL_NETLINK {
             return Err(Errno::ENOPROTOOPT);
+        }
+        if name == nl::NETLINK_LIST_MEMBERSHIPS {
+            return Ok(self.state.lock().groups.to_ne_bytes().to_vec());
         }
         Ok(0_i32.to_ne_bytes().to_vec())
     }
@@ -222,12 +293,15 @@ impl Protocol for Netlink {
         }
         int(value)?;
         match name {
-            nl::NETLINK_ADD_MEMBERSHIP
-            | nl::NETLINK_DROP_MEMBERSHIP
-            | nl::NETLINK_PKTINFO
-            | nl::NETLINK_NO_ENOBUFS
-            | nl::NETLINK_CAP_ACK
-            | nl::NETLINK_EXT_ACK => Ok(()),
+            nl::NETLINK_ADD_MEMBERSHIP => {
+                self.join(self.group(value)?, u64::MAX);
+                Ok(())
+            }
+            nl::NETLINK_DROP_MEMBERSHIP => {
+                self.join(0, !self.group(value)?);
+                Ok(())
+            }
+            nl::NETLINK_PKTINFO | nl::NETLINK_NO_ENOBUFS | nl::NETLINK_CAP_ACK | nl::NETLINK_EXT_ACK => Ok(()),
             // Requests are not checked strictly, so the promise is not made.
             nl::NETLINK_GET_STRICT_CHK => Err(Errno::ENOPROTOOPT),
             _ => Err(Errno::ENOPROTOOPT),
@@ -236,7 +310,8 @@ impl Protocol for Netlink {
 
     fn poll(&self, _: &Options) -> Events {
         let readable = if self.state.lock().answers.is_empty() { Events::empty() } else { Events::READABLE };
-        readable | Events::WRITABLE
+        let failed = if self.options.has_error() { Events::ERR } else { Events::empty() };
+        readable | failed | Events::WRITABLE
     }
 
     fn queue(&self) -> &WaitQueue {
@@ -244,7 +319,7 @@ impl Protocol for Netlink {
     }
 
     fn readable_bytes(&self) -> Result<usize, Errno> {
-        Ok(self.state.lock().answers.front().map_or(0, Vec::len))
+        Ok(self.state.lock().answers.front().map_or(0, |(first, _)| first.len()))
     }
 
     fn as_any(&self) -> &dyn Any {

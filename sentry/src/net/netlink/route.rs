@@ -4,8 +4,8 @@ use super::message::{Reply, attribute, find_attribute, octets, with_nul};
 use super::{change, tables};
 use crate::errno::Errno;
 use crate::net::inet::{Route, route};
-use crate::net::interfaces::{self, Interface};
-use crate::net::stack::Counters;
+use crate::net::interfaces::{self, Interface, Own};
+use crate::net::stack::{Counters, Neighbour};
 use crate::platform::platform;
 use crate::task::Current;
 use alloc::vec::Vec;
@@ -16,8 +16,6 @@ use linux_raw_sys::netlink as nl;
 pub(super) const AF_INET: u8 = linux_raw_sys::net::AF_INET as u8;
 pub(super) const AF_INET6: u8 = linux_raw_sys::net::AF_INET6 as u8;
 const NEW_LINK: u16 = nl::RTM_NEWLINK as u16;
-const SET_LINK: u16 = nl::RTM_SETLINK as u16;
-pub(super) const DELETE_ADDRESS: u16 = nl::RTM_DELADDR as u16;
 const GET_LINK: u16 = nl::RTM_GETLINK as u16;
 const NEW_ADDRESS: u16 = nl::RTM_NEWADDR as u16;
 const GET_ADDRESS: u16 = nl::RTM_GETADDR as u16;
@@ -31,10 +29,8 @@ const GET_NEIGHBOUR: u16 = nl::RTM_GETNEIGH as u16;
 
 /// Answers one request.
 pub(super) fn answer(current: &Current, reply: &mut Reply, message: &[u8], dump: bool) -> Result<(), Errno> {
-    let header = reply.header;
-    let network = &reply.network.clone();
     let family = message.first().copied().unwrap_or(0);
-    match header.kind {
+    match reply.header.kind {
         GET_LINK => reply.links(message, dump),
         GET_ADDRESS if dump => {
             reply.addresses(family);
@@ -58,11 +54,9 @@ pub(super) fn answer(current: &Current, reply: &mut Reply, message: &[u8], dump:
         }
         GET_ROUTE => reply.route_to(message, current.creds.shown_uid(current.creds.uid)),
         GET_ADDRESS | GET_RULE | GET_NEIGHBOUR => Err(Errno::EOPNOTSUPP),
-        NEW_LINK | SET_LINK => change::link(current, network, message),
-        NEW_ADDRESS | DELETE_ADDRESS => change::address(current, network, &header, message),
         // The last two bits say what is to be done: questions that nobody answers, and changes.
         kind if kind & 3 == 2 => Err(Errno::EOPNOTSUPP),
-        _ => Err(Errno::EPERM),
+        _ => change::apply(current, reply, message),
     }
 }
 
@@ -74,10 +68,10 @@ impl Reply {
         let named = message.get(size_of::<nl::ifinfomsg>()..).and_then(name_attribute);
         let mut found = false;
         for interface in interfaces::of(&self.network.clone()).iter() {
-            let named = named.is_none_or(|name| name == interface.name);
+            let named = named.is_none_or(|name| interface.is_named(name));
             if dump || index == interface.index || index == 0 && named {
                 found = true;
-                let body = link(interface);
+                let body = link(interface, 0);
                 self.message(NEW_LINK, &body);
             }
         }
@@ -86,30 +80,10 @@ impl Reply {
 
     fn addresses(&mut self, family: u8) {
         for interface in interfaces::of(&self.network.clone()).iter() {
-            for own in &interface.addresses {
-                let (own_family, octets) = octets(own.ip);
-                if family != 0 && family != own_family {
-                    continue;
+            for own in &interface.addresses() {
+                if family == 0 || family == octets(own.ip).0 {
+                    self.message(NEW_ADDRESS, &address(interface, own));
                 }
-                // `struct ifaddrmsg`: family, prefix length, flags, scope, index.
-                let mut body = [own_family, own.prefix, nl::IFA_F_PERMANENT as u8, own.scope].to_vec();
-                body.extend_from_slice(&interface.index.to_ne_bytes());
-                attribute(&mut body, nl::IFA_ADDRESS as u32, &octets);
-                if own_family == AF_INET {
-                    attribute(&mut body, nl::IFA_LOCAL as u32, &octets);
-                    if let (Some(_), Some(all)) = (&interface.link, Interface::broadcast(own)) {
-                        attribute(&mut body, nl::IFA_BROADCAST as u32, &all.octets());
-                    }
-                    attribute(&mut body, nl::IFA_LABEL as u32, &with_nul(&interface.name));
-                }
-                attribute(&mut body, nl::IFA_FLAGS as u32, &nl::IFA_F_PERMANENT.to_ne_bytes());
-                // `struct ifa_cacheinfo`: both lifetimes without end.
-                attribute(
-                    &mut body,
-                    nl::IFA_CACHEINFO as u32,
-                    &[u32::MAX, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat(),
-                );
-                self.message(NEW_ADDRESS, &body);
             }
         }
     }
@@ -153,7 +127,13 @@ impl Reply {
         const LOCAL: u32 = 1 << 31;
         let local = if kind == nl::RTN_LOCAL { LOCAL } else { 0 };
         let flags = nl::RTM_F_CLONED | if family == AF_INET { local } else { 0 };
-        let mut body = route_head([family, bits, 0, 0, table, 0, 0, kind as u8], flags, Some(&octets), index);
+        let mut body = route_head(
+            [family, bits, 0, 0, table, 0, 0, kind as u8],
+            flags,
+            u32::from(table),
+            Some(&octets),
+            Some(index),
+        );
         if let Some(gateway) = gateway {
             attribute(&mut body, nl::rtattr_type_t::RTA_GATEWAY as u32, &self::octets(gateway).1);
         }
@@ -168,39 +148,64 @@ impl Reply {
     fn neighbours(&mut self, family: u8) {
         for interface in interfaces::of(&self.network.clone()).iter() {
             let Some(link) = &interface.link else { continue };
-            for (ip, mac, permanent, fresh) in link.neighbours.list(platform().monotonic_ns()) {
+            for (ip, known) in link.neighbours.list(platform().monotonic_ns()) {
                 let (own_family, octets) = octets(ip);
-                if family != 0 && family != own_family {
-                    continue;
+                if family == 0 || family == own_family {
+                    self.message(NEW_NEIGHBOUR, &neighbour(interface.index, (own_family, octets), &known));
                 }
-                let state = match (permanent, fresh) {
-                    (true, _) => nl::NUD_PERMANENT,
-                    (_, true) => nl::NUD_REACHABLE,
-                    _ => nl::NUD_STALE,
-                };
-                // `struct ndmsg`: family, padding, index, state, flags, type.
-                let mut body = [own_family, 0, 0, 0].to_vec();
-                body.extend_from_slice(&interface.index.to_ne_bytes());
-                body.extend_from_slice(&(state as u16).to_ne_bytes());
-                body.extend_from_slice(&[0, nl::RTN_UNICAST as u8]);
-                attribute(&mut body, nl::NDA_DST as u32, &octets);
-                attribute(&mut body, nl::NDA_LLADDR as u32, &mac);
-                self.message(NEW_NEIGHBOUR, &body);
             }
         }
     }
 }
 
+/// An address, as a message has it.
+pub(super) fn address(interface: &Interface, own: &Own) -> Vec<u8> {
+    let (family, octets) = octets(own.ip);
+    // `struct ifaddrmsg`: family, prefix length, flags, scope, index.
+    let mut body = [family, own.prefix, own.flags as u8, own.scope].to_vec();
+    body.extend_from_slice(&interface.index.to_ne_bytes());
+    attribute(&mut body, nl::IFA_ADDRESS as u32, &octets);
+    if family == AF_INET {
+        attribute(&mut body, nl::IFA_LOCAL as u32, &octets);
+        if let Some(everybody) = own.broadcast {
+            attribute(&mut body, nl::IFA_BROADCAST as u32, &everybody.octets());
+        }
+        attribute(&mut body, nl::IFA_LABEL as u32, &with_nul(&interface.name()));
+    }
+    attribute(&mut body, nl::IFA_FLAGS as u32, &own.flags.to_ne_bytes());
+    // `struct ifa_cacheinfo`: both lifetimes without end.
+    attribute(&mut body, nl::IFA_CACHEINFO as u32, &[u32::MAX, u32::MAX, 0, 0].map(u32::to_ne_bytes).concat());
+    body
+}
+
+/// A neighbour, as a message has it.
+pub(super) fn neighbour(index: u32, (family, octets): (u8, Vec<u8>), known: &Neighbour) -> Vec<u8> {
+    let state = match known {
+        Neighbour { permanent: true, .. } => nl::NUD_PERMANENT,
+        Neighbour { fresh: true, .. } => nl::NUD_REACHABLE,
+        _ => nl::NUD_STALE,
+    };
+    // `struct ndmsg`: family, padding, index, state, flags, type.
+    let mut body = [family, 0, 0, 0].to_vec();
+    body.extend_from_slice(&index.to_ne_bytes());
+    body.extend_from_slice(&(state as u16).to_ne_bytes());
+    body.extend_from_slice(&[0, nl::RTN_UNICAST as u8]);
+    attribute(&mut body, nl::NDA_DST as u32, &octets);
+    attribute(&mut body, nl::NDA_LLADDR as u32, &known.mac);
+    body
+}
+
 /// `struct rtmsg` (family, lengths of both addresses, tos, table, protocol, scope, type, flags) and what every route has.
-pub(super) fn route_head(head: [u8; 8], flags: u32, to: Option<&Vec<u8>>, index: u32) -> Vec<u8> {
-    let [_, _, _, _, table, ..] = head;
+pub(super) fn route_head(head: [u8; 8], flags: u32, table: u32, to: Option<&Vec<u8>>, index: Option<u32>) -> Vec<u8> {
     let mut body = head.to_vec();
     body.extend_from_slice(&flags.to_ne_bytes());
-    attribute(&mut body, nl::rtattr_type_t::RTA_TABLE as u32, &u32::from(table).to_ne_bytes());
+    attribute(&mut body, nl::rtattr_type_t::RTA_TABLE as u32, &table.to_ne_bytes());
     if let Some(to) = to {
         attribute(&mut body, nl::rtattr_type_t::RTA_DST as u32, to);
     }
-    attribute(&mut body, nl::rtattr_type_t::RTA_OIF as u32, &index.to_ne_bytes());
+    if let Some(index) = index {
+        attribute(&mut body, nl::rtattr_type_t::RTA_OIF as u32, &index.to_ne_bytes());
+    }
     body
 }
 
@@ -228,19 +233,31 @@ fn statistics(counters: &Counters) -> Vec<u8> {
     stats
 }
 
-fn link(interface: &Interface) -> Vec<u8> {
+/// An interface, as a message has it, and which of its flags have changed.
+pub(super) fn link(interface: &Interface, changed: u32) -> Vec<u8> {
     // `struct ifinfomsg`: family, padding, device type, index, flags, changes.
     let mut body = [0, 0].to_vec();
     body.extend_from_slice(&interface.hardware_type().to_ne_bytes());
     body.extend_from_slice(&interface.index.to_ne_bytes());
-    body.extend_from_slice(&interface.flags.to_ne_bytes());
-    body.extend_from_slice(&0_u32.to_ne_bytes());
-    attribute(&mut body, nl::IFLA_IFNAME as u32, &with_nul(&interface.name));
-    attribute(&mut body, nl::IFLA_TXQLEN as u32, &interface.queue_length.to_ne_bytes());
-    // IF_OPER_UNKNOWN, as Linux says of lo, or IF_OPER_UP.
-    attribute(&mut body, nl::IFLA_OPERSTATE as u32, &[if interface.link.is_some() { 6 } else { 0 }]);
+    body.extend_from_slice(&interface.flags().to_ne_bytes());
+    body.extend_from_slice(&changed.to_ne_bytes());
+    attribute(&mut body, nl::IFLA_IFNAME as u32, &with_nul(&interface.name()));
+    attribute(&mut body, nl::IFLA_TXQLEN as u32, &interface.queue_length().to_ne_bytes());
+    // IF_OPER_UNKNOWN, as Linux says of lo, IF_OPER_UP or IF_OPER_DOWN.
+    let state = match (&interface.link, interface.is_up()) {
+        (Some(_), true) => 6,
+        (Some(_), false) => 2,
+        (None, up) => {
+            if up {
+                0
+            } else {
+                2
+            }
+        }
+    };
+    attribute(&mut body, nl::IFLA_OPERSTATE as u32, &[state]);
     attribute(&mut body, nl::IFLA_LINKMODE as u32, &[0]);
-    attribute(&mut body, nl::IFLA_MTU as u32, &interface.mtu.to_ne_bytes());
+    attribute(&mut body, nl::IFLA_MTU as u32, &interface.mtu().to_ne_bytes());
     attribute(&mut body, nl::IFLA_GROUP as u32, &0_u32.to_ne_bytes());
     attribute(&mut body, nl::IFLA_QDISC as u32, b"noqueue\0");
     let (own, everybody) = interface.link.as_ref().map_or(([0; 6], [0; 6]), |link| (link.mac, [0xff; 6]));

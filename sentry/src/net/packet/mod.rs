@@ -269,7 +269,7 @@ impl Protocol for Packet {
         }
         let len = source.left();
         let own_header = if self.cooked { 0 } else { ETHERNET };
-        if len > interface.mtu as usize + own_header {
+        if len > interface.mtu() as usize + own_header {
             return Err(Errno::EMSGSIZE.into());
         }
         if len < own_header {
@@ -418,6 +418,5 @@ impl Protocol for Packet {
 }
 
 fn is_up(network: &Option<Arc<NetNs>>, index: u32) -> bool {
-    const UP: u32 = raw::net_device_flags::IFF_UP as u32;
-    interfaces::of(network).iter().any(|interface| interface.index == index && interface.flags & UP != 0)
+    interfaces::of(network).iter().any(|interface| interface.index == index && interface.is_up())
 }

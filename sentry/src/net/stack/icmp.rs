@@ -1,6 +1,6 @@
 //! ICMP: echo, and errors in both directions.
 
-use super::packet::{Header, ICMP, ICMP6, Parsed, TCP, UDP, get_u16, set_u16};
+use super::packet::{DEFAULT_TTL, Header, ICMP, ICMP6, Parsed, TCP, UDP, get_u16, set_u16};
 use super::{checksum, lookup, neighbour};
 use crate::errno::Errno;
 use crate::net::inet;
@@ -63,6 +63,11 @@ impl Unreachable {
         }
     }
 
+    /// How much goes through, where that is the reason.
+    pub fn mtu(self) -> u32 {
+        if let Self::TooBig(mtu) = self { mtu } else { 0 }
+    }
+
     fn parse(kind: u8, code: u8, word: u32, v6: bool) -> Option<Self> {
         Some(match (v6, kind, code) {
             (false, UNREACHABLE, 0 | 6 | 11) => Self::Network,
@@ -82,6 +87,34 @@ impl Unreachable {
     }
 }
 
+/// A message that says that a packet did not arrive.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cause {
+    /// What it means.
+    pub why: Unreachable,
+    /// Its type and code.
+    pub kind: u8,
+    #[allow(missing_docs)]
+    pub code: u8,
+    /// Who says so.
+    pub from: IpAddr,
+    /// Time to live, hop limit of the message.
+    pub ttl: u8,
+}
+
+impl Cause {
+    /// As we say it ourselves, of a packet to an address like `from`.
+    pub fn here(why: Unreachable, from: IpAddr) -> Self {
+        let (kind, code) = match (from.is_ipv4(), why) {
+            (true, Unreachable::Port) => (UNREACHABLE, PORT),
+            (true, _) => (UNREACHABLE, 1),
+            (false, Unreachable::Port) => (UNREACHABLE6, PORT6),
+            (false, _) => (UNREACHABLE6, 3),
+        };
+        Self { why, kind, code, from, ttl: DEFAULT_TTL }
+    }
+}
+
 /// An ICMP or ICMPv6 message came.
 pub fn receive(interface: &'static Interface, parsed: &Parsed<'_>) {
     let v6 = parsed.to.is_ipv6();
@@ -95,7 +128,8 @@ pub fn receive(interface: &'static Interface, parsed: &Parsed<'_>) {
         (false, UNREACHABLE | TIME_EXCEEDED) | (true, UNREACHABLE6 | TOO_BIG6 | TIME_EXCEEDED6) => {
             let word = u32::from(get_u16(payload, 4)) << 16 | u32::from(get_u16(payload, 6));
             if let (Some(why), Some(quote)) = (Unreachable::parse(kind, code, word, v6), payload.get(ERROR_HEAD..)) {
-                tell_sender(quote, why);
+                let cause = Cause { why, kind, code, from: parsed.from, ttl: parsed.ttl };
+                tell_sender(quote, Some(cause), why);
             }
         }
         _ => {}
@@ -125,7 +159,7 @@ fn send(interface: Option<&'static Interface>, from: IpAddr, to: IpAddr, mut pay
         return;
     }
     let device = interface.map(|interface| interface.index);
-    let Some((hop, _)) = lookup(to, device).or_else(|| lookup(to, None)) else { return };
+    let Ok((hop, _)) = lookup(to, device).or_else(|_| lookup(to, None)) else { return };
     for packet in header.packets(&payload, None, hop.mtu(), super::next_id()) {
         hop.send(packet);
     }
@@ -142,7 +176,7 @@ pub fn complete(payload: &mut [u8], from: IpAddr, to: IpAddr) {
 fn solicited(interface: &'static Interface, parsed: &Parsed<'_>) {
     let (Some(link), IpAddr::V6(from)) = (&interface.link, parsed.from) else { return };
     let Some((target, mac)) = neighbour::parse_discovery(parsed.payload) else { return };
-    if parsed.ttl != neighbour::HOP_LIMIT || !interface.addresses.iter().any(|own| own.ip == target) {
+    if parsed.ttl != neighbour::HOP_LIMIT || !interface.has(target.into()) {
         return;
     }
     let answer = neighbour::advertisement(target, link.mac, from);
@@ -170,19 +204,22 @@ fn advertised(interface: &'static Interface, parsed: &Parsed<'_>) {
     }
 }
 
-/// Tells whoever sent `packet` (or its beginning) that it did not arrive.
-pub fn tell_sender(packet: &[u8], why: Unreachable) {
+/// Tells whoever sent `packet` (or its beginning) that it did not arrive, by whose word: without one it is ours.
+pub fn tell_sender(packet: &[u8], cause: Option<Cause>, why: Unreachable) {
     // A quoted packet is cut short: its length says more than there is.
     let Some((from, to, protocol, payload)) = quoted(packet) else { return };
     if !interfaces::is_own(from) {
         return;
     }
+    let cause = cause.unwrap_or(Cause::here(why, from));
     let local = SocketAddr::new(from, get_u16(payload, 0));
     let peer = SocketAddr::new(to, get_u16(payload, 2));
     match protocol {
-        UDP if payload.len() >= 4 => inet::Udp::undelivered(local, peer, why),
+        UDP if payload.len() >= 4 => {
+            inet::Udp::undelivered(&None, (local, peer), cause, payload.get(8..).unwrap_or(&[]));
+        }
         TCP if payload.len() >= 4 => inet::Connection::undelivered(local, peer, why),
-        _ => {}
+        _ => inet::Raw::undelivered(protocol, (from, to), cause, payload),
     }
 }
 

@@ -49,7 +49,8 @@ pub fn frame(interface: &'static Interface, link: &Link, header: &FrameHeader, f
     let (valid, pending) =
         (header.flags & FrameHeader::CHECKSUM_VALID != 0, header.flags & FrameHeader::NEEDS_CHECKSUM != 0);
     tap::arrived(interface, &link.mac, frame, (valid, pending));
-    let taken = frame.split_at_checked(ETHERNET).is_some_and(|(ethernet, payload)| {
+    let up = || frame.split_at_checked(ETHERNET).filter(|_| interface.is_up());
+    let taken = up().is_some_and(|(ethernet, payload)| {
         let Some(to) = ethernet.first_chunk::<6>() else { return false };
         if to[0] & 1 == 0 && *to != link.mac {
             return false;
@@ -71,8 +72,8 @@ pub fn frame(interface: &'static Interface, link: &Link, header: &FrameHeader, f
 fn arp(interface: &'static Interface, link: &Link, payload: &[u8]) -> bool {
     let Some(arp) = Arp::parse(payload) else { return false };
     let (mac, ip) = arp.sender;
-    let for_us = interface.addresses.iter().any(|own| own.ip == arp.target.1);
-    if interface.addresses.iter().any(|own| own.ip == ip) {
+    let for_us = interface.has(arp.target.1.into());
+    if interface.has(ip.into()) {
         return false;
     }
     if !ip.is_unspecified() {

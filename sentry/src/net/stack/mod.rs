@@ -20,15 +20,18 @@ mod link;
 mod neighbour;
 mod packet;
 mod reassembly;
+mod reroute;
 mod routes;
 #[cfg(test)]
 pub mod tests;
 
 pub use checksum::{add as add_sums, pseudo_header, sum};
-pub use icmp::{Unreachable, complete as complete_icmp, report};
+pub use icmp::{Cause, Unreachable, complete as complete_icmp, report};
 pub use link::{Counters, Link, TYPE_IP4, TYPE_IP6};
+pub use neighbour::Neighbour;
 pub use packet::{DEFAULT_TTL, Header, ICMP, ICMP6, Packet, Parsed, TCP, UDP, get_u16, set_u16};
-pub use routes::{Entry, lookup, routes};
+pub use reroute::{Wanted, add as add_route, down, follow, local as local_routes, remove as remove_route, unfollow};
+pub use routes::{Entry, MAIN, Routes, is_local, lookup, routes};
 
 use super::interfaces::{self, Interface, interfaces};
 use super::packet::tap;
@@ -56,13 +59,13 @@ pub struct Hop {
 impl Hop {
     /// Largest packet that goes there.
     pub fn mtu(&self) -> usize {
-        self.interface.mtu as usize
+        self.interface.mtu() as usize
     }
 
     /// Queues a packet. `flush` or `kick` sends it on its way.
     pub fn send(&self, packet: Packet) {
         let next = if self.interface.is_broadcast(self.next) { IpAddr::from([255; 4]) } else { self.next };
-        if let Some(link) = &self.interface.link
+        if let Some(link) = self.interface.link.as_ref().filter(|_| self.interface.is_up())
             && link.send(next, packet)
         {
             ask(self.interface, link, self.next);
@@ -103,7 +106,7 @@ pub fn next_id() -> u32 {
 /// A packet from this sandbox to itself, complete.
 pub fn loop_back(packet: &[u8]) {
     tap::loopback(packet);
-    if let Some(loopback) = interfaces().first() {
+    if let Some(loopback) = interfaces().first().filter(|loopback| loopback.is_up()) {
         input::ip(loopback, packet, true);
     }
 }
@@ -192,7 +195,7 @@ impl Expire for Asker {
                 ask(interface, link, ip);
             }
             for packet in due.failed {
-                icmp::tell_sender(&packet.bytes, Unreachable::Host);
+                icmp::tell_sender(&packet.bytes, None, Unreachable::Host);
             }
             next_ns = next_ns.into_iter().chain(due.next_ns).min();
             link.kick();
@@ -215,7 +218,8 @@ pub fn start(spec: &NetworkSpec) -> Result<(), Errno> {
     }
     for neighbour in &spec.neighbours {
         if let Some(link) = interfaces::by_index(neighbour.interface).and_then(|interface| interface.link.as_ref()) {
-            link.neighbours.enter(neighbour.ip, neighbour.mac);
+            let known = Neighbour { mac: neighbour.mac, permanent: true, fresh: true };
+            drop(link.neighbours.enter(neighbour.ip, known, 0));
         }
     }
     for interface in interfaces() {
@@ -229,7 +233,7 @@ pub fn start(spec: &NetworkSpec) -> Result<(), Errno> {
 
 /// Tells the neighbours who is here now: the address may have been somebody else's a moment ago.
 fn announce(interface: &'static Interface, link: &Link) {
-    for own in &interface.addresses {
+    for own in interface.addresses() {
         match own.ip {
             IpAddr::V4(ip) => {
                 let arp = Arp { reply: false, sender: (link.mac, ip), target: ([0; 6], ip) };

@@ -35,6 +35,29 @@ enum State {
     Permanent(Mac),
 }
 
+/// What is known of a neighbour.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Neighbour {
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Somebody entered it for good.
+    pub permanent: bool,
+    /// It answered a moment ago.
+    pub fresh: bool,
+}
+
+impl State {
+    fn known(&self, now_ns: u64) -> Option<Neighbour> {
+        match self {
+            Self::Permanent(mac) => Some(Neighbour { mac: *mac, permanent: true, fresh: true }),
+            Self::Known { mac, until_ns, .. } => {
+                Some(Neighbour { mac: *mac, permanent: false, fresh: now_ns < *until_ns })
+            }
+            Self::Asked { .. } => None,
+        }
+    }
+}
+
 /// The neighbours on one link.
 pub struct Neighbours {
     table: Lock<BTreeMap<IpAddr, State>>,
@@ -65,9 +88,19 @@ impl Neighbours {
         Self { table: Lock::new(Rank::Leaf, BTreeMap::new()) }
     }
 
-    /// Enters one for good.
-    pub fn enter(&self, ip: IpAddr, mac: Mac) {
-        self.table.lock().insert(ip, State::Permanent(mac));
+    /// Enters one: for good, or as if it had just answered, or a while ago. Returns what waited for it.
+    pub fn enter(&self, ip: IpAddr, known: Neighbour, now_ns: u64) -> Vec<Packet> {
+        let Neighbour { mac, permanent, fresh } = known;
+        let until_ns = if fresh { now_ns + FRESH_NS } else { now_ns };
+        let state = if permanent { State::Permanent(mac) } else { State::Known { mac, until_ns, asked: 0 } };
+        let mut table = self.table.lock();
+        if !table.contains_key(&ip) {
+            make_room(&mut table);
+        }
+        match table.insert(ip, state) {
+            Some(State::Asked { waiting, .. }) => waiting,
+            _ => Vec::new(),
+        }
     }
 
     /// Finds the way for a packet.
@@ -148,15 +181,25 @@ impl Neighbours {
         due
     }
 
-    /// All that are known: address, hardware address, whether for good, whether fresh.
-    pub fn list(&self, now_ns: u64) -> Vec<(IpAddr, Mac, bool, bool)> {
-        let table = self.table.lock();
-        let known = table.iter().filter_map(|(ip, state)| match state {
-            State::Permanent(mac) => Some((*ip, *mac, true, true)),
-            State::Known { mac, until_ns, .. } => Some((*ip, *mac, false, now_ns < *until_ns)),
-            State::Asked { .. } => None,
-        });
-        known.collect()
+    /// Takes one out; what was known.
+    pub fn forget(&self, ip: IpAddr, now_ns: u64) -> Option<Neighbour> {
+        self.table.lock().remove(&ip)?.known(now_ns)
+    }
+
+    /// What is known of one.
+    pub fn get(&self, ip: IpAddr, now_ns: u64) -> Option<Neighbour> {
+        self.table.lock().get(&ip)?.known(now_ns)
+    }
+
+    /// Forgets all.
+    pub fn clear(&self) {
+        let gone = core::mem::take(&mut *self.table.lock());
+        drop(gone);
+    }
+
+    /// All that are known.
+    pub fn list(&self, now_ns: u64) -> Vec<(IpAddr, Neighbour)> {
+        self.table.lock().iter().filter_map(|(ip, state)| Some((*ip, state.known(now_ns)?))).collect()
     }
 }
 
@@ -350,7 +393,7 @@ mod tests {
         neighbours.learn([10, 0, 0, 1].into(), [2; 6], false, 0);
         neighbours.learn([10, 0, 0, 2].into(), [3; 6], true, 0);
         neighbours.learn([10, 0, 0, 3].into(), [4; 6], true, 0);
-        let known: std::vec::Vec<_> = neighbours.list(0).into_iter().map(|(ip, ..)| ip).collect();
+        let known: std::vec::Vec<_> = neighbours.list(0).into_iter().map(|(ip, _)| ip).collect();
         assert_eq!(known, [IpAddr::from([10, 0, 0, 3])]);
     }
 

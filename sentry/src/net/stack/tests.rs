@@ -3,35 +3,38 @@
 use super::link::{ETHERNET, Link, TYPE_ARP};
 use super::neighbour::Arp;
 use super::packet::{Header, ICMP, Parsed};
-use super::routes::Entry;
 use super::{checksum, icmp, input};
+use crate::errno::Errno;
 use crate::fake;
+use crate::net::interfaces::change::Changer;
 use crate::net::interfaces::{self, Interface, Own};
+use crate::net::netlink::notify::By;
 use core::net::IpAddr;
 use linker::request::FrameHeader;
-use linker::spec::RouteSpec;
+use linker::spec::{AddressSpec, InterfaceSpec, RouteSpec};
+use linux_raw_sys::netlink as nl;
 use std::vec::Vec;
 
 /// The interface of all tests: 198.51.100.2/24 and 2001:db8:7::2/64.
 pub fn interface() -> Interface {
-    Interface {
+    let spec = InterfaceSpec {
         name: b"eth0".to_vec(),
         index: 2,
         flags: 0x11043,
         mtu: 1500,
         queue_length: 1000,
         addresses: [
-            Own { ip: [198, 51, 100, 2].into(), prefix: 24, scope: 0 },
-            Own { ip: "2001:db8:7::2".parse().expect("an address"), prefix: 64, scope: 0 },
+            AddressSpec { ip: [198, 51, 100, 2].into(), prefix: 24, scope: 0 },
+            AddressSpec { ip: "2001:db8:7::2".parse().expect("an address"), prefix: 64, scope: 0 },
         ]
         .into(),
-        link: Some(Link::to_list(2, [2, 0, 0, 0, 0, 2])),
-    }
+        ..InterfaceSpec::default()
+    };
+    Interface::over(&spec, Link::to_list(2, [2, 0, 0, 0, 0, 2]))
 }
 
 /// Its routes.
-pub fn routes() -> Vec<Entry> {
-    let interface = interfaces::by_index(2).expect("the interface of all tests");
+pub fn routes() -> Vec<RouteSpec> {
     let networks: [(IpAddr, u8); 2] =
         [([198, 51, 100, 0].into(), 24), ("2001:db8:7::".parse().expect("an address"), 64)];
     let route = |(to, prefix)| RouteSpec {
@@ -45,7 +48,7 @@ pub fn routes() -> Vec<Entry> {
         scope: 253,
         kind: 1,
     };
-    networks.map(route).map(|spec| Entry { spec, interface }).into()
+    networks.map(route).into()
 }
 
 /// One test at a time has the wire.
@@ -132,9 +135,9 @@ fn routes_prefer_the_longest_prefix_and_leave_by_the_device_that_is_asked_for() 
     let _wire = wire();
     let (hop, from) = super::lookup(OTHER.into(), None).expect("on the link");
     assert_eq!((hop.interface.index, hop.next, from), (2, OTHER.into(), OWN.into()));
-    assert!(super::lookup([8, 8, 8, 8].into(), None).is_none());
-    assert!(super::lookup([8, 8, 8, 8].into(), Some(2)).is_some());
-    assert!(super::lookup(OTHER.into(), Some(9)).is_none());
+    assert!(super::lookup([8, 8, 8, 8].into(), None).is_err());
+    assert!(super::lookup([8, 8, 8, 8].into(), Some(2)).is_ok());
+    assert!(super::lookup(OTHER.into(), Some(9)).is_err());
 }
 
 #[test]
@@ -160,4 +163,25 @@ fn frames_of_garbage_are_dropped_quietly() {
         }
     }
     sent();
+}
+
+#[test]
+fn an_added_address_is_answered_for_and_leads_to_its_network_until_it_is_removed() {
+    let _wire = wire();
+    let current = fake::current();
+    let changer = Changer::new(&current, &None, By::default()).expect("somebody who may");
+    let (own, other): ([u8; 4], [u8; 4]) = ([203, 0, 113, 9], [203, 0, 113, 77]);
+    let echo = || {
+        let mut payload = [8, 0, 0, 0, 1, 2, 0, 1, 42].to_vec();
+        icmp::complete(&mut payload, other.into(), own.into());
+        arrive(&Header::new(other.into(), own.into(), ICMP).packets(&payload, None, 1500, 1)[0].bytes);
+        sent().len()
+    };
+    assert_eq!((echo(), super::lookup(other.into(), None).err()), (0, Some(Errno::ENETUNREACH)));
+    changer.add_address(2, Own::new(own.into(), 24, 0), nl::NLM_F_EXCL).expect("an address");
+    assert_eq!(changer.add_address(2, Own::new(own.into(), 24, 0), nl::NLM_F_EXCL).err(), Some(Errno::EEXIST));
+    let (hop, from) = super::lookup(other.into(), None).expect("a route");
+    assert_eq!((hop.interface.index, hop.next, from, echo()), (2, other.into(), own.into(), 1));
+    changer.remove_address(2, own.into(), Some(24)).expect("an address");
+    assert_eq!((echo(), super::lookup(other.into(), None).err()), (0, Some(Errno::ENETUNREACH)));
 }

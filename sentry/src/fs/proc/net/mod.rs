@@ -6,8 +6,8 @@ use crate::errno::Errno;
 use crate::fs::pseudo::{Context, Item, What, file};
 use crate::net::NetNs;
 use crate::net::inet::{Family, Row, tcp_rows, udp_rows};
-use crate::net::interfaces::{self, is_link_local};
-use crate::net::stack::{self, Counters};
+use crate::net::interfaces::{self, Interface, is_link_local};
+use crate::net::stack::{self, Counters, Entry};
 use crate::platform::platform;
 use crate::task::Current;
 use alloc::format;
@@ -28,7 +28,7 @@ fn dev<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
         let n = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (rx, rx_packets, rx_drop) = (n(&counters.rx_bytes), n(&counters.rx_packets), n(&counters.rx_dropped));
         let (tx, tx_packets, tx_drop) = (n(&counters.tx_bytes), n(&counters.tx_packets), n(&counters.tx_dropped));
-        let name = String::from_utf8_lossy(&interface.name);
+        let name = String::from_utf8_lossy(&interface.name()).into_owned();
         text += &format!(
             "{name:>6}: {rx:7} {rx_packets:7}    0 {rx_drop:4}    0     0          0         0 {tx:8} {tx_packets:7}    0 {tx_drop:4}    0     0       0          0\n"
         );
@@ -91,13 +91,33 @@ fn udp6<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     Ok(table(UDP6_HEAD, Family::V6, &rows(current, udp_rows()), UDP_TAIL))
 }
 
+/// RTF_UP, RTF_GATEWAY, RTF_HOST and RTF_REJECT (route(8)).
+const UP: u32 = 1;
+const GATEWAY: u32 = 2;
+const HOST: u32 = 4;
+const REJECT: u32 = 0x200;
+
+/// The routes of the reader's main table, each with the name of its interface.
+fn routes(current: &Current) -> Vec<(Entry, String)> {
+    let network = NetNs::of(current);
+    let shown = interfaces::of(&network);
+    let name = |index: u32| shown.iter().find(|interface| interface.index == index).map(Interface::name);
+    let with_name = |entry: Entry| (entry, name(entry.spec.interface).unwrap_or(b"*".to_vec()));
+    let main = stack::routes(&network).list().into_iter().filter(|entry| entry.table == stack::MAIN).map(with_name);
+    main.map(|(entry, name)| (entry, String::from_utf8_lossy(&name).into_owned())).collect()
+}
+
+fn flags(entry: &Entry) -> u32 {
+    let gateway = if entry.spec.gateway.is_some() { GATEWAY } else { 0 };
+    let bits = if entry.spec.to.is_ipv4() { 32 } else { 128 };
+    let host = if entry.spec.prefix == bits { HOST } else { 0 };
+    let reject = if entry.is_refusal() { REJECT } else { 0 };
+    UP | gateway | host | reject
+}
+
 fn route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    /// RTF_UP and RTF_GATEWAY (route(8)).
-    const UP: u32 = 1;
-    const GATEWAY: u32 = 2;
     let mut text = format!("{ROUTE_HEAD}\n");
-    let routes = if NetNs::of(current).is_some() { &[] } else { stack::routes() };
-    for entry in routes {
+    for (entry, name) in routes(current) {
         let IpAddr::V4(to) = entry.spec.to else { continue };
         let gateway = match entry.spec.gateway {
             Some(IpAddr::V4(gateway)) => u32::from_ne_bytes(gateway.octets()),
@@ -105,10 +125,9 @@ fn route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
         };
         let mask = u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(entry.spec.prefix))).unwrap_or(0);
         text += &format!(
-            "{}\t{:08X}\t{gateway:08X}\t{:04X}\t0\t0\t{}\t{:08X}\t0\t0\t0\n",
-            String::from_utf8_lossy(&entry.interface.name),
+            "{name}\t{:08X}\t{gateway:08X}\t{:04X}\t0\t0\t{}\t{:08X}\t0\t0\t0\n",
             u32::from_ne_bytes(to.octets()),
-            UP | if gateway != 0 { GATEWAY } else { 0 },
+            flags(&entry),
             entry.spec.metric,
             mask.to_be()
         );
@@ -117,21 +136,15 @@ fn route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
 }
 
 fn ipv6_route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
-    /// RTF_UP and RTF_GATEWAY, as `route` has them.
-    const UP: u32 = 1;
-    const GATEWAY: u32 = 2;
     let mut text = String::new();
     let hex = |ip: Ipv6Addr| -> String { ip.octets().iter().map(|octet| format!("{octet:02x}")).collect() };
-    let routes = if NetNs::of(current).is_some() { &[] } else { stack::routes() };
-    for entry in routes {
+    for (entry, name) in routes(current) {
         let IpAddr::V6(to) = entry.spec.to else { continue };
         let gateway = match entry.spec.gateway {
             Some(IpAddr::V6(gateway)) => gateway,
             _ => Ipv6Addr::UNSPECIFIED,
         };
-        let flags = UP | if gateway.is_unspecified() { 0 } else { GATEWAY };
-        let (prefix, metric) = (entry.spec.prefix, entry.spec.metric);
-        let name = String::from_utf8_lossy(&entry.interface.name);
+        let (prefix, metric, flags) = (entry.spec.prefix, entry.spec.metric, flags(&entry));
         let none = hex(Ipv6Addr::UNSPECIFIED);
         text += &format!(
             "{} {prefix:02x} {none} 00 {} {metric:08x} 00000001 00000000 {flags:08x} {name:>8}\n",
@@ -146,13 +159,13 @@ fn arp<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     let mut text = format!("{ARP_HEAD}\n");
     for interface in interfaces::of(&NetNs::of(current)).iter() {
         let Some(link) = &interface.link else { continue };
-        for (ip, mac, permanent, _) in link.neighbours.list(platform().monotonic_ns()) {
-            let [a, b, c, d, e, f] = mac;
+        for (ip, known) in link.neighbours.list(platform().monotonic_ns()) {
+            let [a, b, c, d, e, f] = known.mac;
             let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
             // ATF_COM, and ATF_PERM (arp(7)).
-            let flags = if permanent { 6 } else { 2 };
+            let flags = if known.permanent { 6 } else { 2 };
             if ip.is_ipv4() {
-                let name = String::from_utf8_lossy(&interface.name);
+                let name = String::from_utf8_lossy(&interface.name()).into_owned();
                 text += &format!("{ip:<16} 0x1         0x{flags}         {mac}     *        {name}\n");
             }
         }
@@ -166,7 +179,7 @@ fn if_inet6<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
     const LOOPBACK: u32 = 0x10;
     let mut text = String::new();
     for interface in interfaces::of(&NetNs::of(current)).iter() {
-        for own in &interface.addresses {
+        for own in interface.addresses() {
             let IpAddr::V6(ip) = own.ip else { continue };
             let scope = match ip {
                 _ if ip.is_loopback() => LOOPBACK,
@@ -174,7 +187,7 @@ fn if_inet6<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
                 _ => 0,
             };
             let octets: String = ip.octets().iter().map(|octet| format!("{octet:02x}")).collect();
-            let name = String::from_utf8_lossy(&interface.name);
+            let name = String::from_utf8_lossy(&interface.name()).into_owned();
             text += &format!("{octets} {:02x} {:02x} {scope:02x} 80 {name:>8}\n", interface.index, own.prefix);
         }
     }

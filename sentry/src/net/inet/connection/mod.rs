@@ -224,7 +224,7 @@ impl Connection {
         let Some((options, queue)) = listener.admits() else { return true };
         let (peer, index) = (ends.1, interface.index);
         // The answer goes back where the question came from, by the route there.
-        let Some((hop, _)) = lookup(peer.ip(), Some(index)).or_else(|| lookup(peer.ip(), None)) else { return true };
+        let Ok((hop, _)) = lookup(peer.ip(), Some(index)).or_else(|_| lookup(peer.ip(), None)) else { return true };
         let listening = Arc::downgrade(&listener);
         let half_open = list_half_open(&listening);
         if half_open > MAX_HALF_OPEN {
@@ -445,7 +445,7 @@ fn list_half_open(listener: &Weak<Tcp>) -> usize {
 
 /// Answers a segment that belongs to no connection (RFC 9293, 3.5.2).
 fn reset(interface: &'static Interface, parsed: &Parsed<'_>, flags: u8) {
-    let Some((hop, _)) = lookup(parsed.from, Some(interface.index)).or_else(|| lookup(parsed.from, None)) else {
+    let Ok((hop, _)) = lookup(parsed.from, Some(interface.index)).or_else(|_| lookup(parsed.from, None)) else {
         return;
     };
     let payload = parsed.payload;

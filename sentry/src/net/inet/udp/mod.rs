@@ -1,9 +1,12 @@
 //! UDP, between sockets of this sandbox and with others.
 
 mod groups;
+mod said;
 mod seen;
+mod undelivered;
 
 use super::Family;
+use super::errors::{self, Errors};
 use super::listing::Row;
 use super::notes;
 use super::options::{Levels, has_level};
@@ -18,7 +21,7 @@ use crate::net::address::Address;
 use crate::net::interfaces::{Interface, LOOPBACK_INDEX, interfaces};
 use crate::net::options::{Options, Switch};
 use crate::net::socket::{Call, MessageFlags, Outgoing, Protocol, Received, Shutdown};
-use crate::net::stack::{self, DEFAULT_TTL, Header, Hop, Parsed, Unreachable};
+use crate::net::stack::{self, Cause, DEFAULT_TTL, Header, Hop, Parsed, Unreachable};
 use crate::platform::platform;
 use crate::settings::first_unprivileged_port;
 use crate::sync::{Lock, Rank};
@@ -65,6 +68,7 @@ pub struct Udp {
     queue: WaitQueue,
     options: Arc<Options>,
     levels: Levels,
+    errors: Errors,
     state: Lock<State>,
 }
 
@@ -101,6 +105,7 @@ impl Udp {
             queue: WaitQueue::new(),
             options: options.clone(),
             levels: Levels::default(),
+            errors: Errors::new(),
             state,
         });
         (socket, options)
@@ -163,10 +168,11 @@ impl Udp {
         {
             return relay.send(datagram.from, &datagram.data);
         }
-        // The answer would be an ICMP error, which only a connected socket hears of.
-        if !Self::hand_out(self.options.network(), datagram, to) && connected && !to.ip().is_multicast() {
-            self.options.set_error(Errno::ECONNREFUSED);
-            self.queue.wake(Events::all());
+        // The answer would be an ICMP error, which only a connected socket hears of, or who asks for such.
+        let hears = connected || errors::wanted(&self.levels, to.ip());
+        let payload = if hears { datagram.data.clone() } else { Arc::default() };
+        if !Self::hand_out(self.options.network(), datagram, to) && hears && !to.ip().is_multicast() {
+            self.failed(to, Cause::here(Unreachable::Port, to.ip()), &payload);
         }
     }
 
@@ -179,6 +185,7 @@ impl Udp {
         payload.extend_from_slice(&[0, 0]);
         payload.extend_from_slice(data);
         if header.whole && header.header_bytes() + payload.len() > hop.mtu() {
+            self.too_large(SocketAddr::new(header.to, ports.1), hop.mtu());
             return Err(Errno::EMSGSIZE);
         }
         for packet in header.packets(&payload, Some(CHECKSUM), hop.mtu(), stack::next_id()) {
@@ -290,20 +297,6 @@ impl Udp {
         Self::hand_out(&None, datagram, to);
     }
 
-    /// An ICMP error about a datagram from `local` to `peer` came, or nobody answers for its next hop.
-    pub fn undelivered(local: SocketAddr, peer: SocketAddr, why: Unreachable) {
-        for socket in PORTS.find(0, local) {
-            let recverr = socket.levels.is(IP, raw::IP_RECVERR) || socket.levels.is(IPV6, raw::IPV6_RECVERR);
-            let connected = socket.state.lock().peer == Some(peer);
-            // What may pass is for those alone who ask for everything.
-            let hard = !matches!(why, Unreachable::TimeExceeded | Unreachable::TooBig(_) | Unreachable::Network);
-            if connected && (hard || recverr) || recverr && socket.hears(peer) {
-                socket.options.set_error(why.errno());
-                socket.queue.wake(Events::all());
-            }
-        }
-    }
-
     /// Whether its datagrams to a group come to members in this sandbox too.
     fn loops_back(&self) -> bool {
         match self.family {
@@ -380,7 +373,9 @@ impl Protocol for Udp {
         if to.port() == 0 {
             return Err(Errno::EINVAL.into());
         }
-        let (ip, from, inside, hop) = match route(call.options.network(), to.ip(), call.options.device())? {
+        let said = said::Said::new(&message.control.notes, call.options.network(), self.family, to.ip())?;
+        let device = said.interface.or(call.options.device());
+        let (ip, from, inside, hop) = match route(call.options.network(), to.ip(), device)? {
             Route::Local { to, from } => (to, from, true, None),
             Route::Group { from, hop } => (to.ip(), from, self.loops_back(), hop),
             Route::Remote { hop, from } => (to.ip(), from, false, Some(hop)),
@@ -395,14 +390,16 @@ impl Protocol for Udp {
         self.bind_anywhere(call)?;
         let local = self.state.lock().binding.as_ref().map(|binding| binding.local).ok_or(Errno::EINVAL)?;
         let from = if local.ip().is_unspecified() { SocketAddr::new(from, local.port()) } else { local };
+        let from = said.from.map_or(from, |ip| SocketAddr::new(ip, local.port()));
+        let header = self.header(from.ip(), ip);
+        let header = Header { ttl: said.ttl.unwrap_or(header.ttl), tos: said.tos.unwrap_or(header.tos), ..header };
         if let Some(hop) = hop {
             if from.ip().is_loopback() {
                 return Err(Errno::EINVAL.into());
             }
-            self.send_outside(&hop, self.header(from.ip(), ip), (from.port(), to.port()), &data)?;
+            self.send_outside(&hop, header, (from.port(), to.port()), &data)?;
         }
         if inside {
-            let header = self.header(from.ip(), ip);
             let datagram = Datagram {
                 data: Arc::new(data),
                 from,
@@ -420,7 +417,7 @@ impl Protocol for Udp {
 
     fn receive(&self, call: &Call<'_>, sink: &mut Sink<'_>, flags: MessageFlags) -> Result<Received, Fail> {
         if flags.contains(MessageFlags::ERRQUEUE) {
-            return Err(Errno::EAGAIN.into());
+            return self.errors.receive(call.options, &self.levels, self.family, sink);
         }
         let peek = flags.contains(MessageFlags::PEEK);
         let datagram = call.until(&self.queue, Events::READABLE, Options::receive_deadline, || {
@@ -536,7 +533,7 @@ impl Protocol for Udp {
         if state.no_read && state.no_write {
             events |= Events::HUP;
         }
-        if options.has_error() {
+        if options.has_error() || !self.errors.is_empty() {
             events |= Events::ERR;
         }
         events
