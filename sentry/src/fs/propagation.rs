@@ -56,6 +56,16 @@ impl Kind {
 }
 
 impl Propagation {
+    /// Whether mounts on it happen elsewhere too.
+    pub fn is_shared(&self) -> bool {
+        self.shared != 0
+    }
+
+    /// Whether it neither shares nor follows.
+    pub fn is_alone(&self) -> bool {
+        self.shared == 0 && self.master == 0
+    }
+
     /// Whether binds of it are refused.
     pub fn is_unbindable(&self) -> bool {
         self.unbindable

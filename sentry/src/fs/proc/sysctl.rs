@@ -2,8 +2,8 @@
 
 use super::System;
 use crate::errno::Errno;
-use crate::fs::inotify;
 use crate::fs::pseudo::{Item, What, directory, file};
+use crate::fs::{inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
 use crate::mm::{MAX_AREAS, shm};
@@ -17,6 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
+use linker::layout::PAGE_SIZE;
 
 type Content = Result<Vec<u8>, Errno>;
 
@@ -118,6 +119,18 @@ fn write_hostname(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Err
 
 fn write_domainname(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
     current.task.uts().set_domain(name_to_set(current, bytes)?);
+    Ok(())
+}
+
+fn read_pipe_size(_: &Current, _: &System) -> Content {
+    Ok(format!("{}\n", pipe::MAX_CAPACITY.load(Ordering::Relaxed)).into_bytes())
+}
+
+/// Rounded up as a pipe's own size is.
+fn write_pipe_size(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
+    let wanted = number_to_set(current, bytes)?;
+    let size = wanted.max(PAGE_SIZE as u32).checked_next_power_of_two().ok_or(Errno::EINVAL)?;
+    pipe::MAX_CAPACITY.store(size, Ordering::Relaxed);
     Ok(())
 }
 
@@ -242,7 +255,7 @@ const FS: &[Item<System>] = &[
     value!("mount-max", 100_000),
     value!("overflowuid", 65534),
     value!("overflowgid", 65534),
-    value!("pipe-max-size", 1_048_576),
+    Item { name: "pipe-max-size", mode: 0o644, what: What::Writable(read_pipe_size, write_pipe_size) },
     value!("pipe-user-pages-hard", 0),
     value!("pipe-user-pages-soft", 16384),
     value!("protected_fifos", 0),
@@ -323,6 +336,20 @@ const NET_IPV6: &[Item<System>] = &[directory(
     ],
 )];
 
+/// What programs look for before they make namespaces: as many as there may be processes.
+const USER: &[Item<System>] = &[
+    value!("max_cgroup_namespaces", THREADS_MAX),
+    setting!("max_inotify_instances", inotify::MAX_INSTANCES),
+    setting!("max_inotify_watches", inotify::MAX_WATCHES),
+    value!("max_ipc_namespaces", THREADS_MAX),
+    value!("max_mnt_namespaces", THREADS_MAX),
+    value!("max_net_namespaces", THREADS_MAX),
+    value!("max_pid_namespaces", THREADS_MAX),
+    value!("max_time_namespaces", 0),
+    value!("max_user_namespaces", THREADS_MAX),
+    value!("max_uts_namespaces", THREADS_MAX),
+];
+
 /// `/proc/sys`.
 pub const ROOT: &[Item<System>] = &[
     directory("abi", &[]),
@@ -339,6 +366,6 @@ pub const ROOT: &[Item<System>] = &[
             directory("unix", &[value!("max_dgram_qlen", 512)]),
         ],
     ),
-    directory("user", &[value!("max_user_namespaces", 0)]),
+    directory("user", USER),
     directory("vm", VM),
 ];
