@@ -73,5 +73,6 @@ use alloc::sync::Arc;
 /// What closing a descriptor of `file` does beyond dropping it: also for exec's close-on-exec and exit.
 pub fn close(current: &Current, file: Arc<OpenFile>) {
     file.ops().flush(current);
+    inotify::closed(&current.files, &file);
     lock::closed(current, &file);
 }

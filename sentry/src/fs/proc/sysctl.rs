@@ -2,6 +2,7 @@
 
 use super::System;
 use crate::errno::Errno;
+use crate::fs::lock::lease;
 use crate::fs::pseudo::{Item, What, directory, file};
 use crate::fs::{inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
@@ -250,8 +251,8 @@ const FS: &[Item<System>] = &[
     value!("dentry-state", "1024\t512\t45\t0\t0\t0"),
     value!("aio-max-nr", crate::fs::aio::MAX_EVENTS),
     value!("aio-nr", crate::fs::aio::asked_for()),
-    value!("leases-enable", 1),
-    value!("lease-break-time", 45),
+    setting!("leases-enable", lease::ENABLED),
+    setting!("lease-break-time", lease::BREAK_TIME),
     value!("mount-max", 100_000),
     value!("overflowuid", 65534),
     value!("overflowgid", 65534),
