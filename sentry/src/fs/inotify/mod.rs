@@ -77,6 +77,7 @@ pub fn moved(from: (&Arc<Dentry>, &[u8]), to: (&Arc<Dentry>, &[u8]), child: &Arc
     child_event(from.0, from.1, IN_MOVED_FROM, cookie, child.is_directory());
     child_event(to.0, to.1, IN_MOVED_TO, cookie, child.is_directory());
     if directory::any()
+        && Arc::ptr_eq(from.0, to.0)
         && let Ok(attr) = from.0.inode().attr()
     {
         directory::renamed((attr.dev, attr.ino));

@@ -11,7 +11,7 @@ use crate::mm::{MAX_AREAS, shm};
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
-use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX};
+use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX, user_ns};
 use crate::uts;
 use alloc::format;
 use alloc::string::String;
@@ -347,7 +347,7 @@ const USER: &[Item<System>] = &[
     value!("max_net_namespaces", THREADS_MAX),
     value!("max_pid_namespaces", THREADS_MAX),
     value!("max_time_namespaces", 0),
-    value!("max_user_namespaces", THREADS_MAX),
+    setting!("max_user_namespaces", user_ns::MOST),
     value!("max_uts_namespaces", THREADS_MAX),
 ];
 
