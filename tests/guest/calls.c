@@ -312,6 +312,8 @@ static void lengths(void) {
   F(syscall(SYS_sched_getaffinity, 0, 1ul << 61, mask));
   F(syscall(SYS_sched_getaffinity, 0, ~0ul, mask));
   F(syscall(SYS_sched_getaffinity, 0, 1, mask));
+  F(syscall(SYS_sched_getaffinity, -1, sizeof mask, mask));
+  F(syscall(SYS_sched_setaffinity, -1, sizeof mask, mask));
 }
 
 static void nothing(int signal) {}

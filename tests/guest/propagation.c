@@ -68,6 +68,25 @@ static void kinds(void) {
   F(mount("none", "a/x", 0, MS_SHARED, 0));
 }
 
+static void into_itself(void) {
+  F(unshare(CLONE_NEWNS));
+  F(mount("none", "/", 0, MS_REC | MS_PRIVATE, 0));
+  mkdir("a", 0755);
+  F(mount("tmpfs", "a", "tmpfs", 0, 0));
+  F(mount("none", "a", 0, MS_SHARED, 0));
+  mkdir("a/x", 0755);
+  put("a/file", "");
+  F(mount("a", "a/x", 0, MS_BIND, 0));
+  T(number("a", "shared:") == number("a/x", "shared:"));
+  F(access("a/x/file", F_OK));
+  F(access("a/x/x/file", F_OK));
+  F(umount("a/x"));
+  F(mount("a", "a/x", 0, MS_BIND | MS_REC, 0));
+  F(access("a/x/x/file", F_OK));
+  F(umount("a/x"));
+  F(umount("a"));
+}
+
 static void spaces(void) {
   int go[2], ready[2];
   char byte;
@@ -145,6 +164,7 @@ static void links_not_followed(void) {
 
 int main(void) {
   G(kinds);
+  G(into_itself);
   G(spaces);
   G(less_privilege);
   G(links_not_followed);

@@ -5,6 +5,8 @@
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define RETURN(value) BPF_STMT(BPF_RET | BPF_K, value)
@@ -174,6 +176,53 @@ static void strict(void) {
   CHILD("strict under a filter", on(SYS_getppid, SECCOMP_RET_ALLOW, 0); F(prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT)));
 }
 
+// What a tracer sees, until the tracee ends.
+static void watch(pid_t child, int resume) {
+  int status;
+  long seen = 0;
+  while (waitpid(child, &status, 0) == child && WIFSTOPPED(status)) {
+    struct user_regs_struct regs;
+    unsigned long message = 0;
+    ptrace(PTRACE_GETREGS, child, 0, &regs);
+    ptrace(PTRACE_GETEVENTMSG, child, 0, &message);
+    if (status >> 16 != PTRACE_EVENT_SECCOMP) {
+      say("stopped by %d, result %lld", WSTOPSIG(status), (long long)regs.rax);
+    } else {
+      struct __ptrace_syscall_info info = {0};
+      long size = ptrace(PTRACE_GET_SYSCALL_INFO, child, sizeof info, &info);
+      say("filter: call %lld, rax %lld, message %lu", (long long)regs.orig_rax, (long long)regs.rax, message);
+      say("%ld bytes, op %d, call %lld, data %d", size, info.op, (long long)info.seccomp.nr, info.seccomp.ret_data);
+      // The first is made, the second is another one, the third is none.
+      if (seen == 1) regs.orig_rax = SYS_getgid;
+      if (seen == 2) regs.orig_rax = -1, regs.rax = 77;
+      ptrace(PTRACE_SETREGS, child, 0, &regs);
+      seen++;
+    }
+    ptrace(seen == 1 ? resume : PTRACE_CONT, child, 0, 0);
+  }
+  status_("tracee", status);
+}
+
+static void traced(void) {
+  for (int wanted = 0; wanted < 2; wanted++) {
+    pid_t child = fork();
+    if (child == 0) {
+      ptrace(PTRACE_TRACEME, 0, 0, 0);
+      raise(SIGSTOP);
+      on(SYS_getuid, SECCOMP_RET_TRACE | 7, 0);
+      F(syscall(SYS_getuid));
+      F(syscall(SYS_getuid) == getgid());
+      F(syscall(SYS_getuid));
+      exit(0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    F(ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACESYSGOOD | (wanted ? PTRACE_O_TRACESECCOMP : 0)));
+    ptrace(PTRACE_CONT, child, 0, 0);
+    watch(child, PTRACE_SYSCALL);
+  }
+}
+
 int main(void) {
   G(refused);
   G(privilege);
@@ -182,4 +231,5 @@ int main(void) {
   G(traps);
   G(threads);
   G(strict);
+  G(traced);
 }

@@ -102,6 +102,11 @@ static void streams(void) {
   int count;
   F(ioctl(p[1], FIONREAD, &count));
   F(count);
+  int tcp = socket(AF_INET, SOCK_STREAM, 0), mark = 1;
+  F(ioctl(tcp, SIOCATMARK, BAD));
+  F(ioctl(tcp, SIOCATMARK, &mark));
+  T(mark == 0);
+  close(tcp);
   F(recv(p[1], page, 100, MSG_TRUNC));
   F(poll_(p[0]));
   send(p[1], "x", 1, 0);

@@ -164,6 +164,49 @@ static void lines(void) {
   say("%x", one.revents);
 }
 
+// Waits until a process sleeps.
+static void asleep(pid_t child) {
+  char path[64], text[200] = "";
+  snprintf(path, sizeof path, "/proc/%d/stat", child);
+  for (int tries = 0; tries < 1000; tries++) {
+    int fd = open(path, O_RDONLY);
+    long got = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[got < 0 ? 0 : got] = 0;
+    if (strstr(text, ") S")) return;
+    usleep(10000);
+  }
+}
+
+// A reader that waits while the far side goes, one that looks later, and one that polls first.
+static void hang_up_under_a_reader(void) {
+  for (int how = 0; how < 3; how++) {
+    int gone[2], master = posix_openpt(O_RDWR | O_NOCTTY);
+    unlockpt(master);
+    int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+    pipe(gone);
+    pid_t child = fork();
+    if (child == 0) {
+      char byte;
+      close(master);
+      close(gone[1]);
+      if (how == 1) read(gone[0], &byte, 1);
+      struct pollfd ready = {slave, POLLIN, 0};
+      if (how == 2) poll(&ready, 1, -1);
+      F(read(slave, &byte, 1));
+      F(read(slave, &byte, 1));
+      F(write(slave, &byte, 1));
+      exit(0);
+    }
+    close(slave);
+    close(gone[0]);
+    asleep(child);
+    close(master);
+    close(gone[1]);
+    waitpid(child, 0, 0);
+  }
+}
+
 static void hang_up(void) {
   int terminal, master = open_pair(&terminal);
   write(master, "left\n", 5);
@@ -277,5 +320,6 @@ int main(void) {
   G(asking);
   G(lines);
   G(hang_up);
+  G(hang_up_under_a_reader);
   G(jobs);
 }

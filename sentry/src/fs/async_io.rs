@@ -3,7 +3,7 @@
 use super::open_file::{OpenFile, SignalOwner};
 use crate::signal::{self, SigInfo, Signal};
 use crate::syscall::Fd;
-use crate::task::{Process, Task, Tid, registry};
+use crate::task::{Current, Process, Task, Tid, registry};
 use crate::wait::{Events, Wake};
 use alloc::sync::{Arc, Weak};
 use linux_raw_sys::general as raw;
@@ -24,27 +24,45 @@ impl Async {
 impl Wake for Async {
     fn wake(&self, events: Events) {
         let Some(file) = self.file.upgrade() else { return };
-        let owner = file.owner();
-        if owner.id == 0 {
-            return;
-        }
         let (code, band) = kind(events);
-        let Some(info) = info(&owner, code, band, self.fd) else { return };
-        let may = |task: &Task| may_signal(&owner, task);
-        let send = |process: &Arc<Process>| {
-            if process.leader().is_some_and(|task| may(&task)) {
-                signal::send_to_process(process, info);
-            }
-        };
-        match owner.kind {
-            raw::F_OWNER_TID => {
-                if let Some(task) = registry().task(Tid::new(owner.id)).filter(|task| may(task)) {
-                    signal::send_to_task(&task, info);
-                }
-            }
-            raw::F_OWNER_PGRP => registry().group(Tid::new(owner.id)).iter().for_each(send),
-            _ => registry().process(Tid::new(owner.id)).iter().for_each(send),
+        send(&file.owner(), code, band.bits().into(), self.fd);
+    }
+}
+
+/// Whoever has no owner for `file` yet is its owner now: what F_SETLEASE and F_NOTIFY do.
+pub(super) fn own(current: &Current, file: &OpenFile) {
+    let owner = file.owner();
+    if owner.id == 0 {
+        let (uid, euid) = (current.creds.uid, current.creds.euid);
+        let id = current.process.pid().raw();
+        file.set_owner(SignalOwner { kind: raw::F_OWNER_PID, id, uid, euid, ..owner });
+    }
+}
+
+/// Tells the owner of a message about descriptor `fd` (`code`: POLL_MSG).
+pub(super) fn tell(owner: &SignalOwner, code: u32, fd: i32) {
+    send(owner, code, u64::from(Events::READABLE.bits()) | u64::from(raw::POLLMSG), fd);
+}
+
+fn send(owner: &SignalOwner, code: u32, band: u64, fd: i32) {
+    if owner.id == 0 {
+        return;
+    }
+    let Some(info) = info(owner, code, band, fd) else { return };
+    let may = |task: &Task| may_signal(owner, task);
+    let send = |process: &Arc<Process>| {
+        if process.leader().is_some_and(|task| may(&task)) {
+            signal::send_to_process(process, info);
         }
+    };
+    match owner.kind {
+        raw::F_OWNER_TID => {
+            if let Some(task) = registry().task(Tid::new(owner.id)).filter(|task| may(task)) {
+                signal::send_to_task(&task, info);
+            }
+        }
+        raw::F_OWNER_PGRP => registry().group(Tid::new(owner.id)).iter().for_each(send),
+        _ => registry().process(Tid::new(owner.id)).iter().for_each(send),
     }
 }
 
@@ -64,10 +82,10 @@ fn kind(events: Events) -> (u32, Events) {
 }
 
 /// Plain SIGIO says nothing; a signal that was chosen says what happened to which descriptor.
-fn info(owner: &SignalOwner, code: u32, band: Events, fd: i32) -> Option<SigInfo> {
+fn info(owner: &SignalOwner, code: u32, band: u64, fd: i32) -> Option<SigInfo> {
     match owner.signal {
         0 => Some(SigInfo::kernel(Signal::SIGIO)),
-        number => Some(SigInfo::poll(Signal::new(number)?, code, u64::from(band.bits()), fd)),
+        number => Some(SigInfo::poll(Signal::new(number)?, code, band, fd)),
     }
 }
 

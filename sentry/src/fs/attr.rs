@@ -151,6 +151,7 @@ pub fn truncate(current: &Current, place: &Path, size: u64) -> Result<(), Fail> 
     place.mount().check_writable()?;
     permission(&current.creds, &**place.inode(), May::WRITE)?;
     super::text::may_truncate(place.inode())?;
+    super::lock::lease::wait_for(current, place.inode(), true, false)?;
     resize(current, &**place.inode(), size)?;
     super::inotify::event(place.dentry(), raw::IN_MODIFY);
     Ok(())

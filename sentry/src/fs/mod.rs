@@ -6,10 +6,12 @@ pub mod aio;
 pub mod anon;
 mod async_io;
 pub mod attr;
+pub mod configuration;
 mod context;
 pub mod copy;
 mod create;
 mod dentry;
+pub mod detached;
 pub mod dev;
 pub mod device;
 pub mod epoll;
@@ -55,15 +57,14 @@ pub use fd_table::FdTable;
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
 pub use mount::{
-    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, mount_at, move_mount,
-    next_device, unmount,
+    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, mount_at, next_device, unmount,
 };
 pub use open::{open, open_at, open_exec, open_exec_at, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
 pub use path::Path;
 pub use permission::{May, may_remove, owner_or_capable, permission};
 pub use special::{PathOnly, Slot};
-pub use types::new_file_system;
+pub use types::{FILE_SYSTEMS, new_file_system};
 pub use walk::{LastKind, LookupFlags, Parent, lookup, lookup_as, lookup_parent};
 
 use crate::task::Current;
@@ -72,5 +73,6 @@ use alloc::sync::Arc;
 /// What closing a descriptor of `file` does beyond dropping it: also for exec's close-on-exec and exit.
 pub fn close(current: &Current, file: Arc<OpenFile>) {
     file.ops().flush(current);
+    inotify::closed(&current.files, &file);
     lock::closed(current, &file);
 }

@@ -49,6 +49,30 @@ pub struct FsInfo {
     pub source: String,
     /// The file system's own options (`size=64k`), without a leading comma.
     pub options: String,
+    /// Whether it begins read-only as a whole, whatever its mounts say.
+    pub read_only: bool,
+}
+
+/// What all mounts of one file system share.
+pub(super) struct FileSystem {
+    info: FsInfo,
+    read_only: AtomicBool,
+}
+
+impl FileSystem {
+    pub(super) fn new(info: FsInfo) -> Arc<Self> {
+        let read_only = AtomicBool::new(info.read_only);
+        Arc::new(Self { info, read_only })
+    }
+
+    pub(super) fn info(&self) -> &FsInfo {
+        &self.info
+    }
+
+    pub(super) fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::Relaxed);
+        MOUNT_CHANGES.add();
+    }
 }
 
 /// A mount.
@@ -56,7 +80,7 @@ pub struct Mount {
     id: u32,
     root: Arc<Dentry>,
     flags: AtomicU32,
-    info: Arc<FsInfo>,
+    file_system: Arc<FileSystem>,
     place: Lock<Option<(Weak<Mount>, Arc<Dentry>)>>,
     propagation: Lock<Propagation>,
     /// Flags that stay: they were set by more privilege than the namespace has.
@@ -65,6 +89,8 @@ pub struct Mount {
     locked: AtomicBool,
     /// It is in a namespace of less privilege than made what it shows.
     foreign: AtomicBool,
+    /// The top of a tree that is in no namespace yet (`detached`).
+    detached: AtomicBool,
     /// With the dentry each is mounted on, oldest first.
     children: RwLock<Vec<(Arc<Dentry>, Arc<Mount>)>>,
 }
@@ -72,7 +98,7 @@ pub struct Mount {
 static NEXT_ID: AtomicU32 = AtomicU32::new(20);
 
 /// Changes to the tree exclude each other.
-static CHANGE: SleepLock<()> = SleepLock::new(());
+pub(super) static CHANGE: SleepLock<()> = SleepLock::new(());
 
 /// What changed in any tree, for those who watch `/proc/PID/mounts`.
 pub static MOUNT_CHANGES: Changes = Changes::new();
@@ -85,17 +111,18 @@ pub fn next_device() -> u64 {
 }
 
 impl Mount {
-    fn new(root: Arc<Dentry>, flags: MountFlags, info: Arc<FsInfo>) -> Arc<Self> {
+    pub(super) fn new(root: Arc<Dentry>, flags: MountFlags, file_system: Arc<FileSystem>) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             root,
             flags: AtomicU32::new(flags.bits()),
-            info,
+            file_system,
             place: Lock::new(Rank::MountTree, None),
             propagation: Lock::new(Rank::Leaf, Propagation::default()),
             held: AtomicU32::new(0),
             locked: AtomicBool::new(false),
             foreign: AtomicBool::new(false),
+            detached: AtomicBool::new(false),
             children: RwLock::new(Rank::MountTree, Vec::new()),
         })
     }
@@ -130,11 +157,14 @@ impl Mount {
 
     /// Replaces its flags (remount). EPERM where one is taken away that more privilege set.
     pub fn change_flags(&self, flags: MountFlags) -> Result<(), Errno> {
-        if self.held.load(Ordering::Relaxed) & !flags.bits() != 0 {
-            return Err(Errno::EPERM);
-        }
+        self.may_have(flags)?;
         self.set_flags(flags);
         Ok(())
+    }
+
+    /// EPERM where `flags` lack one that more privilege set.
+    pub(super) fn may_have(&self, flags: MountFlags) -> Result<(), Errno> {
+        if self.held.load(Ordering::Relaxed) & !flags.bits() != 0 { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     /// Makes it and what is on it as they are for good: less privilege than made them has them now (mount_namespaces(7),
@@ -157,8 +187,17 @@ impl Mount {
         self.foreign.load(Ordering::Relaxed)
     }
 
-    fn is_locked(&self) -> bool {
+    pub(super) fn is_locked(&self) -> bool {
         self.locked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_detached(&self, detached: bool) {
+        self.detached.store(detached, Ordering::Relaxed);
+    }
+
+    /// Whether it is the top of a tree that is in no namespace yet.
+    pub(super) fn is_detached(&self) -> bool {
+        self.detached.load(Ordering::Relaxed)
     }
 
     /// What happens with mounts on it.
@@ -173,12 +212,26 @@ impl Mount {
 
     /// What it shows.
     pub fn info(&self) -> &FsInfo {
-        &self.info
+        self.file_system.info()
     }
 
-    /// EROFS for a read-only mount.
+    pub(super) fn file_system(&self) -> &Arc<FileSystem> {
+        &self.file_system
+    }
+
+    /// Whether the file system is read-only through all of its mounts.
+    pub fn shows_read_only(&self) -> bool {
+        self.file_system.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Makes the file system read-only through all of its mounts, or lets each say for itself.
+    pub fn set_file_system_read_only(&self, read_only: bool) {
+        self.file_system.set_read_only(read_only);
+    }
+
+    /// EROFS for a read-only mount or file system.
     pub fn check_writable(&self) -> Result<(), Errno> {
-        if self.flags().contains(MountFlags::RDONLY) { Err(Errno::EROFS) } else { Ok(()) }
+        if self.flags().contains(MountFlags::RDONLY) || self.shows_read_only() { Err(Errno::EROFS) } else { Ok(()) }
     }
 
     /// Where it is mounted: a place in its parent; `None` for the root mount and for one that was detached.
@@ -199,7 +252,7 @@ impl Mount {
     }
 
     /// Whether it (or what it is mounted on, and so on) hangs in a tree below `top`.
-    fn is_below(self: &Arc<Self>, top: &Arc<Mount>) -> bool {
+    pub(super) fn is_below(self: &Arc<Self>, top: &Arc<Mount>) -> bool {
         let mut at = self.clone();
         loop {
             if Arc::ptr_eq(&at, top) {
@@ -235,7 +288,7 @@ impl Mount {
     /// A copy of this mount showing `root`, with (`recursive`) copies of the mounts below `root`; a peer of this one where it has
     /// peers, or `as_slave` one that only follows.
     pub(super) fn copy(self: &Arc<Self>, root: &Arc<Dentry>, recursive: bool, as_slave: bool) -> Arc<Mount> {
-        let copy = Self::new(root.clone(), self.flags(), self.info.clone());
+        let copy = Self::new(root.clone(), self.flags(), self.file_system.clone());
         propagation::inherit(&copy, self, as_slave);
         copy.held.store(self.held.load(Ordering::Relaxed), Ordering::Relaxed);
         copy.locked.store(self.is_locked(), Ordering::Relaxed);
@@ -267,7 +320,8 @@ impl Drop for Mount {
 /// The mount of files without names.
 pub(super) fn internal_mount() -> Arc<Mount> {
     static INTERNAL: spin::Once<Arc<Mount>> = spin::Once::new();
-    let new = || Mount::new(Dentry::root(Arc::new(NoInode), b""), MountFlags::default(), Arc::new(FsInfo::default()));
+    let new =
+        || Mount::new(Dentry::root(Arc::new(NoInode), b""), MountFlags::default(), FileSystem::new(FsInfo::default()));
     INTERNAL.call_once(new).clone()
 }
 
@@ -309,7 +363,7 @@ pub struct Namespace {
 impl Namespace {
     /// A namespace whose root mount shows `root`.
     pub fn new(root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo) -> Arc<Self> {
-        let mount = Mount::new(Dentry::root(root, b""), flags, Arc::new(info));
+        let mount = Mount::new(Dentry::root(root, b""), flags, FileSystem::new(info));
         Arc::new(Self { number: INITIAL_NUMBER, owner: None, root: Lock::new(Rank::MountTree, mount) })
     }
 
@@ -331,6 +385,11 @@ impl Namespace {
     /// The root mount.
     pub fn root(&self) -> Arc<Mount> {
         self.root.lock().clone()
+    }
+
+    /// Whether `mount` is in this namespace's tree.
+    pub(super) fn holds(&self, mount: &Arc<Mount>) -> bool {
+        mount.is_below(&self.root())
     }
 
     /// The place "/" of the namespace.
@@ -392,7 +451,7 @@ pub fn mount_at(at: &Path, root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo
     if (root.kind() == FileKind::Directory) != at.dentry().is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    let mount = Mount::new(Dentry::root(root, b""), flags, Arc::new(info));
+    let mount = Mount::new(Dentry::root(root, b""), flags, FileSystem::new(info));
     let change = CHANGE.lock();
     if at.dentry().is_deleted() {
         return Err(Errno::ENOENT);
@@ -411,6 +470,16 @@ pub fn bind_at(at: &Path, source: &Path, recursive: bool) -> Result<Arc<Mount>, 
         return Err(Errno::ENOTDIR);
     }
     let change = CHANGE.lock();
+    let copy = copy_tree(source, recursive)?;
+    copy.attach(&at);
+    propagation::mounted(&copy, &at);
+    drop(change);
+    MOUNT_CHANGES.add();
+    Ok(copy)
+}
+
+/// A copy of the mount at `source`, showing that place, and with `recursive` of those below. Under `CHANGE`.
+pub(super) fn copy_tree(source: &Path, recursive: bool) -> Result<Arc<Mount>, Errno> {
     if source.mount().propagation().is_unbindable() {
         return Err(Errno::EINVAL);
     }
@@ -422,10 +491,6 @@ pub fn bind_at(at: &Path, source: &Path, recursive: bool) -> Result<Arc<Mount>, 
     }
     let copy = source.mount().copy(source.dentry(), recursive, false);
     copy.locked.store(false, Ordering::Relaxed);
-    copy.attach(&at);
-    propagation::mounted(&copy, &at);
-    drop(change);
-    MOUNT_CHANGES.add();
     Ok(copy)
 }
 
@@ -433,24 +498,6 @@ pub fn bind_at(at: &Path, source: &Path, recursive: bool) -> Result<Arc<Mount>, 
 pub fn change_propagation(at: &Path, kind: propagation::Kind, recursive: bool) {
     let _change = CHANGE.lock();
     propagation::change(at.mount(), kind, recursive);
-}
-
-/// Moves a mount (MS_MOVE): `from` is its root.
-pub fn move_mount(from: &Path, to: &Path) -> Result<(), Errno> {
-    let change = CHANGE.lock();
-    let mount = from.mount();
-    if !Arc::ptr_eq(mount.root(), from.dentry()) || mount.mount_point().is_none() || mount.is_locked() {
-        return Err(Errno::EINVAL);
-    }
-    if to.mount().is_below(mount) {
-        return Err(Errno::ELOOP);
-    }
-    mount.detach();
-    mount.attach(to);
-    propagation::mounted(mount, to);
-    drop(change);
-    MOUNT_CHANGES.add();
-    Ok(())
 }
 
 /// Takes the mount whose root is `at` out of the tree. EBUSY where others are mounted on it, unless `lazy`.
@@ -472,7 +519,7 @@ pub fn unmount(at: &Path, lazy: bool) -> Result<(), Errno> {
         mount.detach();
     }
     MOUNT_CHANGES.add();
-    if !lazy && Arc::strong_count(&mount.info) == 1 {
+    if !lazy && Arc::strong_count(&mount.file_system) == 1 {
         mount.root.prune();
     }
     Ok(())

@@ -33,6 +33,11 @@ pub fn place(namespace: Namespace) -> Path {
     Path::detached(Arc::new(NsInode(namespace)), label.as_bytes())
 }
 
+/// Whether `inode` is a namespace's file.
+pub(super) fn is_file(inode: &Arc<dyn Inode>) -> bool {
+    inode.as_any().is::<NsInode>()
+}
+
 impl NsFile {
     /// The namespace behind `file`, if it is one's.
     pub fn of(file: &OpenFile) -> Option<&Namespace> {

@@ -4,6 +4,7 @@ use super::create::{create_in, inherit};
 use super::dentry::Dentry;
 use super::device;
 use super::inode::{FileKind, Inode};
+use super::lock::lease;
 use super::mount::MountFlags;
 use super::open_file::{FileOps, OpenFile, OpenFlags};
 use super::path::Path;
@@ -70,6 +71,7 @@ pub fn open_at(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<
     file.notify(raw::IN_OPEN);
     if flags.contains(OpenFlags::TRUNC) && place.inode().kind() == FileKind::Regular {
         place.inode().set_attr(&SetAttr { valid: SetAttr::SIZE, ..SetAttr::default() })?;
+        file.notify(raw::IN_MODIFY);
     }
     Ok(file)
 }
@@ -217,6 +219,7 @@ fn may_open(current: &Current, place: &Path, flags: OpenFlags) -> Result<(), Err
 /// Opens without asking for permission.
 fn open_allowed(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<OpenFile>, Fail> {
     let writing = if flags.writable() { Claim::to_write(place.inode())? } else { None };
+    lease::wait_for(current, place.inode(), flags.writable(), flags.contains(OpenFlags::NONBLOCK))?;
     let ops = open_inode(current, place.inode(), flags)?;
     Ok(OpenFile::claiming(ops, flags, place.inode().clone(), Some(place.clone()), writing))
 }

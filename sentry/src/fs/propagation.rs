@@ -56,6 +56,16 @@ impl Kind {
 }
 
 impl Propagation {
+    /// Whether mounts on it happen elsewhere too.
+    pub fn is_shared(&self) -> bool {
+        self.shared != 0
+    }
+
+    /// Whether it neither shares nor follows.
+    pub fn is_alone(&self) -> bool {
+        self.shared == 0 && self.master == 0
+    }
+
     /// Whether binds of it are refused.
     pub fn is_unbindable(&self) -> bool {
         self.unbindable
@@ -173,10 +183,12 @@ fn receivers(place: &Path) -> Vec<(Path, bool)> {
 
 /// `mount` was attached at `place`: copies of it go to all who follow.
 pub(super) fn mounted(mount: &Arc<Mount>, place: &Path) {
-    let receivers = receivers(place);
     if place.mount().propagation().shared == 0 {
         return;
     }
+    // What is mounted on itself (a bind of a shared mount into itself) is not mounted there once more.
+    let receivers = receivers(place).into_iter().filter(|(at, _)| !at.mount().is_below(mount));
+    let receivers: Vec<_> = receivers.collect();
     share(mount);
     for (at, slave) in receivers {
         let copy = mount.copy(mount.root(), true, slave);

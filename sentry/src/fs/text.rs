@@ -61,6 +61,11 @@ pub fn may_truncate(inode: &Arc<dyn Inode>) -> Result<(), Errno> {
     if running { Err(Errno::ETXTBSY) } else { Ok(()) }
 }
 
+/// How many have the file open for writing.
+pub fn writers(inode: &Arc<dyn Inode>) -> isize {
+    USES.lock().get(&key(inode)).map_or(0, |count| (*count).max(0))
+}
+
 fn key(inode: &Arc<dyn Inode>) -> usize {
     Arc::as_ptr(inode).cast::<()>().addr()
 }

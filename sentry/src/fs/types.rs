@@ -6,6 +6,10 @@ use crate::ipc::IpcNs;
 use crate::task::Current;
 use alloc::sync::Arc;
 
+/// The names that programs are told of.
+pub const FILE_SYSTEMS: &[&str] =
+    &["sysfs", "tmpfs", "bdev", "proc", "cgroup", "cgroup2", "devtmpfs", "devpts", "mqueue", "overlay"];
+
 /// The root of a new file system of the sentry's own, with the options of mount(2)'s `data`. It shows the namespaces of `maker`,
 /// the first ones without. ENODEV for a name that is none.
 pub fn new_file_system(maker: Option<&Current>, name: &str, options: &str) -> Result<Arc<dyn Inode>, Errno> {

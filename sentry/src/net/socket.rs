@@ -19,7 +19,7 @@ use bitflags::bitflags;
 use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linker::addr::UserVa;
-use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
+use linux_raw_sys::ioctl::{FIONREAD, SIOCATMARK, TIOCOUTQ};
 use linux_raw_sys::net as raw;
 
 static NEXT_COOKIE: AtomicU64 = AtomicU64::new(1);
@@ -395,6 +395,8 @@ impl FileOps for Socket {
         let bytes = match command {
             FIONREAD => self.ops.readable_bytes()?,
             TIOCOUTQ => self.ops.unread_bytes(),
+            // There is no urgent data, so there is no mark.
+            SIOCATMARK if self.kind == Kind::Stream && self.domain != raw::AF_UNIX => 0,
             _ => return super::interfaces::ioctl(current, self.domain, command, arg),
         };
         let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);

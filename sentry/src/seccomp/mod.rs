@@ -19,7 +19,7 @@ use crate::signal::{SigInfo, Signal, force_fault};
 use crate::sync::{Lock, Rank};
 use crate::syscall::{Fail, SysResult};
 use crate::task::spaces::{Confinement, Spaces};
-use crate::task::{Current, ExitStatus, exit};
+use crate::task::{Current, ExitStatus, exit, trace};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use linux_raw_sys::ptrace as raw;
@@ -82,6 +82,11 @@ impl Verdict {
 /// Asks everybody about the running thread's call. `None`: it is served.
 #[cold]
 pub fn check(current: &mut Current) -> Option<SysResult> {
+    ask(current, false)
+}
+
+/// `check`; `traced`: a tracer has seen the call, and what would ask it again allows the call.
+fn ask(current: &mut Current, traced: bool) -> Option<SysResult> {
     let call = Call::of(current);
     // The newest filter first: of answers alike its data counts.
     let filters = current.task.filters();
@@ -96,6 +101,19 @@ pub fn check(current: &mut Current) -> Option<SysResult> {
         return current.task.filters().and_then(|filters| filters.notify(current, &call));
     }
     let verdict = profile.map_or(own, |profile| own.or_severer(profile.ask(&call)));
+    if verdict.action() == raw::SECCOMP_RET_TRACE && traced {
+        return None;
+    }
+    if verdict.action() == raw::SECCOMP_RET_TRACE && trace::filter_stop(current, verdict.data()) {
+        // The tracer may have made another call of it, or none; `rax` is what it left there.
+        return match current.signal.call.filter(|number| number.cast_signed() >= 0) {
+            Some(number) if !current.task.is_doomed() => {
+                current.regs.rax = number;
+                ask(current, true)
+            }
+            _ => Some(Ok(current.regs.rax)),
+        };
+    }
     enforce(current, &call, verdict)
 }
 
@@ -119,7 +137,7 @@ fn enforce(current: &mut Current, call: &Call, verdict: Verdict) -> Option<SysRe
             0 => Ok(0),
             errno => Err(Errno::from_raw(i64::from(errno.min(MAX_ERRNO))).into()),
         }),
-        // Nobody traces, and nobody listens for the container's profile.
+        // Nobody traces who wants to know, and nobody listens for the container's profile.
         raw::SECCOMP_RET_TRACE | raw::SECCOMP_RET_USER_NOTIF => Some(Err(Errno::ENOSYS.into())),
         raw::SECCOMP_RET_TRAP => {
             let number = call.number.cast_signed();

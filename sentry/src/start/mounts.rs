@@ -96,7 +96,7 @@ fn cover(current: &Current, path: &[u8]) -> Result<(), Errno> {
     let Some(place) = find(current, path)? else { return Ok(()) };
     if place.dentry().is_directory() {
         let empty = fs::new_file_system(None, "tmpfs", "mode=555")?;
-        let info = FsInfo { kind: "tmpfs".into(), source: "tmpfs".into(), options: String::new() };
+        let info = FsInfo { kind: "tmpfs".into(), source: "tmpfs".into(), read_only: true, ..FsInfo::default() };
         fs::mount_at(&place, empty, MountFlags::RDONLY, info)?;
     } else if let Some(null) = find(current, b"/dev/null")? {
         fs::bind_at(&place, &null, false)?;
@@ -141,5 +141,7 @@ fn info(mount: &MountSpec) -> FsInfo {
         MountKind::Sentry(name) if name == "devtmpfs" && mount.source == "tmpfs" => String::from("tmpfs"),
         MountKind::Sentry(name) => name.clone(),
     };
-    FsInfo { kind, source: mount.source.clone(), options: mount.data.clone() }
+    // A file system of the container's own is mounted as mount(2) would; what the host has is only shown through a read-only mount.
+    let read_only = matches!(mount.kind, MountKind::Sentry(_)) && flags(mount).contains(MountFlags::RDONLY);
+    FsInfo { kind, source: mount.source.clone(), options: mount.data.clone(), read_only }
 }

@@ -127,12 +127,20 @@ pub fn fcntl(current: &mut Current, fd: Fd, command: u32, arg: u64) -> Result<u6
         }
         raw::F_GET_SEALS => Ok(u64::from(file.inode().seals()?)),
         raw::F_GETPIPE_SZ | raw::F_SETPIPE_SZ => file.ops().clone().fcntl(current, &file, command, arg),
-        raw::F_GETLEASE => Ok(u64::from(raw::F_UNLCK)),
+        raw::F_GETLEASE => Ok(lock::lease::get(&file)?),
+        raw::F_SETLEASE => {
+            lock::lease::set(current, &file, fd, arg as u32)?;
+            Ok(0)
+        }
+        raw::F_NOTIFY => {
+            fs::inotify::watch_directory(current, &file, fd, arg as u32)?;
+            Ok(0)
+        }
         raw::F_DUPFD_QUERY => {
             let other = current.file(Fd::new(arg as i32))?;
             Ok(u64::from(Arc::ptr_eq(&file, &other)))
         }
-        // No leases, no directory notification, no write hints.
+        // No write hints.
         _ => Err(Errno::EINVAL.into()),
     }
 }
@@ -236,7 +244,7 @@ pub(super) const ROWS: &[Row] = &[
     row!(dup = dup(1), Full, ""),
     row!(dup2 = dup2(2), Full, ""),
     row!(dup3 = dup3(3), Full, ""),
-    row!(fcntl = fcntl(3), Partial, "no leases, directory notification and write hints"),
+    row!(fcntl = fcntl(3), Partial, "no write hints"),
     row!(ioctl = ioctl(3), Partial, "what the file behind the descriptor serves"),
     row!(flock = flock(2), Full, ""),
     row!(memfd_create = memfd_create(2), Partial, "no MFD_HUGETLB"),

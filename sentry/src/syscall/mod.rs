@@ -25,6 +25,7 @@ mod ipc;
 mod keys;
 mod memory;
 mod mount;
+mod mount_api;
 mod namespace;
 mod numa;
 pub mod outcome;

@@ -55,18 +55,19 @@ pub fn mount(
         return propagation(&at, flags);
     }
     if flags & raw::MS_MOVE != 0 {
-        return fs::move_mount(&source(LookupFlags::FOLLOW)?, &at);
+        return fs::detached::move_mount(&current.fs.namespace(), &source(LookupFlags::FOLLOW)?, &at);
     }
     let kind = kind.ok_or(Errno::EINVAL)?;
     let root = fs::new_file_system(Some(current), &kind, &data)?;
     let options = if kind == "tmpfs" { Options::show(&data) } else { data };
     let source = source_path.map_or_else(|| kind.clone(), |path| String::from_utf8_lossy(&path).into_owned());
-    fs::mount_at(&at, root, own, FsInfo { kind, source, options })?;
+    let read_only = own.contains(MountFlags::RDONLY);
+    fs::mount_at(&at, root, own, FsInfo { kind, source, options, read_only })?;
     Ok(())
 }
 
 /// A string argument that may be NULL; at most a page.
-fn optional_text(current: &Current, text: UserStr) -> Result<Option<String>, Errno> {
+pub(super) fn optional_text(current: &Current, text: UserStr) -> Result<Option<String>, Errno> {
     if text.is_null() {
         return Ok(None);
     }
@@ -74,7 +75,7 @@ fn optional_text(current: &Current, text: UserStr) -> Result<Option<String>, Err
     String::from_utf8(bytes).map(Some).map_err(|_| Errno::EINVAL)
 }
 
-fn admin(current: &Current) -> Result<(), Errno> {
+pub(super) fn admin(current: &Current) -> Result<(), Errno> {
     if current.creds.has_in(current.fs.namespace().owner(), Cap::SysAdmin) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
@@ -95,7 +96,11 @@ fn remount(at: &Path, flags: MountFlags, data: &str, file_system: bool) -> Resul
     {
         tmpfs.set_limits(&Options::parse(data)?)?;
     }
-    at.mount().change_flags(flags)
+    at.mount().change_flags(flags)?;
+    if file_system {
+        at.mount().set_file_system_read_only(flags.contains(MountFlags::RDONLY));
+    }
+    Ok(())
 }
 
 /// What becomes of mounts on a mount.

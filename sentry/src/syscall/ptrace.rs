@@ -258,6 +258,12 @@ fn syscall_info(current: &Current, tid: Tid, size: u64, out: UserVa) -> Result<u
                 info.union = [state.call.unwrap_or(u64::MAX), r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, 0];
                 head + 7 * 8
             }
+            Some(Kind::Filter) => {
+                info.op = raw::PTRACE_SYSCALL_INFO_SECCOMP as u8;
+                let number = state.call.unwrap_or(u64::MAX);
+                info.union = [number, r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, state.message];
+                head + 7 * 8 + 4
+            }
             Some(Kind::Exit) => {
                 info.op = raw::PTRACE_SYSCALL_INFO_EXIT as u8;
                 // The highest 4,095 values are errnos.
@@ -277,5 +283,5 @@ fn syscall_info(current: &Current, tid: Tid, size: u64, out: UserVa) -> Result<u
 pub(super) const ROWS: &[Row] = &[row!(
     ptrace = ptrace(4),
     Partial,
-    "a tracer is a process, not one of its threads; no hardware breakpoints, no PEEKSIGINFO, no seccomp stops"
+    "a tracer is a process, not one of its threads; no hardware breakpoints, no PEEKSIGINFO"
 )];

@@ -26,6 +26,11 @@ fn target(current: &Current, tid: Tid) -> Result<Arc<Task>, Errno> {
     if tid.raw() == 0 { Ok(current.task.clone()) } else { registry().task(current.meant(tid)).ok_or(Errno::ESRCH) }
 }
 
+/// As `target`; a negative number is nobody's, and not wrong by itself.
+fn anyone(current: &Current, tid: Tid) -> Result<Arc<Task>, Errno> {
+    target(current, tid).map_err(|_| Errno::ESRCH)
+}
+
 /// Whether the caller may change the other's scheduling.
 fn may_change(current: &Current, task: &Task) -> Result<(), Errno> {
     let other = task.creds();
@@ -43,7 +48,7 @@ pub fn sched_setaffinity(current: &mut Current, tid: Tid, len: usize, mask: User
     let mut bytes = [0; 8];
     let len = len.min(bytes.len());
     current.copy_in(mask, &mut bytes[..len])?;
-    let task = target(current, tid)?;
+    let task = anyone(current, tid)?;
     may_change(current, &task)?;
     let mask = u64::from_ne_bytes(bytes) & all_cpus();
     if mask == 0 {
@@ -65,7 +70,7 @@ pub fn sched_getaffinity(current: &mut Current, tid: Tid, len: u32, mask: UserVa
     if (len.wrapping_mul(8) as usize) < platform().cpus() || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
-    let task = target(current, tid)?;
+    let task = anyone(current, tid)?;
     let bytes = (task.affinity() & all_cpus()).to_ne_bytes();
     current.copy_out(mask, &bytes)?;
     Ok(bytes.len())

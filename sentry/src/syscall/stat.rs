@@ -260,7 +260,8 @@ fn mount_flags(place: &Path) -> u64 {
     const ST_VALID: u64 = 0x20;
     const ST_NOSYMFOLLOW: u64 = 0x2000;
     const ST_RELATIME: u64 = 0x1000;
-    let flags = place.mount().flags();
+    let mut flags = place.mount().flags();
+    flags.set(MountFlags::RDONLY, place.mount().check_writable().is_err());
     let same = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let same = same | MountFlags::NOATIME | MountFlags::NODIRATIME;
     let relatime = if flags.intersects(MountFlags::NOATIME | MountFlags::STRICTATIME) { 0 } else { ST_RELATIME };

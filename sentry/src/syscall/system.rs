@@ -3,10 +3,11 @@
 use super::table::{Level, Row, arg, finish, row};
 use super::{UserBuf, UserPtr, UserStr};
 use crate::errno::Errno;
-use crate::fs::Sink;
+use crate::fs::{self, Mount, Sink};
 use crate::platform::platform;
 use crate::task::{Cap, Current, registry};
 use crate::{kmsg, load, random, uts};
+use alloc::sync::Arc;
 use core::mem::{offset_of, size_of};
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
@@ -239,7 +240,51 @@ pub fn ioperm(_: &mut Current, from: u64, count: u64, on: i32) -> Result<(), Err
     if on == 0 { Ok(()) } else { Err(Errno::EPERM) }
 }
 
+/// sysfs(2): the numbers and names of kinds of file systems.
+pub fn sysfs(current: &mut Current, option: u32, first: u64, second: u64) -> Result<u64, Errno> {
+    let kinds = fs::FILE_SYSTEMS;
+    match option {
+        1 => {
+            let name = UserStr::new(UserVa::new(first)).read(current, PAGE_SIZE as usize, Errno::EINVAL)?;
+            let index = kinds.iter().position(|kind| kind.as_bytes() == name);
+            index.map(|index| index as u64).ok_or(Errno::EINVAL)
+        }
+        2 => {
+            let index = usize::try_from(first as u32).map_err(|_| Errno::EINVAL)?;
+            let name = kinds.get(index).ok_or(Errno::EINVAL)?;
+            let text = [name.as_bytes(), b"\0"].concat();
+            current.copy_out(UserVa::new(second), &text)?;
+            Ok(0)
+        }
+        3 => Ok(kinds.len() as u64),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `struct ustat` (ustat(2)), which nobody exports.
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub struct Ustat {
+    free_blocks: i32,
+    pad: u32,
+    free_inodes: u64,
+    names: [u8; 12],
+    pad_end: u32,
+}
+
+/// ustat(2): what is free on the file system with a device's number, if it is mounted. It has no names.
+pub fn ustat(current: &mut Current, device: u32, to: UserPtr<Ustat>) -> Result<(), Errno> {
+    let device = super::stat::decode_device(device);
+    let mounts = current.fs.namespace().mounts();
+    let on = |mount: &&Arc<Mount>| mount.root().inode().attr().is_ok_and(|attr| attr.dev == device);
+    let numbers = mounts.iter().find(on).ok_or(Errno::EINVAL)?.root().inode().stat_fs()?;
+    let (free_blocks, free_inodes) = (numbers.bfree as i32, numbers.ffree);
+    to.write(current, &Ustat { free_blocks, pad: 0, free_inodes, names: [0; 12], pad_end: 0 })
+}
+
 pub(super) const ROWS: &[Row] = &[
+    row!(sysfs = sysfs(3), Partial, "the kinds that programs can mount"),
+    row!(ustat = ustat(2), Full, ""),
     row!(uname = uname(1), Full, ""),
     row!(sysinfo = sysinfo(1), Full, ""),
     row!(getrandom = getrandom(3), Full, ""),

@@ -95,6 +95,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::sched::ROWS,
     super::seccomp::ROWS,
     super::mount::ROWS,
+    super::mount_api::ROWS,
     super::namespace::ROWS,
     super::numa::ROWS,
     super::path::ROWS,

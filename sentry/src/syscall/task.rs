@@ -9,7 +9,7 @@ use crate::mm::exec::Arguments;
 use crate::signal::{ABI_SIZE, ChildCode, ChildInfo, SigInfo, Signal};
 use crate::task::clone::{CloneArgs, CloneFlags, clone};
 use crate::task::wait::{Change, Report, WaitOptions, Which};
-use crate::task::{Current, ExitStatus, Tid, exec, exit, groups, wait};
+use crate::task::{Cap, Current, ExitStatus, Tid, exec, exit, groups, wait};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -93,6 +93,9 @@ pub struct Clone3Args {
 
 const _: () = assert!(size_of::<Clone3Args>() == size_of::<raw::clone_args>());
 
+/// Process numbers that clone3 can be given: one for each pid namespace around (include/linux/pid_namespace.h: MAX_PID_NS_LEVEL).
+const MOST_NUMBERS: u64 = 32;
+
 /// clone3(2).
 pub fn clone3(current: &mut Current, args: UserPtr<Clone3Args>, size: usize) -> Result<Tid, Fail> {
     // CLONE_ARGS_SIZE_VER0 (include/uapi/linux/sched.h).
@@ -105,9 +108,15 @@ pub fn clone3(current: &mut Current, args: UserPtr<Clone3Args>, size: usize) -> 
     if bad_stack
         || given.exit_signal > 64
         || given.flags & u64::from(raw::CSIGNAL | raw::CLONE_DETACHED) != 0
-        || given.set_tid_size != 0
+        || (given.set_tid == 0) != (given.set_tid_size == 0)
     {
         return Err(Errno::EINVAL.into());
+    }
+    if given.set_tid_size != 0 {
+        // Numbers cannot be chosen; who might not choose them anywhere hears of that.
+        let may = current.creds.has(Cap::CheckpointRestore) || current.creds.has(Cap::SysAdmin);
+        let refused = given.set_tid_size <= MOST_NUMBERS && !may;
+        return Err(if refused { Errno::EPERM } else { Errno::EINVAL }.into());
     }
     if flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) && given.exit_signal != 0 {
         return Err(Errno::EINVAL.into());

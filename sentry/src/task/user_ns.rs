@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 /// A user namespace, `None` for the first.
 pub type UserSpace = Option<Arc<UserNs>>;
@@ -23,6 +24,11 @@ const MOST_LEVELS: u32 = 32;
 const OVERFLOW: u32 = 65_534;
 /// Lines of a map (user_namespaces(7): UID_GID_MAP_MAX_EXTENTS).
 const MOST_EXTENTS: usize = 340;
+
+/// How many there may be (`/proc/sys/user/max_user_namespaces`; Linux counts them by user).
+pub static MOST: AtomicU32 = AtomicU32::new(super::THREADS_MAX as u32);
+/// How many there are.
+static LIVE: AtomicU32 = AtomicU32::new(0);
 
 /// A nested user namespace.
 pub struct UserNs {
@@ -59,6 +65,12 @@ struct Extent {
     count: u32,
 }
 
+impl Drop for UserNs {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl UserNs {
     /// A namespace of the program's own, by who `creds` are. ENOSPC below too many others.
     pub fn new(creds: &Credentials) -> Result<Arc<Self>, Errno> {
@@ -69,6 +81,10 @@ impl UserNs {
         }
         if to_shown(&parent, Kind::User, creds.euid).is_none() || to_shown(&parent, Kind::Group, creds.egid).is_none() {
             return Err(Errno::EPERM);
+        }
+        if LIVE.fetch_add(1, Ordering::Relaxed) >= MOST.load(Ordering::Relaxed) {
+            LIVE.fetch_sub(1, Ordering::Relaxed);
+            return Err(Errno::ENOSPC);
         }
         let setgroups = parent.as_ref().is_none_or(|parent| parent.ids.lock().setgroups);
         Ok(Arc::new(Self {

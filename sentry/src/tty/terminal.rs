@@ -331,6 +331,10 @@ impl FileOps for TerminalFile {
                 Ok(Some(bytes)) => {
                     // An empty piece is an end: VEOF at the beginning of a line, or the far side is gone.
                     let end = bytes.is_empty();
+                    if end && done == 0 && self.terminal.lock().hung_up {
+                        // Who waits while it hangs up is told so; whoever comes later finds the end.
+                        return Err(Errno::EIO.into());
+                    }
                     done += sink.put(&bytes)?;
                     if end || done >= minimum {
                         return Ok(done);

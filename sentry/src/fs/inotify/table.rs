@@ -1,5 +1,6 @@
 //! Which instances watch which file.
 
+use super::directory;
 use super::instance::Inotify;
 use crate::errno::Errno;
 use crate::fs::Inode;
@@ -83,6 +84,10 @@ pub fn deliver(inode: &dyn Inode, mask: u32, cookie: u32, name: &[u8]) {
 pub fn deliver_of(inode: &dyn Inode, mask: u32, cookie: u32, name: &[u8], unlinked: bool) {
     let Ok(attr) = inode.attr() else { return };
     let id = (attr.dev, attr.ino);
+    // What happens to a file itself is nothing to who watches its directory.
+    if directory::any() && (!name.is_empty() || mask & raw::IN_ISDIR != 0) {
+        directory::deliver(id, mask);
+    }
     let mut told: Vec<(Arc<Inotify>, i32, bool)> = Vec::new();
     {
         let mut table = TABLE.lock();

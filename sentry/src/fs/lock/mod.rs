@@ -4,6 +4,7 @@
 //! belongs to a descriptor table (a process), the other two to an open file description. Waiters share one queue a table;
 //! a record lock that would close a circle of waiters gets EDEADLK.
 
+pub mod lease;
 mod ranges;
 
 use super::OpenFile;
@@ -249,11 +250,13 @@ pub fn closed(current: &Current, file: &OpenFile) {
 
 /// The last descriptor of an open file description is gone, and with it the description's locks.
 pub fn file_gone(file: &OpenFile) {
+    lease::file_gone(file);
     owner_gone(Owner::of_file(file));
 }
 
 /// The last user of a descriptor table is gone, and with it the process's record locks.
 pub fn table_gone(table: &super::FdTable) {
+    super::inotify::table_gone(table);
     owner_gone(Owner::of_table(table));
 }
 

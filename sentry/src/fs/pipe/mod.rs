@@ -24,12 +24,13 @@ use crate::syscall::Fail;
 use crate::task::{Cap, Current};
 use crate::wait::{Events, WaitQueue};
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as raw;
 
 /// Room of a new pipe: 16 pages (pipe(7)).
 const DEFAULT_CAPACITY: usize = 65536;
 /// What F_SETPIPE_SZ gives without privilege: the default of `/proc/sys/fs/pipe-max-size`.
-pub const MAX_CAPACITY: usize = 1 << 20;
+pub static MAX_CAPACITY: AtomicU32 = AtomicU32::new(1 << 20);
 /// Writes up to this are atomic.
 const PIPE_BUF: usize = raw::PIPE_BUF as usize;
 
@@ -184,7 +185,7 @@ pub fn set_capacity(current: &Current, file: &OpenFile, wanted: u32) -> Result<u
         return Err(Errno::EINVAL);
     }
     let capacity = (wanted as usize).max(PIPE_BUF).next_power_of_two();
-    if capacity > MAX_CAPACITY && !current.creds.has(Cap::SysResource) {
+    if capacity > MAX_CAPACITY.load(Ordering::Relaxed) as usize && !current.creds.has(Cap::SysResource) {
         return Err(Errno::EPERM);
     }
     let pipe = end.pipe();

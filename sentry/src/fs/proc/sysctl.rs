@@ -2,21 +2,23 @@
 
 use super::System;
 use crate::errno::Errno;
-use crate::fs::inotify;
+use crate::fs::lock::lease;
 use crate::fs::pseudo::{Item, What, directory, file};
+use crate::fs::{inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
 use crate::mm::{MAX_AREAS, shm};
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
-use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX};
+use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX, user_ns};
 use crate::uts;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
+use linker::layout::PAGE_SIZE;
 
 type Content = Result<Vec<u8>, Errno>;
 
@@ -118,6 +120,18 @@ fn write_hostname(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Err
 
 fn write_domainname(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
     current.task.uts().set_domain(name_to_set(current, bytes)?);
+    Ok(())
+}
+
+fn read_pipe_size(_: &Current, _: &System) -> Content {
+    Ok(format!("{}\n", pipe::MAX_CAPACITY.load(Ordering::Relaxed)).into_bytes())
+}
+
+/// Rounded up as a pipe's own size is.
+fn write_pipe_size(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
+    let wanted = number_to_set(current, bytes)?;
+    let size = wanted.max(PAGE_SIZE as u32).checked_next_power_of_two().ok_or(Errno::EINVAL)?;
+    pipe::MAX_CAPACITY.store(size, Ordering::Relaxed);
     Ok(())
 }
 
@@ -237,12 +251,12 @@ const FS: &[Item<System>] = &[
     value!("dentry-state", "1024\t512\t45\t0\t0\t0"),
     value!("aio-max-nr", crate::fs::aio::MAX_EVENTS),
     value!("aio-nr", crate::fs::aio::asked_for()),
-    value!("leases-enable", 1),
-    value!("lease-break-time", 45),
+    setting!("leases-enable", lease::ENABLED),
+    setting!("lease-break-time", lease::BREAK_TIME),
     value!("mount-max", 100_000),
     value!("overflowuid", 65534),
     value!("overflowgid", 65534),
-    value!("pipe-max-size", 1_048_576),
+    Item { name: "pipe-max-size", mode: 0o644, what: What::Writable(read_pipe_size, write_pipe_size) },
     value!("pipe-user-pages-hard", 0),
     value!("pipe-user-pages-soft", 16384),
     value!("protected_fifos", 0),
@@ -323,6 +337,20 @@ const NET_IPV6: &[Item<System>] = &[directory(
     ],
 )];
 
+/// What programs look for before they make namespaces: as many as there may be processes.
+const USER: &[Item<System>] = &[
+    value!("max_cgroup_namespaces", THREADS_MAX),
+    setting!("max_inotify_instances", inotify::MAX_INSTANCES),
+    setting!("max_inotify_watches", inotify::MAX_WATCHES),
+    value!("max_ipc_namespaces", THREADS_MAX),
+    value!("max_mnt_namespaces", THREADS_MAX),
+    value!("max_net_namespaces", THREADS_MAX),
+    value!("max_pid_namespaces", THREADS_MAX),
+    value!("max_time_namespaces", 0),
+    setting!("max_user_namespaces", user_ns::MOST),
+    value!("max_uts_namespaces", THREADS_MAX),
+];
+
 /// `/proc/sys`.
 pub const ROOT: &[Item<System>] = &[
     directory("abi", &[]),
@@ -339,6 +367,6 @@ pub const ROOT: &[Item<System>] = &[
             directory("unix", &[value!("max_dgram_qlen", 512)]),
         ],
     ),
-    directory("user", &[value!("max_user_namespaces", 0)]),
+    directory("user", USER),
     directory("vm", VM),
 ];

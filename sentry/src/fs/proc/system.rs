@@ -173,8 +173,7 @@ pub fn cmdline(_: &Current, _: &System) -> Content {
 
 /// `/proc/filesystems`.
 pub fn filesystems(_: &Current, _: &System) -> Content {
-    let names = ["sysfs", "tmpfs", "bdev", "proc", "cgroup", "cgroup2", "devtmpfs", "devpts", "mqueue", "overlay"];
-    Ok(names.iter().map(|name| format!("nodev\t{name}\n")).collect::<String>().into_bytes())
+    Ok(crate::fs::FILE_SYSTEMS.iter().map(|name| format!("nodev\t{name}\n")).collect::<String>().into_bytes())
 }
 
 /// `/proc/devices`. (Numbers: Linux, Documentation/admin-guide/devices.txt.)

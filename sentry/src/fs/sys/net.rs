@@ -48,12 +48,12 @@ const FILES: &[Item<Device>] = &[
     file("dev_port", |_, _| text("0")),
     file("dormant", |current, device| if is_up(current, device)? { text("0") } else { Err(Errno::EINVAL) }),
     file("duplex", |current, device| ethernet(current, device, "full")),
-    file("flags", |current, device| of(current, device, |it| format!("{:#x}", it.flags & SHOWN_FLAGS))),
+    file("flags", |current, device| of(current, device, |it| format!("{:#x}", it.flags() & SHOWN_FLAGS))),
     file("ifalias", |_, _| Ok(Vec::new())),
     file("ifindex", |current, device| of(current, device, |it| format!("{}", it.index))),
     file("iflink", |current, device| of(current, device, |it| format!("{}", it.index))),
     file("link_mode", |_, _| text("0")),
-    file("mtu", |current, device| of(current, device, |it| format!("{}", it.mtu))),
+    file("mtu", |current, device| of(current, device, |it| format!("{}", it.mtu()))),
     file("name_assign_type", |current, device| {
         of(current, device, |it| String::from(if it.link.is_some() { "4" } else { "2" }))
     }),
@@ -64,7 +64,7 @@ const FILES: &[Item<Device>] = &[
     file("speed", |current, device| ethernet(current, device, "10000")),
     directory("statistics", STATISTICS),
     link("subsystem", |_, _| Ok(b"../../../../class/net".to_vec())),
-    file("tx_queue_len", |current, device| of(current, device, |it| format!("{}", it.queue_length))),
+    file("tx_queue_len", |current, device| of(current, device, |it| format!("{}", it.queue_length()))),
     file("type", |current, device| of(current, device, |it| format!("{}", it.hardware_type()))),
     file("uevent", uevent),
 ];
@@ -86,7 +86,7 @@ const STATISTICS: &[Item<Device>] = &[
 const SHOWN_FLAGS: u32 = !(net_device_flags::IFF_RUNNING as u32 | net_device_flags::IFF_LOWER_UP as u32);
 
 fn names(current: &Current) -> Vec<Vec<u8>> {
-    interfaces::of(&NetNs::of(current)).iter().map(|interface| interface.name.clone()).collect()
+    interfaces::of(&NetNs::of(current)).iter().map(|interface| interface.name()).collect()
 }
 
 fn list_links(current: &Current, _: &Global) -> Result<Vec<(Vec<u8>, u32)>, Errno> {
@@ -106,13 +106,14 @@ fn find(fs: &Arc<PseudoFs>, parent: u64, _: &Global, name: &[u8]) -> Result<Arc<
 }
 
 fn known(name: &[u8]) -> Result<Device, Errno> {
-    interfaces::by_name(name).map(|_| Device(name.to_vec())).ok_or(Errno::ENOENT)
+    let is_there = interfaces::interfaces().iter().any(|interface| interface.is_named(name));
+    is_there.then(|| Device(name.to_vec())).ok_or(Errno::ENOENT)
 }
 
 /// What `what` says of the interface, as a line. ENODEV where the reader's network has none of the name.
 fn of(current: &Current, device: &Device, what: impl FnOnce(&Interface) -> String) -> Content {
     let all = interfaces::of(&NetNs::of(current));
-    let interface = all.iter().find(|interface| interface.name == device.0).ok_or(Errno::ENODEV)?;
+    let interface = all.iter().find(|interface| interface.is_named(&device.0)).ok_or(Errno::ENODEV)?;
     text(&what(interface))
 }
 
@@ -129,14 +130,14 @@ fn ethernet(current: &Current, device: &Device, line: &str) -> Content {
 fn is_up(current: &Current, device: &Device) -> Result<bool, Errno> {
     let mut up = false;
     of(current, device, |interface| {
-        up = interface.flags & net_device_flags::IFF_UP as u32 != 0;
+        up = interface.is_up();
         String::new()
     })?;
     Ok(up)
 }
 
 fn state(interface: &Interface) -> &'static str {
-    let is_up = interface.flags & net_device_flags::IFF_UP as u32 != 0;
+    let is_up = interface.is_up();
     match (is_up, interface.index) {
         (false, LOOPBACK_INDEX) => "down",
         (true, LOOPBACK_INDEX) => "unknown",
@@ -166,6 +167,6 @@ fn counter(current: &Current, device: &Device, which: fn(&Counters) -> &AtomicU6
 
 fn uevent(current: &Current, device: &Device) -> Content {
     of(current, device, |interface| {
-        format!("INTERFACE={}\nIFINDEX={}", String::from_utf8_lossy(&interface.name), interface.index)
+        format!("INTERFACE={}\nIFINDEX={}", String::from_utf8_lossy(&interface.name()), interface.index)
     })
 }

@@ -16,7 +16,7 @@ mod tracer;
 
 pub use events::{clone_event, cloned, executed, exiting, forget_dead, thread_gone, tracer_gone, vfork_done};
 pub(crate) use stop::clear_step;
-pub use stop::{Kind, Stop, event_stop, group_stop, settle_step, signal_stop, wanted_stop};
+pub use stop::{Kind, Stop, event_stop, filter_stop, group_stop, settle_step, signal_stop, wanted_stop};
 pub use syscall::{is_restart, restart_code, serve_traced};
 pub use tracer::{
     News, Resume, attach, detach, interrupt, listen, news, resume, stopped, trace_me, tracees_of, vector,

@@ -1,6 +1,7 @@
 //! The tracee's side: stopping, and going on.
 
-use super::{Mode, Resume, State};
+use super::{Resume, State};
+use crate::errno::Errno;
 use crate::platform::platform;
 use crate::signal::{self, ActionFlags, ChildCode, ChildInfo, SigAction, SigInfo, Signal};
 use crate::task::{Current, Task, registry};
@@ -22,6 +23,8 @@ pub enum Kind {
     Group,
     /// PTRACE_EVENT_*.
     Event,
+    /// A filter of system calls asks the tracer (PTRACE_EVENT_SECCOMP).
+    Filter,
     /// Before a system call.
     Entry,
     /// Behind it.
@@ -200,8 +203,21 @@ pub fn event_stop(current: &mut Current, event: u32, message: u64) {
     stop(current, what, message, event == raw::PTRACE_EVENT_EXIT);
 }
 
-/// Before or behind a system call. Returns what to do until the next stop.
-pub(super) fn call_stop(current: &mut Current, kind: Kind) -> Mode {
+/// A filter leaves the call to a tracer, and says `data`. False where none wants to know; otherwise it has decided: the call's
+/// number is in `current.signal.call`, and `rax` is what the program gets if that is none.
+pub fn filter_stop(current: &mut Current, data: u16) -> bool {
+    if !current.task.trace.has_option(raw::PTRACE_O_TRACESECCOMP) {
+        return false;
+    }
+    current.signal.call = Some(current.regs.rax);
+    current.regs.rax = Errno::ENOSYS.to_ret();
+    let what = Stop::of(current, Kind::Filter, Signal::SIGTRAP.number() | raw::PTRACE_EVENT_SECCOMP << 8);
+    stop(current, what, u64::from(data), false);
+    true
+}
+
+/// Before or behind a system call.
+pub(super) fn call_stop(current: &mut Current, kind: Kind) {
     let good = if current.task.trace.has_option(raw::PTRACE_O_TRACESYSGOOD) { 0x80 } else { 0 };
     let what = Stop::of(current, kind, Signal::SIGTRAP.number() | good);
     let message =
@@ -211,7 +227,6 @@ pub(super) fn call_stop(current: &mut Current, kind: Kind) -> Mode {
         let info = SigInfo::kill(signal, current.task.trace.tracer().map_or(0, |pid| pid.raw()), 0);
         signal::send_to_task(&current.task.clone(), info);
     }
-    current.task.trace.mode()
 }
 
 /// Before user mode: a single step traps after one instruction.

@@ -36,13 +36,13 @@ pub fn serve_traced(current: &mut Current, serve: fn(&mut Current) -> SysResult)
     let number = current.regs.rax;
     current.signal.call = Some(number);
     clear_step(current);
-    let mut mode = current.task.trace.mode();
+    let mode = current.task.trace.mode();
     let stepped = current.signal.step;
     let mut skip = false;
     if mode != Mode::Continue {
         current.regs.rax = Errno::ENOSYS.to_ret();
         skip = mode == Mode::Emulate;
-        mode = call_stop(current, Kind::Entry);
+        call_stop(current, Kind::Entry);
         match current.signal.call.filter(|number| (*number as i64) >= 0) {
             Some(number) if !skip => current.regs.rax = number,
             _ => skip = true,
@@ -61,7 +61,8 @@ pub fn serve_traced(current: &mut Current, serve: fn(&mut Current) -> SysResult)
         Err(fail) => current.regs.rax = restart_code(fail).unwrap_or(current.regs.rax),
     }
     let traced = current.task.trace.is_traced();
-    if traced && mode == Mode::Syscall && current.task.trace.mode() == Mode::Syscall {
+    // What the tracer said last counts: in a stop within the call it may have asked for this one.
+    if traced && current.task.trace.mode() == Mode::Syscall {
         call_stop(current, Kind::Exit);
     } else if traced && stepped && current.signal.step {
         signal::force_fault(current, SigInfo::fault(Signal::SIGTRAP, TRAP_BRKPT, current.regs.rip));

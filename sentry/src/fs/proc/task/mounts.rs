@@ -78,7 +78,9 @@ fn source(mount: &Mount) -> String {
 pub fn mounts(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let line = |seen: Seen| {
         let (mount, place) = (&seen.mount, escaped(&seen.place));
-        let own = options(mount.flags());
+        // One word for both: here the mount and its file system are not told apart.
+        let read_only = if mount.shows_read_only() { MountFlags::RDONLY } else { MountFlags::empty() };
+        let own = options(mount.flags() | read_only);
         format!("{} {place} {} {own}{} 0 0\n", source(mount), mount.info().kind, super_options(mount))
     };
     Ok(seen(subject)?.into_iter().map(line).collect::<String>().into_bytes())
@@ -104,7 +106,7 @@ pub fn mountinfo(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
         let mount = &seen.mount;
         let parent = mount.mount_point().map_or(1, |place| place.mount().id());
         let dev = mount.root().inode().attr().map_or(0, |attr| attr.dev);
-        let writable = if mount.flags().contains(MountFlags::RDONLY) { "ro" } else { "rw" };
+        let writable = if mount.shows_read_only() { "ro" } else { "rw" };
         format!(
             "{} {parent} {}:{} {} {} {}{} - {} {} {writable}{}\n",
             mount.id(),
