@@ -46,7 +46,7 @@ pub(super) fn body(entry: &Entry) -> Vec<u8> {
 pub(super) fn routes(reply: &mut Reply, family: u8) {
     let shown = interfaces::of(&reply.network.clone());
     let (mut own, mut main): (Vec<Entry>, Vec<Entry>) =
-        stack::routes(&reply.network).list().into_iter().partition(|entry| entry.table == u32::from(LOCAL));
+        stack::routes(&reply.network).shown().into_iter().partition(|entry| entry.table == u32::from(LOCAL));
     own.extend(shown.iter().flat_map(stack::local_routes));
     // By address, IPv4 before IPv6; of IPv6 those for all come last.
     let order = |entry: &Entry| {

@@ -99,6 +99,13 @@ impl Routes {
         self.entries.read().clone()
     }
 
+    /// All, as Linux's tables show them: by network, then best first.
+    pub fn shown(&self) -> Vec<Entry> {
+        let mut all = self.list();
+        all.sort_by_key(|entry| (entry.spec.to, entry.order()));
+        all
+    }
+
     /// Puts one in, before or behind those that are as good. ENOBUFS where there are too many.
     pub fn insert(&self, entry: Entry, last: bool) -> Result<(), Errno> {
         let mut entries = self.entries.write();

@@ -103,7 +103,7 @@ fn routes(current: &Current) -> Vec<(Entry, String)> {
     let shown = interfaces::of(&network);
     let name = |index: u32| shown.iter().find(|interface| interface.index == index).map(Interface::name);
     let with_name = |entry: Entry| (entry, name(entry.spec.interface).unwrap_or(b"*".to_vec()));
-    let main = stack::routes(&network).list().into_iter().filter(|entry| entry.table == stack::MAIN).map(with_name);
+    let main = stack::routes(&network).shown().into_iter().filter(|entry| entry.table == stack::MAIN).map(with_name);
     main.map(|(entry, name)| (entry, String::from_utf8_lossy(&name).into_owned())).collect()
 }
 
@@ -124,13 +124,15 @@ fn route<C>(current: &Current, _: &C) -> Result<Vec<u8>, Errno> {
             _ => 0,
         };
         let mask = u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(entry.spec.prefix))).unwrap_or(0);
-        text += &format!(
-            "{name}\t{:08X}\t{gateway:08X}\t{:04X}\t0\t0\t{}\t{:08X}\t0\t0\t0\n",
+        let line = format!(
+            "{name}\t{:08X}\t{gateway:08X}\t{:04X}\t0\t0\t{}\t{:08X}\t0\t0\t0",
             u32::from_ne_bytes(to.octets()),
             flags(&entry),
             entry.spec.metric,
             mask.to_be()
         );
+        // Linux fills its lines up (fib_route_seq_show).
+        text += &format!("{line:<127}\n");
     }
     Ok(text.into_bytes())
 }
