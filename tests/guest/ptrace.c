@@ -191,7 +191,9 @@ static void events(void) {
     }
     ptrace(PTRACE_CONT, pid, 0, signal);
   }
-  printf("forks %d clones %d vforks %d dones %d execs %d stops %d exits %d\n", forks, clones, vforks, dones, execs, stops, exits);
+  // The thread may be gone before its first stop: its process ends, or executes something, meanwhile.
+  printf("forks %d clones %d vforks %d dones %d execs %d exits %d\n", forks, clones, vforks, dones, execs, exits);
+  printf("stops as many as children, or all but the thread: %d\n", stops == 2 || stops == 3);
 }
 
 static void attach(void) {
