@@ -52,8 +52,7 @@ fn inside(network: &NetNs, to: IpAddr) -> Result<Route, Errno> {
     if !lo.is_local(to) && !routed()? {
         return Err(Errno::ENETUNREACH);
     }
-    // Of lo's network, what is no address itself is reached from the one that is.
-    local(to, if to.is_loopback() && !lo.has(to) { home } else { to })
+    local(to, lo.source_here(to))
 }
 
 /// The route to `to` in `network`, only through `device` where one is given; ENETUNREACH where there is none.
@@ -89,7 +88,7 @@ pub fn route(network: &Option<Arc<NetNs>>, to: IpAddr, device: Option<u32>) -> R
                 hop: out.map(|(hop, _)| Hop { next: to, ..hop }),
             })
         }
-        _ if interfaces::is_own(to) => local(to, to),
+        _ if interfaces::is_own(to) => local(to, interfaces().first().map_or(to, |lo| lo.source_here(to))),
         _ => out().map(|(hop, from)| Route::Remote { hop, from }),
     }
 }

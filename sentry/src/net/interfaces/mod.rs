@@ -197,6 +197,17 @@ impl Interface {
         self.addresses.read().iter().any(|own| own.ip == ip || whole && is_in(ip, own.ip, own.prefix))
     }
 
+    /// The source of packets to an address of this machine: itself, but of loopback's networks what is no address is reached from
+    /// the one that is.
+    pub fn source_here(&self, to: IpAddr) -> IpAddr {
+        let near = |own: &Own| is_in(to, own.ip, own.prefix);
+        let addresses = self.addresses.read();
+        if !self.is_whole() || to.is_ipv6() || addresses.iter().any(|own| own.ip == to) {
+            return to;
+        }
+        addresses.iter().find(|own| near(own)).map_or(to, |own| own.ip)
+    }
+
     /// ARPHRD_*.
     pub fn hardware_type(&self) -> u16 {
         if self.link.is_some() { ETHERNET_HARDWARE } else { LOOPBACK_HARDWARE }
