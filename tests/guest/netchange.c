@@ -159,6 +159,18 @@ static int reach(const char *to) {
   return result;
 }
 
+// The source that packets to it have.
+static void source_of(const char *to) {
+  struct sockaddr_in a = {AF_INET, htons(7)};
+  socklen_t size = sizeof a;
+  char name[64];
+  inet_pton(AF_INET, to, &a.sin_addr);
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (connect(fd, (void *)&a, sizeof a) == 0 && getsockname(fd, (void *)&a, &size) == 0)
+    say("to %s from %s", to, inet_ntop(AF_INET, &a.sin_addr, name, sizeof name));
+  close(fd);
+}
+
 static int bindable(const char *text) {
   struct sockaddr_in a = {AF_INET, 0};
   inet_pton(AF_INET, text, &a.sin_addr);
@@ -181,6 +193,9 @@ static void addresses(void) {
   F(bindable("10.9.9.9"));
   F(reach("10.9.9.9"));
   F(reach("11.9.9.9"));
+  source_of("10.9.9.9");
+  source_of("10.1.2.3");
+  source_of("127.0.0.5");
   F(address(RTM_NEWADDR, ADD, "10.1.2.3", 8, 1));
   F(address(RTM_NEWADDR, 0, "10.1.2.3", 8, 1));
   F(address(RTM_NEWADDR, REPLACE, "10.1.2.3", 8, 1));
@@ -258,6 +273,7 @@ static void routes(void) {
   F(reach("11.3.0.1"));
   F(reach("11.4.0.1"));
   F(reach("12.3.4.5"));
+  source_of("12.3.4.5");
   F(bindable("12.3.4.5"));
   F(bindable("13.3.4.5"));
   F(route(RTM_DELROUTE, 0, "10.0.0.0", 9, 0, 0));
