@@ -282,7 +282,8 @@ impl Connection {
         } else if now == TcpState::Closed || now == TcpState::Listen {
             let reset = input.is_some_and(|(_, flags)| flags & RST != 0);
             match before {
-                _ if !reset => {}
+                // Both have said all they had to say: a peer that heard so twice has forgotten the connection.
+                _ if !reset || before == TcpState::TimeWait => {}
                 TcpState::SynSent => self.fail(state, Errno::ECONNREFUSED),
                 TcpState::CloseWait => self.fail(state, Errno::EPIPE),
                 _ => self.fail(state, Errno::ECONNRESET),

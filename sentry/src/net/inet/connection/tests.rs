@@ -196,6 +196,38 @@ fn a_nonblocking_connect_is_in_progress_then_writable_or_refused() {
 }
 
 #[test]
+fn a_reset_after_both_have_finished_is_no_error() {
+    let _wire = wire();
+    let current = fake::current();
+    let at: SocketAddr = "198.51.100.62:7005".parse().unwrap();
+    let mut peer = Peer::new(at, 0);
+    peer.engine.listen(at);
+    let client = open(&current, raw::AF_INET, Kind::Stream, 0, true).unwrap();
+    let to = inet("198.51.100.62:7005");
+    assert_eq!(
+        errno(call(&current, &client, |socket, call| socket.ops().connect(call, &to))),
+        Some(Errno::EINPROGRESS)
+    );
+    peer.exchange();
+    Socket::of(&client).unwrap().ops().shutdown(crate::net::socket::Shutdown { read: false, write: true }).unwrap();
+    peer.exchange();
+    // The peer's FIN arrives, what acknowledges it does not.
+    peer.engine.tcp_mut().close();
+    for packet in peer.engine.poll(None, platform().monotonic_ns()) {
+        arrive(&packet.bytes);
+    }
+    drop(sent());
+    peer.engine.tcp_mut().abort();
+    let last = peer.engine.poll(None, platform().monotonic_ns());
+    assert!(!last.is_empty(), "the peer resets");
+    for packet in last {
+        arrive(&packet.bytes);
+    }
+    assert_eq!(read(&current, &client).ok(), Some(Vec::new()));
+    assert_eq!(Socket::of(&client).unwrap().options().take_error(), None);
+}
+
+#[test]
 fn a_segment_for_nobody_is_answered_with_a_reset() {
     let _wire = wire();
     let at: SocketAddr = "198.51.100.62:7005".parse().unwrap();
