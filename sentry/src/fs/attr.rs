@@ -150,7 +150,8 @@ pub fn truncate(current: &Current, place: &Path, size: u64) -> Result<(), Fail> 
     }
     place.mount().check_writable()?;
     permission(&current.creds, &**place.inode(), May::WRITE)?;
-    super::text::may_truncate(place.inode())?;
+    // It is writing: a lease that is broken for it cannot become a reader's meanwhile.
+    let _writing = super::text::Claim::to_write(place.inode())?;
     super::lock::lease::wait_for(current, place.inode(), true, false)?;
     resize(current, &**place.inode(), size)?;
     super::inotify::event(place.dentry(), raw::IN_MODIFY);

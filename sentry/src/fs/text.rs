@@ -55,12 +55,6 @@ impl Drop for Claim {
     }
 }
 
-/// ETXTBSY while the file runs: truncate(2) is writing, too.
-pub fn may_truncate(inode: &Arc<dyn Inode>) -> Result<(), Errno> {
-    let running = USES.lock().get(&key(inode)).is_some_and(|count| *count < 0);
-    if running { Err(Errno::ETXTBSY) } else { Ok(()) }
-}
-
 /// How many have the file open for writing.
 pub fn writers(inode: &Arc<dyn Inode>) -> isize {
     USES.lock().get(&key(inode)).map_or(0, |count| (*count).max(0))
