@@ -147,7 +147,14 @@ fn begin(task: &Arc<Task>, tracer: Tid, seized: bool, options: u32) -> bool {
     if free {
         {
             let mut state = task.trace.state.lock();
-            *state = State { seized, options, ..State::default() };
+            let old = core::mem::replace(&mut *state, State { seized, options, ..State::default() });
+            if old.stop.is_some() || old.resume.is_some() {
+                // It has not left the stop that its last tracer found it in: it goes on with what that one made of it.
+                let Resume { signal, .. } = old.resume.unwrap_or_default();
+                state.resume = Some(Resume { signal, ..Resume::default() });
+                (state.regs, state.call, state.stop_info) = (old.regs, old.call, old.stop_info);
+                (state.vector, state.vector_changed) = (old.vector, old.vector_changed);
+            }
         }
         TRACED.lock().push(task.clone());
         policy::set_tracing(true);

@@ -85,6 +85,27 @@ fn an_interrupted_thread_stops_and_a_detached_one_goes_on_by_itself() {
 }
 
 #[test]
+fn a_thread_that_is_traced_again_before_it_could_leave_its_stop_leaves_it() {
+    let tracer = current();
+    for _ in 0..100 {
+        let (tid, go, given, thread) = tracee(|current| {
+            current.regs.rbx = 7;
+            let info = signal_stop(current, SigInfo::kill(Signal::SIGUSR1, 1, 2));
+            (info.map(|info| info.signal()), current.regs.rbx)
+        });
+        attach(&tracer, tid, Some(0)).unwrap();
+        go.send(()).unwrap();
+        wait_for_stop(tid);
+        detach(&tracer, tid, Signal::SIGUSR2.number()).unwrap();
+        attach(&tracer, tid, Some(0)).unwrap();
+        assert_eq!(resume(&tracer, tid, Resume::default()), Err(Errno::ESRCH), "it runs");
+        assert_eq!(given.recv().unwrap(), (Some(Signal::SIGUSR2), 7));
+        super::end(&registry().task(tid).unwrap());
+        join(&thread);
+    }
+}
+
+#[test]
 fn nobody_traces_itself_or_nobody() {
     let tracer = current();
     assert_eq!(attach(&tracer, tracer.task.tid(), None), Err(Errno::EPERM));
