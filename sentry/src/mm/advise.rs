@@ -159,7 +159,8 @@ impl AddressSpace {
 
     /// mincore(2): one byte a page, bit 0 for resident. ENOMEM where part of the range is not mapped.
     pub fn in_core(&self, start: u64, pages: usize) -> Result<Vec<u8>, Errno> {
-        let end = start + pages as u64 * PAGE_SIZE;
+        let end =
+            (pages as u64).checked_mul(PAGE_SIZE).and_then(|bytes| start.checked_add(bytes)).ok_or(Errno::ENOMEM)?;
         self.covered(start, end)?;
         let mut resident = alloc::vec![0; pages];
         self.table.scan(UserVa::new(start), UserVa::new(end), false, &mut |at, _, _| {
