@@ -225,7 +225,22 @@ static void identity(void) {
   F(sched_yield());
 }
 
+// Words that lie on two pages, of which the second is not there yet.
+static void crooked(void) {
+  char *at = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  at[0] = 0;
+  uint32_t *word = (uint32_t *)(at + 4094);
+  const int calls[] = {FUTEX_WAIT, FUTEX_WAKE, FUTEX_LOCK_PI, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI, FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG, FUTEX_WAKE_OP};
+  for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) F(syscall(SYS_futex, word, calls[i], 1, 0, word, 0));
+  static struct { struct { void *next; } list; long offset; void *pending; } head;
+  head.list.next = at;
+  *(void **)at = &head.list;
+  head.offset = 4094;
+  F(syscall(SYS_set_robust_list, &head, 24));
+}
+
 int main(void) {
+  G(crooked);
   G(arguments);
   G(waking);
   G(shared_between_processes);

@@ -120,13 +120,15 @@ impl Current {
         }
     }
 
-    /// Loads a futex word; EFAULT where it cannot be read.
+    /// Loads a futex word; EFAULT where it cannot be read, EINVAL where it is not aligned: it could lie on two pages.
     pub fn load_u32(&self, at: UserVa) -> Result<u32, Errno> {
+        check_word(at)?;
         self.retry(Access::Read, |platform| platform.load_user_u32(at))
     }
 
     /// Compares and exchanges a futex word: `Ok(Ok(old))` when it was `expected` and is `new` now.
     pub fn exchange_u32(&self, at: UserVa, expected: u32, new: u32) -> Result<Result<u32, u32>, Errno> {
+        check_word(at)?;
         self.retry(Access::Write, |platform| platform.cmpxchg_user_u32(at, expected, new))
     }
 
@@ -183,4 +185,9 @@ impl Current {
             creds: self.creds.clone(),
         });
     }
+}
+
+/// What is one word can be brought in as one.
+fn check_word(at: UserVa) -> Result<(), Errno> {
+    if at.raw().is_multiple_of(4) { Ok(()) } else { Err(Errno::EINVAL) }
 }

@@ -259,6 +259,12 @@ pub fn try_lock_owned(current: &Current, at: UserVa) -> Result<bool, Errno> {
 
 /// FUTEX_UNLOCK_PI: gives the lock up and wakes one who waits for it.
 pub fn unlock_owned(current: &Current, at: UserVa, private: bool) -> Result<(), Errno> {
+    // Whose it is comes before what is wrong with its place, as on Linux.
+    let mut word = [0; 4];
+    current.copy_in(at, &mut word)?;
+    if u32::from_ne_bytes(word) & raw::FUTEX_TID_MASK != current.task.shown_tid().raw() {
+        return Err(Errno::EPERM);
+    }
     let key = key(current, at, private)?;
     loop {
         let word = current.load_u32(at)?;
