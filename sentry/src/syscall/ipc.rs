@@ -13,7 +13,6 @@ use crate::platform::platform;
 use crate::signal::Signal;
 use crate::task::Current;
 use crate::time::{SigEvent, Timespec};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use linker::addr::UserVa;
@@ -252,8 +251,7 @@ pub fn msgsnd(current: &mut Current, id: i32, at: UserPtr<i64>, len: usize, flag
     if id < 0 || kind < 1 || len > msg::MOST_BYTES.load(Ordering::Relaxed) as usize {
         return Err(Errno::EINVAL.into());
     }
-    let mut text = vec![0; len];
-    current.copy_in(at.nth(1).addr(), &mut text)?;
+    let text = UserPtr::<u8>::new(at.nth(1).addr()).read_vec(current, len)?;
     msg::send(current, id, kind, text, flags & raw::IPC_NOWAIT != 0)
 }
 
@@ -397,8 +395,7 @@ pub fn mq_timedsend(
     if len > queue.size() {
         return Err(Errno::EMSGSIZE.into());
     }
-    let mut text = vec![0; len];
-    current.copy_in(at, &mut text)?;
+    let text = UserPtr::<u8>::new(at).read_vec(current, len)?;
     queue.send(current, &file, text, priority, deadline)
 }
 

@@ -32,6 +32,8 @@ const SEND_BUFFER: usize = 256 << 10;
 const RECEIVE_BUFFER: usize = 512 << 10;
 /// When memory is short.
 const SMALL_BUFFER: usize = 32 << 10;
+/// The most that one gets, whatever SO_SNDBUFFORCE and SO_RCVBUFFORCE say: it is taken at once.
+const MOST_BUFFER: usize = 16 << 20;
 /// How long connecting goes on (net.ipv4.tcp_syn_retries 6, and the same for an answer that does not come).
 const CONNECT_NS: u64 = 127_000_000_000;
 const ACCEPT_NS: u64 = 63_000_000_000;
@@ -111,7 +113,9 @@ fn buffers(options: &Options) -> (usize, usize) {
         return (SMALL_BUFFER, SMALL_BUFFER);
     }
     if options.is(Switch::BuffersSet) {
-        return (options.send_buffer().max(SMALL_BUFFER), options.receive_buffer().max(SMALL_BUFFER));
+        let [send, receive] =
+            [options.send_buffer(), options.receive_buffer()].map(|bytes| bytes.clamp(SMALL_BUFFER, MOST_BUFFER));
+        return (send, receive);
     }
     (SEND_BUFFER, RECEIVE_BUFFER)
 }
