@@ -19,6 +19,13 @@ pub fn vm_assets() -> PathBuf {
     target().join("vm")
 }
 
+/// What all clones on a machine share, so that a fresh one need not download it again.
+pub fn cache() -> PathBuf {
+    let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_else(|| "/root".into())).join(".cache");
+    given.unwrap_or_else(home).join("ringwall")
+}
+
 /// The cargo that runs us, in the workspace.
 pub fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use std::mem::{offset_of, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// File handle of the first socket: behind the standard streams.
 pub const FIRST_SOCKET: u32 = 3;
@@ -53,7 +54,7 @@ pub enum Error {
     /// The caller's own network would be gone.
     #[error(
         "--network=sandbox takes a network namespace's addresses away from the host's kernel, and this one is the whole system's: \
-         start in one of its own (ip netns exec, unshare -n)"
+         start in one of its own (ip netns exec, unshare -n), or with --network=host"
     )]
     WholeSystem,
 }
@@ -62,12 +63,17 @@ fn call(what: &'static str) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::Call(what, errno)
 }
 
-/// Fails where the caller's network namespace is the first process's: its network is not ours to take.
+/// A parameter that only the namespace which Linux began with has (net/core/sysctl_net_core.c: net_core_table).
+const FIRST_ONLY: &str = "/proc/sys/net/core/netdev_max_backlog";
+
+/// Fails where the caller's network namespace is the first process's, or the one that Linux began with: its network is not ours to
+/// take. An engine's "host" network arrives here as a namespace like any other, given by a path.
 pub fn refuse_whole_system() -> Result<(), Error> {
     let inode = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
     let own = inode("/proc/self/ns/net").map_err(call("/proc/self/ns/net"))?;
-    // Without the right to look, this is no privileged process of the first namespace.
-    if inode("/proc/1/ns/net").is_ok_and(|first| first == own) { Err(Error::WholeSystem) } else { Ok(()) }
+    // The first process may be one that nobody may look at.
+    let is_first = inode("/proc/1/ns/net").is_ok_and(|first| first == own) || Path::new(FIRST_ONLY).exists();
+    if is_first { Err(Error::WholeSystem) } else { Ok(()) }
 }
 
 /// Takes over the network of the calling process's network namespace, with what `name_servers` are on its loopback.

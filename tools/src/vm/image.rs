@@ -1,4 +1,4 @@
-//! The kernel and the initramfs of the emulated machines, made once below `target/vm`.
+//! The kernel and the initramfs of the emulated machines, made once: the one for all clones on a machine, the other below `target/vm`.
 //!
 //! The kernel is Debian's stock one, unpacked and not installed. It is booted as the ELF inside the bzImage, which
 //! saves the seconds that decompression takes under emulation.
@@ -79,14 +79,14 @@ pub fn prepare(docker: bool) -> Result<Images> {
 
 /// The unpacked kernel package (`boot/`, `lib/modules/`).
 pub fn kernel_tree() -> Result<PathBuf> {
-    let assets = project::vm_assets();
-    let tree = assets.join("kernel");
+    let (name, cache) = (kernel_package()?, project::cache());
+    let tree = cache.join(&name);
     if tree.join("boot").is_dir() {
         return Ok(tree);
     }
-    let scratch = assets.join(format!("kernel.{}", std::process::id()));
-    fs::create_dir_all(&scratch)?;
-    let package = setup::download(&kernel_package()?, &scratch)?;
+    let scratch = cache.join(format!("{name}.{}", std::process::id()));
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+    let package = setup::download(&name, &scratch)?;
     let unpacked = scratch.join("tree");
     process::output(Command::new("dpkg-deb").arg("-x").args([&package, &unpacked]))?;
     // Whoever comes second finds the tree in place, which is as good.
@@ -118,7 +118,7 @@ fn kernel_package() -> Result<String> {
 
 /// Takes the ELF out of the bzImage.
 fn elf_kernel(tree: &Path) -> Result<PathBuf> {
-    let elf = project::vm_assets().join("vmlinux");
+    let elf = tree.join("vmlinux");
     if elf.is_file() {
         return Ok(elf);
     }
