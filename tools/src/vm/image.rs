@@ -68,6 +68,7 @@ pub fn prepare(docker: bool) -> Result<Images> {
     let tree = kernel_tree()?;
     let kernel = elf_kernel(&tree)?;
     let assets = project::vm_assets();
+    fs::create_dir_all(&assets).with_context(|| format!("cannot make {}", assets.display()))?;
     let initramfs = assets.join(if docker { "initramfs-docker.cpio" } else { "initramfs.cpio" });
     let content = reference_initramfs(&tree, docker)?;
     // Rewritten only when it differs, as another machine may be starting from it.
