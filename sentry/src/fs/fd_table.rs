@@ -47,6 +47,16 @@ impl Slots {
         i32::try_from(index).is_ok_and(|number| self.get(Fd::new(number)).is_some())
     }
 
+    /// The lowest number from `from` on that is not in use; EMFILE if it is not below `limit`.
+    fn free(&self, from: usize, limit: usize) -> Result<Fd, Errno> {
+        let mut index = from.max(self.first_free);
+        while self.is_used(index) {
+            index += 1;
+        }
+        let fd = (index < limit).then(|| i32::try_from(index).ok()).flatten();
+        fd.map(Fd::new).ok_or(Errno::EMFILE)
+    }
+
     /// The place of a number, with a chunk made for it if need be; ENOMEM where there is no room for the table.
     fn place(&mut self, index: usize) -> Result<&mut Option<Slot>, Errno> {
         let chunk = index / CHUNK;
@@ -100,17 +110,16 @@ impl FdTable {
         self.slots.read().get(fd).map(|slot| slot.file.clone()).ok_or(Errno::EBADF)
     }
 
+    /// EMFILE if no slot below `limit` is free.
+    pub fn check_room(&self, limit: usize) -> Result<(), Errno> {
+        self.slots.read().free(0, limit).map(drop)
+    }
+
     /// Puts `file` in the lowest free slot from `from` on, below `limit` (RLIMIT_NOFILE); EMFILE if there is none.
     pub fn add(&self, file: Arc<OpenFile>, close_on_exec: bool, from: usize, limit: usize) -> Result<Fd, Errno> {
         let mut slots = self.slots.write();
-        let mut index = from.max(slots.first_free);
-        while slots.is_used(index) {
-            index += 1;
-        }
-        if index >= limit {
-            return Err(Errno::EMFILE);
-        }
-        let fd = i32::try_from(index).map(Fd::new).map_err(|_| Errno::EMFILE)?;
+        let fd = slots.free(from, limit)?;
+        let index = fd.raw() as usize;
         *slots.place(index)? = Some(Slot { file, close_on_exec });
         if from <= slots.first_free {
             slots.first_free = index + 1;

@@ -191,7 +191,8 @@ fn create(current: &Current, name: &[u8], mode: u32, shape: Option<Shape>) -> Re
     });
     let space = IpcNs::of(current);
     let mut names = NAMES.lock();
-    if names.len() >= MOST_QUEUES.load(Ordering::Relaxed) as usize && !privileged {
+    let there = names.keys().filter(|(of, _)| *of == space).count();
+    if there >= MOST_QUEUES.load(Ordering::Relaxed) as usize && !privileged {
         return Err(Errno::ENOSPC);
     }
     let mine = names.values().filter(|other| other.owner.0 == creds.fsuid);

@@ -360,6 +360,7 @@ pub fn mq_open(
         None => None,
     };
     let name = queue_name(current, name)?;
+    current.check_room_for_file()?;
     let file = mqueue::open(current, &name, flags, create.then_some((mode, shape)))?;
     current.add_file(file, true)
 }

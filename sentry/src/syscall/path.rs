@@ -99,6 +99,7 @@ fn open_with(
     if !flags.contains(OpenFlags::PATH) {
         flags |= OpenFlags::LARGEFILE;
     }
+    current.check_room_for_file()?;
     let file = fs::open_how(current, dirfd, &path, flags, mode, resolve)?;
     Ok(current.add_file(file, close_on_exec)?)
 }

@@ -166,6 +166,7 @@ pub fn accept_from(
     len: UserPtr<i32>,
     flags: SocketFlags,
 ) -> Result<Fd, Fail> {
+    current.check_room_for_file()?;
     let socket = Socket::of(file)?;
     let call = socket.call(current, file, MessageFlags::empty());
     let (ops, options, peer) = socket.ops().accept(&call)?;

@@ -172,8 +172,18 @@ impl Current {
 
     /// Gives `file` the lowest free descriptor; EMFILE at RLIMIT_NOFILE.
     pub fn add_file(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<Fd, Errno> {
+        self.files.add(file, close_on_exec, 0, self.files_limit())
+    }
+
+    /// EMFILE if [`Current::add_file`] would find no descriptor now: asked before what makes the file leaves a trace (one that is
+    /// created, a connection that is taken). Another thread that shares the table may still be first.
+    pub fn check_room_for_file(&self) -> Result<(), Errno> {
+        self.files.check_room(self.files_limit())
+    }
+
+    fn files_limit(&self) -> usize {
         let limit = self.process.soft_limit(linux_raw_sys::general::RLIMIT_NOFILE);
-        self.files.add(file, close_on_exec, 0, usize::try_from(limit).unwrap_or(usize::MAX))
+        usize::try_from(limit).unwrap_or(usize::MAX)
     }
 
     /// Makes the private copies visible to others. Called after each change of `mm`, `files`, `fs` or `creds`.
