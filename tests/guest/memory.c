@@ -356,10 +356,48 @@ static void memory_files(void) {
   CHILD("fexecve", { fexecve(program, none, none + 1); });
 }
 
+static char paged(char *at) { return *at ? *at : '0'; }
+static void rearranging(void) {
+  int fd = open("pages", O_RDWR | O_CREAT, 0600);
+  ftruncate(fd, 5 * 4096);
+  for (int i = 0; i < 5; i++) pwrite(fd, &"abcde"[i], 1, i * 4096);
+  char *at = MAP(4 * 4096, RW, MAP_SHARED, fd, 0), *private = MAP(8192, RW, MAP_PRIVATE, fd, 0), *anon = MAP(8192, RW, ANON, -1, 0);
+  char *both = MAP(4 * 4096, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  F(remap_file_pages(at, 4096, 0, 3, 0));
+  F(remap_file_pages(at + 4096, 8192, 0, 3, MAP_NONBLOCK));
+  say("%c%c%c%c", paged(at), paged(at + 4096), paged(at + 8192), paged(at + 3 * 4096));
+  at[0] = 'z';
+  say("%c", paged(at + 4096));
+  F(remap_file_pages(at + 100, 4096 + 5, 0, 1, 0));
+  say("%c%c", paged(at), paged(at + 4096));
+  F(remap_file_pages(at, 4 * 4096, 0, 0, 0));
+  F(remap_file_pages(at, 4096, PROT_READ, 0, 0));
+  F(remap_file_pages(at, 4095, 0, 0, 0));
+  F(remap_file_pages(at, 0, 0, 0, 0));
+  F(remap_file_pages(at, 5 * 4096, 0, 0, 0));
+  F(remap_file_pages(at, 4096, 0, -1UL, 0));
+  F(remap_file_pages(at, 4096, 0, 1UL << 51, 0));
+  F(remap_file_pages(at, 4096, 0, 1UL << 60, 0));
+  F(remap_file_pages(at, 4096, 0, 7, MAP_NONBLOCK));
+  F(touch(at, 0));
+  F(remap_file_pages(private, 4096, 0, 1, 0));
+  F(remap_file_pages(anon, 4096, 0, 1, 0));
+  F(remap_file_pages(BAD, 4096, 0, 1, 0));
+  F(remap_file_pages(KERNEL, 4096, 0, 1, 0));
+  both[0] = 'x', both[8192] = 'y';
+  F(remap_file_pages(both + 4096, 4096, 0, 0, 0));
+  say("%c%c", paged(both + 4096), paged(both + 8192));
+  mprotect(at + 8192, 8192, PROT_READ);
+  F(remap_file_pages(at + 8192, 4096, 0, 4, 0));
+  F(touch(at + 8192, 1));
+  F(remap_file_pages(at + 4096, 8192, 0, 0, 0));
+}
+
 int main(void) {
   G(mapping);
   G(protecting);
   G(moving);
+  G(rearranging);
   G(advising);
   G(breaking);
   G(stack);

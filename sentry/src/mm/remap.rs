@@ -1,8 +1,8 @@
-//! mremap: growing, shrinking and moving areas.
+//! mremap and remap_file_pages: growing, shrinking and moving areas.
 
 use super::address_space::{AddressSpace, Bounds};
 use super::areas::{Areas, max_areas};
-use super::map::{may_commit, may_grow};
+use super::map::{MapRequest, Object, Place, may_commit, may_grow};
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::errno::Errno;
 use alloc::sync::Arc;
@@ -56,6 +56,39 @@ impl AddressSpace {
             self.populate(start, end);
         }
         Ok(UserVa::new(at))
+    }
+
+    /// remap_file_pages(2): page `page` of what is mapped shared at `start`, and those after it, in place of what `[start, start + len)`
+    /// shows; from then on an area of its own, as in Linux since 4.0. EINVAL unless one shared object covers all of it.
+    pub fn remap_pages(self: &Arc<Self>, start: u64, len: u64, page: u64, bounds: &Bounds) -> Result<(), Errno> {
+        let offset = page.checked_mul(PAGE_SIZE).filter(|at| at.checked_add(len).is_some_and(|end| end <= i64::MAX as u64));
+        let request = {
+            let areas = self.areas.read();
+            let first = areas.find(start).filter(|vma| vma.is_shared()).ok_or(Errno::EINVAL)?;
+            let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+            let Backing::File(file) = &first.backing else { return Err(Errno::EINVAL) };
+            let same = |vma: &Vma| {
+                let object = matches!(&vma.backing, Backing::File(other) if file.same_object(other));
+                object && vma.flags == first.flags && vma.prot == first.prot && vma.may == first.may
+            };
+            if !areas.covers(start, end) || !areas.overlapping(start, end).all(same) {
+                return Err(Errno::EINVAL);
+            }
+            let object = Object::File {
+                mapping: file.mapping.clone(),
+                file: file.file.clone(),
+                name: file.name.clone(),
+                offset: offset.ok_or(Errno::EOVERFLOW)?,
+            };
+            MapRequest {
+                may: first.may,
+                object,
+                shared: true,
+                locked: first.flags.contains(VmaFlags::LOCKED),
+                ..MapRequest::anonymous(Place::Fixed(start), len, first.prot)
+            }
+        };
+        self.map(&request, bounds).map(drop)
     }
 
     #[allow(clippy::too_many_arguments)]

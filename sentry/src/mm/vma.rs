@@ -102,7 +102,7 @@ impl FileBacking {
         self.copied.load(Ordering::Relaxed)
     }
 
-    fn same_object(&self, other: &Self) -> bool {
+    pub(in crate::mm) fn same_object(&self, other: &Self) -> bool {
         let file = match (&self.file, &other.file) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,

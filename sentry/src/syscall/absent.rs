@@ -39,7 +39,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(epoll_ctl_old, ENOSYS, "never served by Linux"),
     absent!(epoll_wait_old, ENOSYS, "never served by Linux"),
     absent!(lookup_dcookie, ENOSYS, "removed from Linux 6.7"),
-    absent!(remap_file_pages, ENOSYS, "emulated by Linux since 4.0, used by nothing"),
     // The machine's own: a container has none of it.
     absent!(vhangup, EPERM, "no CAP_SYS_TTY_CONFIG for the container's terminals"),
     absent!(modify_ldt, ENOSYS, "as without CONFIG_MODIFY_LDT_SYSCALL"),

@@ -207,6 +207,20 @@ fn map_file(request: &mut MapRequest, file: &Arc<crate::fs::OpenFile>, offset: u
     Ok(())
 }
 
+/// remap_file_pages(2).
+pub fn remap_file_pages(current: &mut Current, at: u64, len: u64, prot: u64, page: u64, flags: u64) -> Result<(), Errno> {
+    let (at, len) = (at & !(PAGE_SIZE - 1), len & !(PAGE_SIZE - 1));
+    let wraps = at.checked_add(len).is_none() || page.checked_add(len / PAGE_SIZE).is_none();
+    if prot != 0 || len == 0 || wraps {
+        return Err(Errno::EINVAL);
+    }
+    current.mm.remap_pages(at, len, page, &Bounds::of(current))?;
+    if flags & u64::from(raw::MAP_NONBLOCK) == 0 {
+        current.mm.populate(at, at + len);
+    }
+    Ok(())
+}
+
 /// munmap(2).
 pub fn munmap(current: &mut Current, at: UserVa, len: u64) -> Result<(), Errno> {
     current.mm.unmap(at, len)
@@ -484,6 +498,7 @@ pub(super) const ROWS: &[Row] = &[
     row!(munmap = munmap(2), Full, ""),
     row!(mprotect = mprotect(3), Full, ""),
     row!(mremap = mremap(5), Full, ""),
+    row!(remap_file_pages = remap_file_pages(5), Full, ""),
     row!(madvise = madvise(3), Partial, "COLD, PAGEOUT, MERGEABLE are taken note of; no GUARD_INSTALL, COLLAPSE"),
     row!(msync = msync(3), Full, ""),
     row!(mincore = mincore(3), Full, ""),
