@@ -53,6 +53,12 @@ pub(in crate::mm) fn make_room(pages: u64) {
     }
 }
 
+/// Pages that could be had: free ones, but for what is kept for other things (a sixteenth), and those in caches.
+pub(in crate::mm) fn available() -> u64 {
+    let memory = platform().memory_info();
+    (memory.free_pages + cached_pages()).saturating_sub(memory.total_pages / 16)
+}
+
 /// Gives back some pages of caches; how many.
 pub fn give_back() -> u64 {
     shrink(BATCH)

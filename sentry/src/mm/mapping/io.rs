@@ -189,13 +189,27 @@ impl Mapping {
         self.remove(first, last, false);
     }
 
-    /// Makes sure that memory-only pages `[start, end)` exist (fallocate).
+    /// Makes sure that memory-only pages `[start, end)` exist (fallocate). ENOSPC, and nothing is made, where there is no room for all:
+    /// neither in the file system nor in memory. (Memory that others take meanwhile may still be missing half-way.)
     pub fn allocate(&self, start: u64, end: u64) -> Result<(), Errno> {
         if self.source.is_some() {
             return Ok(());
         }
-        for index in start / PAGE_SIZE..end.div_ceil(PAGE_SIZE) {
-            self.make_zero(index)?;
+        let (first, last) = (start / PAGE_SIZE, end.div_ceil(PAGE_SIZE));
+        let mut missing = last.saturating_sub(first);
+        self.pages.lock().for_each(first, last, |_, slot| {
+            missing = missing.saturating_sub(u64::from(slot.frame().is_some()));
+            true
+        });
+        if missing > reclaim::available() {
+            return Err(Errno::ENOSPC);
+        }
+        self.charge(missing)?;
+        self.uncharge(missing);
+        for index in first..last {
+            if self.pages.lock().get(index).frame().is_none() {
+                self.make_zero(index)?;
+            }
         }
         Ok(())
     }

@@ -210,6 +210,22 @@ fn a_budget_limits_memory_files_and_gets_its_pages_back() {
 }
 
 #[test]
+fn space_that_is_not_there_is_refused_before_any_is_taken() {
+    fake::install();
+    let budget = Arc::new(Budget(AtomicU64::new(4)));
+    let mapping = Mapping::in_memory(8 * PAGE as u64, Some(budget.clone()));
+    assert_eq!(write(&mapping, Some(PAGE as u64), &[1; PAGE]).0, PAGE);
+    assert_eq!(mapping.allocate(0, 5 * PAGE as u64 + 1), Err(Errno::ENOSPC));
+    assert_eq!(mapping.allocate(0, u64::MAX), Err(Errno::ENOSPC));
+    assert_eq!(budget.0.load(Ordering::SeqCst), 3);
+    // What is there costs nothing.
+    assert_eq!(mapping.allocate(0, 4 * PAGE as u64), Ok(()));
+    assert_eq!(mapping.allocate(0, 4 * PAGE as u64), Ok(()));
+    assert_eq!(budget.0.load(Ordering::SeqCst), 0);
+    assert_eq!(mapping.size(), 8 * PAGE as u64);
+}
+
+#[test]
 fn two_readers_of_one_absent_page_read_it_once() {
     let bytes = pattern(PAGE);
     let (disk, mapping) = disk(&bytes);
