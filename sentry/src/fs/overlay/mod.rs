@@ -53,9 +53,10 @@ enum Known {
 /// Numbers of files that have no lower one start here, above what file systems use and below what a double cannot count.
 const FIRST_INO: u64 = 1 << 48;
 
-/// An overlay on `lower`, a directory; its root. Changes may take as much memory as there is.
+/// An overlay on `lower`, a directory; its root. Changes may take three quarters of memory, then there is no space left: with
+/// all of it full of files that nobody can be made to give up, programs would be killed one after the other, down to the shell.
 pub fn new(lower: Arc<dyn Inode>) -> Result<Arc<dyn Inode>, Errno> {
-    let pages = platform().memory_info().total_pages;
+    let pages = platform().memory_info().total_pages / 4 * 3;
     let device = next_device();
     let fs = Arc::new(Overlay {
         upper: TmpFs::new(&Options { pages, inodes: pages, ..Options::unlimited() }),
