@@ -73,7 +73,7 @@ pub fn stage(seconds: u64) -> Result<Tally> {
     let kvm = host_soundness(&fuzzer.ringwall)?;
     fuzzer.host = kvm.sound && !kvm.interpreted;
     // Boot, start and the end of the last cases are part of the time.
-    let outcome = fuzzer.run(&fuzzer.campaign(None, seconds.saturating_sub(20).max(10), false))?;
+    let outcome = fuzzer.run(&fuzzer.campaign(commit_seed(), seconds.saturating_sub(20).max(10), false))?;
     println!("{}", outcome.verdict());
     let mut tally = Tally::default();
     match &outcome.failure {
@@ -81,6 +81,14 @@ pub fn stage(seconds: u64) -> Result<Tally> {
         Some(why) => tally.fail("the fuzzer", why),
     }
     Ok(tally)
+}
+
+/// A commit is always tried with the same cases, each with others; none where there is no repository.
+fn commit_seed() -> Option<u64> {
+    let commit =
+        process::output(Command::new("git").args(["rev-parse", "--short=15", "HEAD"]).current_dir(project::root()))
+            .ok()?;
+    u64::from_str_radix(String::from_utf8_lossy(&commit).trim(), 16).ok()
 }
 
 struct Fuzzer {
