@@ -10,6 +10,8 @@ use super::path::Path;
 use super::permission::{May, may_remove, owner_or_capable, permission};
 use super::walk::{LastKind, LookupFlags, Parent, lookup_parent};
 use crate::errno::Errno;
+use crate::landlock::files as landlock;
+use crate::landlock::files::Refer;
 use crate::sync::SleepLock;
 use crate::syscall::Fd;
 use crate::task::{Cap, Credentials, Current};
@@ -52,7 +54,7 @@ pub(super) fn create_in(
     if dir.dentry().child_locked(name)?.is_some() {
         return Ok(None);
     }
-    may_create(current, dir)?;
+    may_create(current, dir, FileKind::of_mode(mode))?;
     let args = inherit(current, dir.inode(), mode, rdev)?;
     let inode = dir.inode().make(name, &args)?;
     let dentry = dir.dentry().add(name, inode);
@@ -60,8 +62,15 @@ pub(super) fn create_in(
     Ok(Some(dentry))
 }
 
+/// Whether the caller may make a file of this kind in `dir`.
+fn may_create(current: &Current, dir: &Path, kind: FileKind) -> Result<(), Errno> {
+    dir.mount().check_writable()?;
+    landlock::may_make(current, dir, kind)?;
+    may_name(current, dir)
+}
+
 /// Whether the caller may make names in `dir`.
-fn may_create(current: &Current, dir: &Path) -> Result<(), Errno> {
+fn may_name(current: &Current, dir: &Path) -> Result<(), Errno> {
     dir.mount().check_writable()?;
     if dir.dentry().is_deleted() {
         return Err(Errno::ENOENT);
@@ -93,7 +102,7 @@ pub fn make(current: &Current, dirfd: Fd, path: &[u8], mode: u32, rdev: u64) -> 
         if parent.dir.dentry().child(&parent.name)?.is_some() {
             return Err(Errno::EEXIST);
         }
-        may_create(current, &parent.dir)?;
+        may_create(current, &parent.dir, kind)?;
         return Err(Errno::EPERM);
     }
     let mode = mode & !(current.fs.umask() & 0o777);
@@ -112,7 +121,7 @@ pub fn symlink(current: &Current, target: &[u8], dirfd: Fd, path: &[u8]) -> Resu
     if dir.dentry().child_locked(&parent.name)?.is_some() {
         return Err(Errno::EEXIST);
     }
-    may_create(current, dir)?;
+    may_create(current, dir, FileKind::Symlink)?;
     let args = inherit(current, dir.inode(), raw::S_IFLNK | 0o777, 0)?;
     let inode = dir.inode().symlink(&parent.name, target, &args)?;
     dir.dentry().add(&parent.name, inode);
@@ -133,7 +142,8 @@ pub fn link(current: &Current, old: &Path, dirfd: Fd, path: &[u8]) -> Result<(),
     }
     let inode = old.inode();
     may_link(&current.creds, &**inode)?;
-    may_create(current, dir)?;
+    landlock::may_link(current, old, dir)?;
+    may_name(current, dir)?;
     if inode.kind() == FileKind::Directory {
         return Err(Errno::EPERM);
     }
@@ -179,6 +189,7 @@ pub fn unlink(current: &Current, dirfd: Fd, path: &[u8], directory: bool) -> Res
     if parent.trailing_slash && !directory {
         return Err(if child.is_directory() { Errno::EISDIR } else { Errno::ENOTDIR });
     }
+    landlock::may_remove(current, dir, directory)?;
     may_remove(&current.creds, &**dir.inode(), &**child.inode())?;
     match (directory, child.is_directory()) {
         (true, false) => return Err(Errno::ENOTDIR),
@@ -254,6 +265,8 @@ fn rename_locked(current: &Current, old: &Parent, new: &Parent, flags: u32) -> R
     {
         return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
     }
+    Refer { old_dir: &old.dir, old: &child, new_dir: &new.dir, new: over.as_ref(), removes: true, exchange }
+        .check(current)?;
     if over.as_ref().is_some_and(|over| Arc::ptr_eq(over.inode(), child.inode())) {
         return Ok(());
     }
@@ -267,7 +280,7 @@ fn rename_locked(current: &Current, old: &Parent, new: &Parent, flags: u32) -> R
                 _ => {}
             }
         }
-        None => may_create(current, &new.dir)?,
+        None => may_name(current, &new.dir)?,
     }
     // A directory that moves changes its "..", which needs write permission on it.
     let moves = !Arc::ptr_eq(old_dir, new_dir);

@@ -57,7 +57,8 @@ pub use fd_table::FdTable;
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
 pub use mount::{
-    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, mount_at, next_device, unmount,
+    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, is_internal, mount_at,
+    next_device, unmount,
 };
 pub use open::{open, open_at, open_exec, open_exec_at, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
