@@ -3,6 +3,7 @@
 //! Each takes the directory's lock, looks the name up under it, checks permissions in Linux's order, asks the inode, and
 //! keeps the dentry cache true. Two directories are locked in a fixed order, under `RENAME` when they differ.
 
+use super::acl::Start;
 use super::dentry::Dentry;
 use super::inode::{FileKind, Inode};
 use super::inotify;
@@ -23,10 +24,15 @@ use linux_raw_sys::general as raw;
 static RENAME: SleepLock<()> = SleepLock::new(());
 
 /// What a new file in `dir` gets: the caller's ids, and the directory's group where it is set-group-id. `mode`: type and
-/// permissions, umask applied.
-pub(super) fn inherit(current: &Current, dir: &Arc<dyn Inode>, mut mode: u32, rdev: u64) -> Result<MakeArgs, Errno> {
+/// permissions, from which the umask or the directory's default access control list takes. `Start` is for the file that is made.
+pub(super) fn inherit(
+    current: &Current,
+    inode: &Arc<dyn Inode>,
+    mut mode: u32,
+    rdev: u64,
+) -> Result<(MakeArgs, Start), Errno> {
     let creds = &current.creds;
-    let dir = dir.attr()?;
+    let dir = inode.attr()?;
     let mut gid = creds.fsgid;
     if dir.mode & raw::S_ISGID != 0 {
         gid = dir.gid;
@@ -39,7 +45,8 @@ pub(super) fn inherit(current: &Current, dir: &Arc<dyn Inode>, mut mode: u32, rd
             mode &= !raw::S_ISGID;
         }
     }
-    Ok(MakeArgs { mode, uid: creds.fsuid, gid, pad: 0, rdev })
+    let start = Start::new(&**inode, mode, current.fs.umask());
+    Ok((MakeArgs { mode: start.mode, uid: creds.fsuid, gid, pad: 0, rdev }, start))
 }
 
 /// Makes `name` in `dir`; `None` where it is there by now. `mode` as for `inherit`.
@@ -55,8 +62,9 @@ pub(super) fn create_in(
         return Ok(None);
     }
     may_create(current, dir, FileKind::of_mode(mode))?;
-    let args = inherit(current, dir.inode(), mode, rdev)?;
+    let (args, start) = inherit(current, dir.inode(), mode, rdev)?;
     let inode = dir.inode().make(name, &args)?;
+    start.give(&*inode)?;
     let dentry = dir.dentry().add(name, inode);
     inotify::child_event(dir.dentry(), name, raw::IN_CREATE, 0, dentry.is_directory());
     Ok(Some(dentry))
@@ -105,7 +113,6 @@ pub fn make(current: &Current, dirfd: Fd, path: &[u8], mode: u32, rdev: u64) -> 
         may_create(current, &parent.dir, kind)?;
         return Err(Errno::EPERM);
     }
-    let mode = mode & !(current.fs.umask() & 0o777);
     let dentry = create_in(current, &parent.dir, &parent.name, mode, rdev)?.ok_or(Errno::EEXIST)?;
     Ok(Path::new(parent.dir.mount().clone(), dentry))
 }
@@ -122,7 +129,7 @@ pub fn symlink(current: &Current, target: &[u8], dirfd: Fd, path: &[u8]) -> Resu
         return Err(Errno::EEXIST);
     }
     may_create(current, dir, FileKind::Symlink)?;
-    let args = inherit(current, dir.inode(), raw::S_IFLNK | 0o777, 0)?;
+    let (args, _) = inherit(current, dir.inode(), raw::S_IFLNK | 0o777, 0)?;
     let inode = dir.inode().symlink(&parent.name, target, &args)?;
     dir.dentry().add(&parent.name, inode);
     inotify::child_event(dir.dentry(), &parent.name, raw::IN_CREATE, 0, false);

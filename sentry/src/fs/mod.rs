@@ -2,6 +2,7 @@
 //!
 //! `fd_table` → `open_file` (position, flags) → `FileOps` (what read and write do) ; names go `walk` → `Path` (`Mount`, `Dentry`) → `Inode`.
 
+pub mod acl;
 pub mod aio;
 pub mod anon;
 mod async_io;

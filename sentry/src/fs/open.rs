@@ -167,7 +167,7 @@ fn create(
     mode: u32,
 ) -> Result<Option<Arc<OpenFile>>, Fail> {
     let dir = &walk.way.at;
-    let mode = raw::S_IFREG | mode & 0o7777 & !current.fs.umask();
+    let mode = raw::S_IFREG | mode & 0o7777;
     let Some(dentry) = create_in(current, dir, walk.name(last), mode, 0)? else { return Ok(None) };
     // Who makes a file may open it, whatever its mode says.
     let place = walk.way.entered(dentry)?;
@@ -179,9 +179,10 @@ fn create(
 fn open_unnamed(current: &Current, dir: &Path, flags: OpenFlags, mode: u32) -> Result<Arc<OpenFile>, Fail> {
     permission(&current.creds, &**dir.inode(), May::WRITE | May::EXEC)?;
     dir.mount().check_writable()?;
-    let mode = raw::S_IFREG | mode & 0o7777 & !current.fs.umask();
-    let args = inherit(current, dir.inode(), mode, 0)?;
+    let mode = raw::S_IFREG | mode & 0o7777;
+    let (args, start) = inherit(current, dir.inode(), mode, 0)?;
     let inode = dir.inode().make_unnamed(&args)?;
+    start.give(&*inode)?;
     let label = alloc::format!("#{}", inode.attr()?.ino);
     let place = Path::new(dir.mount().clone(), Dentry::unnamed(Some(dir.dentry()), inode, label.as_bytes()));
     open_allowed(current, &place, flags & !OpenFlags::TMPFILE.difference(OpenFlags::DIRECTORY))
