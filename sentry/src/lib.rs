@@ -17,6 +17,7 @@ pub mod fs;
 pub mod ipc;
 pub mod keys;
 pub mod kmsg;
+pub mod landlock;
 pub mod load;
 pub mod mm;
 pub mod net;

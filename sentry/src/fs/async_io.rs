@@ -1,6 +1,7 @@
 //! O_ASYNC: a signal when a file may be ready (fcntl(2): F_SETOWN, F_SETSIG; SIGIO).
 
 use super::open_file::{OpenFile, SignalOwner};
+use crate::landlock::{Confined, limits};
 use crate::signal::{self, SigInfo, Signal};
 use crate::syscall::Fd;
 use crate::task::{Current, Process, Task, Tid, registry};
@@ -35,7 +36,8 @@ pub(super) fn own(current: &Current, file: &OpenFile) {
     if owner.id == 0 {
         let (uid, euid) = (current.creds.uid, current.creds.euid);
         let id = current.process.pid().raw();
-        file.set_owner(SignalOwner { kind: raw::F_OWNER_PID, id, uid, euid, ..owner });
+        let domain = Confined::default();
+        file.set_owner(SignalOwner { kind: raw::F_OWNER_PID, id, uid, euid, domain, ..owner });
     }
 }
 
@@ -93,5 +95,6 @@ fn info(owner: &SignalOwner, code: u32, band: u64, fd: i32) -> Option<SigInfo> {
 fn may_signal(owner: &SignalOwner, task: &Task) -> bool {
     let creds = task.creds();
     let theirs = [creds.suid, creds.uid];
-    owner.euid == 0 || theirs.contains(&owner.euid) || theirs.contains(&owner.uid)
+    let allowed = owner.euid == 0 || theirs.contains(&owner.euid) || theirs.contains(&owner.uid);
+    allowed && limits::may_signal(&owner.domain, &creds)
 }

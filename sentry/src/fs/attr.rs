@@ -6,6 +6,8 @@ use super::path::Path;
 use super::permission::{May, holds, owner_or_capable, permission};
 use super::regular::{MAX_FILE_SIZE, beyond_limit, mode_after_write, now};
 use crate::errno::Errno;
+use crate::landlock::Files;
+use crate::landlock::files::check;
 use crate::syscall::{Fail, Fd};
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
@@ -153,6 +155,7 @@ pub fn truncate(current: &Current, place: &Path, size: u64) -> Result<(), Fail> 
     // It is writing: a lease that is broken for it cannot become a reader's meanwhile.
     let _writing = super::text::Claim::to_write(place.inode())?;
     super::lock::lease::wait_for(current, place.inode(), true, false)?;
+    check(&current.creds, place, Files::TRUNCATE)?;
     resize(current, &**place.inode(), size)?;
     super::inotify::event(place.dentry(), raw::IN_MODIFY);
     Ok(())

@@ -3,6 +3,7 @@
 //! Each takes the directory's lock, looks the name up under it, checks permissions in Linux's order, asks the inode, and
 //! keeps the dentry cache true. Two directories are locked in a fixed order, under `RENAME` when they differ.
 
+use super::acl::Start;
 use super::dentry::Dentry;
 use super::inode::{FileKind, Inode};
 use super::inotify;
@@ -10,6 +11,8 @@ use super::path::Path;
 use super::permission::{May, may_remove, owner_or_capable, permission};
 use super::walk::{LastKind, LookupFlags, Parent, lookup_parent};
 use crate::errno::Errno;
+use crate::landlock::files as landlock;
+use crate::landlock::files::Refer;
 use crate::sync::SleepLock;
 use crate::syscall::Fd;
 use crate::task::{Cap, Credentials, Current};
@@ -21,10 +24,15 @@ use linux_raw_sys::general as raw;
 static RENAME: SleepLock<()> = SleepLock::new(());
 
 /// What a new file in `dir` gets: the caller's ids, and the directory's group where it is set-group-id. `mode`: type and
-/// permissions, umask applied.
-pub(super) fn inherit(current: &Current, dir: &Arc<dyn Inode>, mut mode: u32, rdev: u64) -> Result<MakeArgs, Errno> {
+/// permissions, from which the umask or the directory's default access control list takes. `Start` is for the file that is made.
+pub(super) fn inherit(
+    current: &Current,
+    inode: &Arc<dyn Inode>,
+    mut mode: u32,
+    rdev: u64,
+) -> Result<(MakeArgs, Start), Errno> {
     let creds = &current.creds;
-    let dir = dir.attr()?;
+    let dir = inode.attr()?;
     let mut gid = creds.fsgid;
     if dir.mode & raw::S_ISGID != 0 {
         gid = dir.gid;
@@ -37,7 +45,8 @@ pub(super) fn inherit(current: &Current, dir: &Arc<dyn Inode>, mut mode: u32, rd
             mode &= !raw::S_ISGID;
         }
     }
-    Ok(MakeArgs { mode, uid: creds.fsuid, gid, pad: 0, rdev })
+    let start = Start::new(&**inode, mode, current.fs.umask());
+    Ok((MakeArgs { mode: start.mode, uid: creds.fsuid, gid, pad: 0, rdev }, start))
 }
 
 /// Makes `name` in `dir`; `None` where it is there by now. `mode` as for `inherit`.
@@ -52,16 +61,24 @@ pub(super) fn create_in(
     if dir.dentry().child_locked(name)?.is_some() {
         return Ok(None);
     }
-    may_create(current, dir)?;
-    let args = inherit(current, dir.inode(), mode, rdev)?;
+    may_create(current, dir, FileKind::of_mode(mode))?;
+    let (args, start) = inherit(current, dir.inode(), mode, rdev)?;
     let inode = dir.inode().make(name, &args)?;
+    start.give(&*inode)?;
     let dentry = dir.dentry().add(name, inode);
     inotify::child_event(dir.dentry(), name, raw::IN_CREATE, 0, dentry.is_directory());
     Ok(Some(dentry))
 }
 
+/// Whether the caller may make a file of this kind in `dir`.
+fn may_create(current: &Current, dir: &Path, kind: FileKind) -> Result<(), Errno> {
+    dir.mount().check_writable()?;
+    landlock::may_make(current, dir, kind)?;
+    may_name(current, dir)
+}
+
 /// Whether the caller may make names in `dir`.
-fn may_create(current: &Current, dir: &Path) -> Result<(), Errno> {
+fn may_name(current: &Current, dir: &Path) -> Result<(), Errno> {
     dir.mount().check_writable()?;
     if dir.dentry().is_deleted() {
         return Err(Errno::ENOENT);
@@ -93,10 +110,9 @@ pub fn make(current: &Current, dirfd: Fd, path: &[u8], mode: u32, rdev: u64) -> 
         if parent.dir.dentry().child(&parent.name)?.is_some() {
             return Err(Errno::EEXIST);
         }
-        may_create(current, &parent.dir)?;
+        may_create(current, &parent.dir, kind)?;
         return Err(Errno::EPERM);
     }
-    let mode = mode & !(current.fs.umask() & 0o777);
     let dentry = create_in(current, &parent.dir, &parent.name, mode, rdev)?.ok_or(Errno::EEXIST)?;
     Ok(Path::new(parent.dir.mount().clone(), dentry))
 }
@@ -112,8 +128,8 @@ pub fn symlink(current: &Current, target: &[u8], dirfd: Fd, path: &[u8]) -> Resu
     if dir.dentry().child_locked(&parent.name)?.is_some() {
         return Err(Errno::EEXIST);
     }
-    may_create(current, dir)?;
-    let args = inherit(current, dir.inode(), raw::S_IFLNK | 0o777, 0)?;
+    may_create(current, dir, FileKind::Symlink)?;
+    let (args, _) = inherit(current, dir.inode(), raw::S_IFLNK | 0o777, 0)?;
     let inode = dir.inode().symlink(&parent.name, target, &args)?;
     dir.dentry().add(&parent.name, inode);
     inotify::child_event(dir.dentry(), &parent.name, raw::IN_CREATE, 0, false);
@@ -133,7 +149,8 @@ pub fn link(current: &Current, old: &Path, dirfd: Fd, path: &[u8]) -> Result<(),
     }
     let inode = old.inode();
     may_link(&current.creds, &**inode)?;
-    may_create(current, dir)?;
+    landlock::may_link(current, old, dir)?;
+    may_name(current, dir)?;
     if inode.kind() == FileKind::Directory {
         return Err(Errno::EPERM);
     }
@@ -179,6 +196,7 @@ pub fn unlink(current: &Current, dirfd: Fd, path: &[u8], directory: bool) -> Res
     if parent.trailing_slash && !directory {
         return Err(if child.is_directory() { Errno::EISDIR } else { Errno::ENOTDIR });
     }
+    landlock::may_remove(current, dir, directory)?;
     may_remove(&current.creds, &**dir.inode(), &**child.inode())?;
     match (directory, child.is_directory()) {
         (true, false) => return Err(Errno::ENOTDIR),
@@ -254,6 +272,8 @@ fn rename_locked(current: &Current, old: &Parent, new: &Parent, flags: u32) -> R
     {
         return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
     }
+    Refer { old_dir: &old.dir, old: &child, new_dir: &new.dir, new: over.as_ref(), removes: true, exchange }
+        .check(current)?;
     if over.as_ref().is_some_and(|over| Arc::ptr_eq(over.inode(), child.inode())) {
         return Ok(());
     }
@@ -267,7 +287,7 @@ fn rename_locked(current: &Current, old: &Parent, new: &Parent, flags: u32) -> R
                 _ => {}
             }
         }
-        None => may_create(current, &new.dir)?,
+        None => may_name(current, &new.dir)?,
     }
     // A directory that moves changes its "..", which needs write permission on it.
     let moves = !Arc::ptr_eq(old_dir, new_dir);

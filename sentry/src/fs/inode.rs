@@ -1,5 +1,6 @@
 //! `Inode`: a file, whatever its file system. Calls may block on the host; none is made with a spinning lock held.
 
+use super::acl::{Acl, Which};
 use super::open_file::{FileOps, OpenFile, OpenFlags};
 use crate::errno::Errno;
 use crate::mm::Mapping;
@@ -181,6 +182,14 @@ pub trait Inode: IntoAny + Send + Sync {
     }
     /// Removes one.
     fn remove_xattr(&self, _name: &[u8]) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// An access control list; EOPNOTSUPP where there are none at all.
+    fn acl(&self, _which: Which) -> Result<Option<Arc<Acl>>, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+    /// Sets or removes one, and the permissions with it.
+    fn set_acl(&self, _which: Which, _acl: Option<Arc<Acl>>, _mode: Option<u32>) -> Result<(), Errno> {
         Err(Errno::EOPNOTSUPP)
     }
     /// For a file system to recognise its own.

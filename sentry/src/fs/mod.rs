@@ -2,6 +2,7 @@
 //!
 //! `fd_table` → `open_file` (position, flags) → `FileOps` (what read and write do) ; names go `walk` → `Path` (`Mount`, `Dentry`) → `Inode`.
 
+pub mod acl;
 pub mod aio;
 pub mod anon;
 mod async_io;
@@ -57,7 +58,8 @@ pub use fd_table::FdTable;
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
 pub use mount::{
-    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, mount_at, next_device, unmount,
+    FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, is_internal, mount_at,
+    next_device, unmount,
 };
 pub use open::{open, open_at, open_exec, open_exec_at, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};

@@ -325,6 +325,11 @@ pub(super) fn internal_mount() -> Arc<Mount> {
     INTERNAL.call_once(new).clone()
 }
 
+/// Whether the place is in no tree: a file without a name, or what only the kernel mounts.
+pub fn is_internal(place: &Path) -> bool {
+    Arc::ptr_eq(place.mount(), &internal_mount())
+}
+
 /// The root of the internal mount, which nobody reaches.
 struct NoInode;
 

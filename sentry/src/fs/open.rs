@@ -13,6 +13,7 @@ use super::special::PathOnly;
 use super::text::Claim;
 use super::walk::{Last, LastKind, LookupFlags, Walk};
 use crate::errno::Errno;
+use crate::landlock::files as landlock;
 use crate::syscall::{Fail, Fd};
 use crate::task::Current;
 use alloc::sync::Arc;
@@ -70,6 +71,7 @@ pub fn open_at(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<
     let file = open_allowed(current, place, flags)?;
     file.notify(raw::IN_OPEN);
     if flags.contains(OpenFlags::TRUNC) && place.inode().kind() == FileKind::Regular {
+        landlock::may_truncate(&file)?;
         place.inode().set_attr(&SetAttr { valid: SetAttr::SIZE, ..SetAttr::default() })?;
         file.notify(raw::IN_MODIFY);
     }
@@ -101,7 +103,7 @@ pub fn open_exec_at(
     permission(&current.creds, &**inode, May::EXEC)?;
     // For a moment only: the program that is run in the end claims its file.
     drop(Claim::to_run(inode)?);
-    match open_allowed(current, &place, OpenFlags::empty()) {
+    match open_checked(current, &place, OpenFlags::empty(), true) {
         Ok(file) => Ok((file, place)),
         Err(Fail::Errno(errno)) => Err(errno),
         Err(_) => Err(Errno::EINTR),
@@ -165,7 +167,7 @@ fn create(
     mode: u32,
 ) -> Result<Option<Arc<OpenFile>>, Fail> {
     let dir = &walk.way.at;
-    let mode = raw::S_IFREG | mode & 0o7777 & !current.fs.umask();
+    let mode = raw::S_IFREG | mode & 0o7777;
     let Some(dentry) = create_in(current, dir, walk.name(last), mode, 0)? else { return Ok(None) };
     // Who makes a file may open it, whatever its mode says.
     let place = walk.way.entered(dentry)?;
@@ -177,9 +179,10 @@ fn create(
 fn open_unnamed(current: &Current, dir: &Path, flags: OpenFlags, mode: u32) -> Result<Arc<OpenFile>, Fail> {
     permission(&current.creds, &**dir.inode(), May::WRITE | May::EXEC)?;
     dir.mount().check_writable()?;
-    let mode = raw::S_IFREG | mode & 0o7777 & !current.fs.umask();
-    let args = inherit(current, dir.inode(), mode, 0)?;
+    let mode = raw::S_IFREG | mode & 0o7777;
+    let (args, start) = inherit(current, dir.inode(), mode, 0)?;
     let inode = dir.inode().make_unnamed(&args)?;
+    start.give(&*inode)?;
     let label = alloc::format!("#{}", inode.attr()?.ino);
     let place = Path::new(dir.mount().clone(), Dentry::unnamed(Some(dir.dentry()), inode, label.as_bytes()));
     open_allowed(current, &place, flags & !OpenFlags::TMPFILE.difference(OpenFlags::DIRECTORY))
@@ -218,10 +221,18 @@ fn may_open(current: &Current, place: &Path, flags: OpenFlags) -> Result<(), Err
 
 /// Opens without asking for permission.
 fn open_allowed(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<OpenFile>, Fail> {
+    open_checked(current, place, flags, false)
+}
+
+/// As `open_allowed`; for execve with `to_run`.
+fn open_checked(current: &Current, place: &Path, flags: OpenFlags, to_run: bool) -> Result<Arc<OpenFile>, Fail> {
     let writing = if flags.writable() { Claim::to_write(place.inode())? } else { None };
+    let lacking = landlock::may_open(current, place, flags, to_run)?;
     lease::wait_for(current, place.inode(), flags.writable(), flags.contains(OpenFlags::NONBLOCK))?;
     let ops = open_inode(current, place.inode(), flags)?;
-    Ok(OpenFile::claiming(ops, flags, place.inode().clone(), Some(place.clone()), writing))
+    let file = OpenFile::claiming(ops, flags, place.inode().clone(), Some(place.clone()), writing);
+    file.give_up(lacking);
+    Ok(file)
 }
 
 /// What reads and writes `inode`: FIFOs and sockets are the VFS's own, whatever file system their name is in.

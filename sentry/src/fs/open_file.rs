@@ -7,6 +7,7 @@ use super::inotify;
 use super::io::{Sink, Source};
 use super::text::Claim;
 use crate::errno::Errno;
+use crate::landlock::{Confined, Files};
 use crate::mm::Mapping;
 use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::{Fail, Fd};
@@ -163,11 +164,13 @@ pub struct OpenFile {
     /// In the file's queue while O_ASYNC is set.
     asynchronous: Lock<Option<Arc<dyn Wake>>>,
     watchers: Watchers,
+    /// Rights that its opener did not have (landlock).
+    lacks: AtomicU32,
     _writing: Option<Claim>,
 }
 
 /// Who is told of readiness by signal (F_SETOWN_EX, F_SETSIG).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct SignalOwner {
     /// F_OWNER_TID, F_OWNER_PID or F_OWNER_PGRP.
     pub kind: u32,
@@ -179,6 +182,8 @@ pub struct SignalOwner {
     pub uid: u32,
     /// See `uid`.
     pub euid: u32,
+    /// Their landlock domain, unless it is they themselves.
+    pub domain: Confined,
 }
 
 impl Drop for OpenFile {
@@ -228,6 +233,7 @@ impl OpenFile {
             owner,
             asynchronous,
             watchers,
+            lacks: AtomicU32::new(0),
             _writing: writing,
         })
     }
@@ -255,6 +261,17 @@ impl OpenFile {
     /// The epolls that watch it.
     pub fn watchers(&self) -> &Watchers {
         &self.watchers
+    }
+
+    /// Rights that it was opened without.
+    #[inline]
+    pub fn lacks(&self) -> Files {
+        Files::from_bits_retain(self.lacks.load(Ordering::Relaxed))
+    }
+
+    /// Takes rights away, for good.
+    pub(super) fn give_up(&self, rights: Files) {
+        self.lacks.fetch_or(rights.bits(), Ordering::Relaxed);
     }
 
     /// Status flags and access mode.
@@ -293,12 +310,13 @@ impl OpenFile {
 
     /// Who gets SIGIO.
     pub fn owner(&self) -> SignalOwner {
-        *self.owner.lock()
+        self.owner.lock().clone()
     }
 
     /// Sets who gets SIGIO.
     pub fn set_owner(&self, owner: SignalOwner) {
-        *self.owner.lock() = owner;
+        let old = core::mem::replace(&mut *self.owner.lock(), owner);
+        drop(old);
     }
 
     /// The position, for lseek and getdents. Parks while another thread reads or writes through this description.

@@ -1,5 +1,6 @@
 //! Who may do what with a file: mode bits, ownership and the capabilities that override them.
 
+use super::acl::Which;
 use super::inode::{FileKind, Inode};
 use crate::errno::Errno;
 use crate::task::{Cap, Credentials};
@@ -29,7 +30,7 @@ pub fn permission(creds: &Credentials, inode: &dyn Inode, wanted: May) -> Result
         return Ok(());
     }
     let attr = inode.attr()?;
-    if mode_allows(creds, &attr, wanted) {
+    if mode_allows(creds, inode, &attr, wanted) {
         return Ok(());
     }
     if (directory || !wanted.contains(May::EXEC) || attr.mode & 0o111 != 0) && holds(creds, Cap::DacOverride, &attr) {
@@ -42,8 +43,16 @@ pub fn permission(creds: &Credentials, inode: &dyn Inode, wanted: May) -> Result
     Err(Errno::EACCES)
 }
 
-fn mode_allows(creds: &Credentials, attr: &Attr, wanted: May) -> bool {
-    let bits = if creds.fsuid == attr.uid {
+fn mode_allows(creds: &Credentials, inode: &dyn Inode, attr: &Attr, wanted: May) -> bool {
+    let own = creds.fsuid == attr.uid;
+    // The group's bits are the mask of a list: without any of them it gives nobody anything.
+    if !own
+        && attr.mode & raw::S_IRWXG != 0
+        && let Ok(Some(acl)) = inode.acl(Which::Access)
+    {
+        return acl.allows(creds, attr, wanted);
+    }
+    let bits = if own {
         attr.mode >> 6
     } else if creds.in_group(attr.gid) {
         attr.mode >> 3

@@ -4,6 +4,8 @@ use super::NetNs;
 use super::filter::Filter;
 use super::interfaces;
 use crate::errno::Errno;
+use crate::landlock::Confined;
+use crate::landlock::limits::may_reach;
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::task::{Cap, Current};
@@ -63,6 +65,8 @@ pub struct Options {
     device: AtomicU32,
     /// The network that it is of, once it is a file.
     network: spin::Once<Option<Arc<NetNs>>>,
+    /// The landlock domain of who made it.
+    owner: spin::Once<Confined>,
     uid: AtomicU32,
     inode: AtomicU64,
     cookie: AtomicU64,
@@ -92,6 +96,7 @@ impl Default for Options {
             pacing_rate: AtomicU64::new(u64::MAX),
             device: AtomicU32::new(0),
             network: spin::Once::new(),
+            owner: spin::Once::new(),
             uid: AtomicU32::new(0),
             inode: AtomicU64::new(0),
             cookie: AtomicU64::new(0),
@@ -128,6 +133,7 @@ impl Options {
             pacing_rate: AtomicU64::new(self.pacing_rate.load(Ordering::Relaxed)),
             device: copy(&self.device),
             network: spin::Once::initialized(self.network().clone()),
+            owner: spin::Once::new(),
             uid: copy(&self.uid),
             inode: AtomicU64::new(0),
             cookie: AtomicU64::new(0),
@@ -151,6 +157,16 @@ impl Options {
     /// Sets the network that it is of, once.
     pub fn set_network(&self, network: impl FnOnce() -> Option<Arc<NetNs>>) {
         self.network.call_once(network);
+    }
+
+    /// Sets who made it, once.
+    pub fn set_owner(&self, current: &Current) {
+        self.owner.call_once(|| current.creds.landlock.clone());
+    }
+
+    /// Whether the caller may reach the socket by an abstract name.
+    pub fn is_reachable(&self, current: &Current) -> bool {
+        self.owner.get().is_none_or(|owner| may_reach(current, owner))
     }
 
     /// Whether a switch is on.

@@ -259,6 +259,7 @@ impl Socket {
         let cookie = NEXT_COOKIE.fetch_add(1, Ordering::Relaxed);
         let inode = AnonInode::socket(&current.creds);
         options.identify(current.creds.fsuid, inode.ino(), cookie);
+        options.set_owner(current);
         options.set_network(|| super::NetNs::of(current));
         table::add(cookie, (domain, kind, protocol), &options, &ops);
         let socket = Self { domain, kind, protocol, options, ops, cookie };

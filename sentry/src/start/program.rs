@@ -183,6 +183,7 @@ fn become_user(current: &mut Current, spec: &ProcessSpec) {
         securebits: 0,
         no_new_privs: spec.no_new_privs,
         rings: Default::default(),
+        landlock: Default::default(),
     });
     current.publish();
 }

@@ -5,6 +5,8 @@ use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, Fd, UserPtr, UserStr};
 use crate::errno::Errno;
 use crate::fs::{self, OpenFile, OpenFlags, SignalOwner, lock, memfd};
+use crate::landlock::Confined;
+use crate::landlock::files::may_ioctl;
 use crate::task::{Current, Tid, registry};
 use alloc::sync::Arc;
 use linux_raw_sys::{general as raw, ioctl as ioc};
@@ -190,7 +192,16 @@ fn set_owner(current: &Current, file: &OpenFile, kind: u32, id: u32) -> Result<u
         return Err(Errno::ESRCH.into());
     }
     let (uid, euid) = (current.creds.uid, current.creds.euid);
-    file.set_owner(SignalOwner { kind, id, uid, euid, ..file.owner() });
+    // What is the caller's own to signal stays so.
+    let own = match kind {
+        raw::F_OWNER_TID => {
+            registry().task(Tid::new(id)).is_some_and(|task| Arc::ptr_eq(task.process(), &current.process))
+        }
+        raw::F_OWNER_PID => id == current.process.pid().raw(),
+        _ => registry().group(Tid::new(id)).first().is_some_and(|process| Arc::ptr_eq(process, &current.process)),
+    };
+    let domain = if own { Confined::default() } else { current.creds.landlock.clone() };
+    file.set_owner(SignalOwner { kind, id, uid, euid, domain, ..file.owner() });
     Ok(0)
 }
 
@@ -198,6 +209,7 @@ fn set_owner(current: &Current, file: &OpenFile, kind: u32, id: u32) -> Result<u
 pub fn ioctl(current: &mut Current, fd: Fd, command: u32, arg: u64) -> Result<u64, Fail> {
     let file = open_file(current, fd)?;
     let pointer: UserPtr<i32> = UserPtr::new(linker::addr::UserVa::new(arg));
+    may_ioctl(&file, command)?;
     let regular = file.inode().kind() == fs::FileKind::Regular;
     match command {
         ioc::FIOCLEX => current.files.set_close_on_exec(fd, true)?,

@@ -6,6 +6,7 @@ use super::{Fail, Fd, UserBuf, UserPtr, UserStr};
 use crate::errno::Errno;
 use crate::fs::regular::MAX_FILE_SIZE;
 use crate::fs::{FileKind, LookupFlags, OpenFile, OpenFlags, Sink, Source, attr, copy, lookup};
+use crate::landlock::files::may_truncate;
 use crate::task::Current;
 use alloc::sync::Arc;
 use linker::addr::UserVa;
@@ -176,6 +177,7 @@ pub fn ftruncate(current: &mut Current, fd: Fd, size: i64) -> Result<(), Fail> {
     if file.inode().kind() != FileKind::Regular || !file.flags().writable() {
         return Err(Errno::EINVAL.into());
     }
+    may_truncate(&file)?;
     attr::resize(current, &**file.inode(), size)?;
     file.notify(raw::IN_MODIFY);
     Ok(())

@@ -23,6 +23,7 @@ mod inotify;
 pub mod iovec;
 mod ipc;
 mod keys;
+mod landlock;
 mod memory;
 mod mount;
 mod mount_api;

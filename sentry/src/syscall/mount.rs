@@ -6,6 +6,7 @@ use crate::errno::Errno;
 use crate::fs::propagation::Kind;
 use crate::fs::tmpfs::{Options, TmpInode};
 use crate::fs::{self, FsInfo, LookupFlags, MountFlags, Path};
+use crate::landlock::files::may_change_mounts;
 use crate::task::{Cap, Current, registry};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -27,6 +28,7 @@ pub fn mount(
     let target = target.read_path(current)?;
     let at = fs::lookup(current, Fd::CWD, &target, LookupFlags::FOLLOW)?;
     admin(current)?;
+    may_change_mounts(current)?;
     // Old callers put a magic number into the upper half of the low word.
     const MAGIC: u32 = 0xc0ed_0000;
     const MAGIC_MASK: u32 = 0xffff_0000;
@@ -130,6 +132,7 @@ pub fn umount2(current: &mut Current, target: UserStr, flags: u32) -> Result<(),
     let how = if flags & UMOUNT_NOFOLLOW != 0 { LookupFlags::default() } else { LookupFlags::FOLLOW };
     let at = fs::lookup(current, Fd::CWD, &target, how)?;
     admin(current)?;
+    may_change_mounts(current)?;
     if flags & MNT_EXPIRE != 0 {
         // Only marks it the first time, for a second call to find; who asks is told that it is in use.
         return Err(if flags & (MNT_FORCE | MNT_DETACH) != 0 { Errno::EINVAL } else { Errno::EBUSY });
@@ -144,6 +147,7 @@ pub fn umount2(current: &mut Current, target: UserStr, flags: u32) -> Result<(),
 /// pivot_root(2).
 pub fn pivot_root(current: &mut Current, new_root: UserStr, put_old: UserStr) -> Result<(), Errno> {
     admin(current)?;
+    may_change_mounts(current)?;
     let (new_root, put_old) = (new_root.read_path(current)?, put_old.read_path(current)?);
     let flags = LookupFlags::FOLLOW | LookupFlags::DIRECTORY;
     let new_root = fs::lookup(current, Fd::CWD, &new_root, flags)?;

@@ -8,6 +8,7 @@ use crate::fs::configuration::Configuration;
 use crate::fs::nsfs::NsFile;
 use crate::fs::propagation::Kind;
 use crate::fs::{self, LookupFlags, MountFlags, OpenFlags, Path, detached};
+use crate::landlock::files::may_change_mounts;
 use crate::task::Current;
 use crate::task::spaces::Namespace;
 use alloc::string::String;
@@ -65,6 +66,7 @@ pub fn move_mount(
     flags: u32,
 ) -> Result<(), Errno> {
     admin(current)?;
+    may_change_mounts(current)?;
     if flags & !(raw::MOVE_MOUNT__MASK & !raw::MOVE_MOUNT_BENEATH) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -164,6 +166,7 @@ pub fn fsconfig(
         }
         Command::FSCONFIG_CMD_RECONFIGURE => {
             admin(current)?;
+            may_change_mounts(current)?;
             configuration.change()
         }
         // No file system here has a parameter of these kinds.

@@ -3,6 +3,7 @@
 use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, UserPtr};
 use crate::errno::Errno;
+use crate::landlock::limits;
 use crate::platform::platform;
 use crate::signal::{self, ABI_SIZE, SigAction, SigInfo, Signal, SignalSet, StackT};
 use crate::task::{Cap, Credentials, Current, INIT, Process, Task, Tid, pid_ns, registry};
@@ -287,7 +288,8 @@ pub(super) fn check_permission(current: &Current, process: &Process, signal: Opt
         return Ok(());
     };
     let same_session = signal == Some(Signal::SIGCONT) && process.session() == current.process.session();
-    if same_session || may_signal(&current.creds, &target) { Ok(()) } else { Err(Errno::EPERM) }
+    let allowed = same_session || may_signal(&current.creds, &target);
+    if allowed && limits::may_signal(&current.creds.landlock, &target) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 fn may_signal(me: &Credentials, target: &Credentials) -> bool {

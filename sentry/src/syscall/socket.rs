@@ -5,6 +5,8 @@ use super::{Fail, Fd, IoVec, UserBuf, UserPtr, iovec, read_iovec};
 use crate::errno::Errno;
 use crate::flags_from_arg;
 use crate::fs::{OpenFile, Sink, Source};
+use crate::landlock::Ports;
+use crate::landlock::limits::may_use;
 use crate::net::control::{Control, Writer};
 use crate::net::options::Switch;
 use crate::net::{self, Address, Kind, MAX_ADDRESS, MessageFlags, Outgoing, Received, Shutdown, Socket};
@@ -104,8 +106,12 @@ pub fn socketpair(
 }
 
 fn read_address(current: &Current, at: UserVa, len: u32) -> Result<Address, Errno> {
+    Address::parse(&read_raw_address(current, at, len)?)
+}
+
+fn read_raw_address(current: &Current, at: UserVa, len: u32) -> Result<Vec<u8>, Errno> {
     let len = usize::try_from(len).ok().filter(|len| *len <= MAX_ADDRESS).ok_or(Errno::EINVAL)?;
-    Address::parse(&UserPtr::<u8>::new(at).read_vec(current, len)?)
+    UserPtr::<u8>::new(at).read_vec(current, len)
 }
 
 /// Writes an address and its length, cut to the room that the length word says.
@@ -120,7 +126,9 @@ fn write_address(current: &Current, address: &Address, at: UserPtr<u8>, len: Use
 pub fn bind(current: &mut Current, fd: Fd, address: UserPtr<u8>, len: u32) -> Result<(), Fail> {
     let file = current.file(fd)?;
     let socket = Socket::of(&file)?;
-    let address = read_address(current, address.addr(), len)?;
+    let address = read_raw_address(current, address.addr(), len)?;
+    may_use(current, socket, &address, Ports::BIND_TCP)?;
+    let address = Address::parse(&address)?;
     socket.ops().bind(&socket.call(current, &file, MessageFlags::empty()), &address)
 }
 
@@ -128,7 +136,9 @@ pub fn bind(current: &mut Current, fd: Fd, address: UserPtr<u8>, len: u32) -> Re
 pub fn connect(current: &mut Current, fd: Fd, address: UserPtr<u8>, len: u32) -> Result<(), Fail> {
     let file = current.file(fd)?;
     let socket = Socket::of(&file)?;
-    let address = read_address(current, address.addr(), len)?;
+    let address = read_raw_address(current, address.addr(), len)?;
+    may_use(current, socket, &address, Ports::CONNECT_TCP)?;
+    let address = Address::parse(&address)?;
     socket.ops().connect(&socket.call(current, &file, MessageFlags::empty()), &address)
 }
 

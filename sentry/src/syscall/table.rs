@@ -89,6 +89,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::inotify::ROWS,
     super::ipc::ROWS,
     super::keys::ROWS,
+    super::landlock::ROWS,
     super::prctl::ROWS,
     super::ptrace::ROWS,
     super::rseq::ROWS,

@@ -3,6 +3,7 @@
 use super::table::{Level, Row, arg, finish, row};
 use super::{Fd, UserPtr, UserStr};
 use crate::errno::Errno;
+use crate::fs::acl::{self, Which};
 use crate::fs::attr::Target;
 use crate::fs::{FileKind, LookupFlags, May, owner_or_capable, permission};
 use crate::task::{Cap, Current};
@@ -103,7 +104,6 @@ fn check(current: &Current, target: &Target, name: &[u8], write: bool) -> Result
         return if creds.has(Cap::SysAdmin) { Ok(()) } else { Err(denied) };
     }
     if !name.starts_with(b"user.") {
-        // No access control lists.
         return Err(Errno::EOPNOTSUPP);
     }
     match target.inode.kind() {
@@ -120,8 +120,19 @@ fn check(current: &Current, target: &Target, name: &[u8], write: bool) -> Result
 }
 
 fn set(current: &Current, target: &Target, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
+    if let Some(which) = Which::of_name(name) {
+        return set_acl(current, target, which, value);
+    }
     check(current, target, name, true)?;
     target.inode.set_xattr(name, value, flags)
+}
+
+/// An access control list; with nothing in `value` it goes.
+fn set_acl(current: &Current, target: &Target, which: Which, value: &[u8]) -> Result<(), Errno> {
+    if let Some(place) = &target.place {
+        place.mount().check_writable()?;
+    }
+    acl::set(&current.creds, &*target.inode, which, value)
 }
 
 /// getxattr(2).
@@ -156,6 +167,9 @@ pub fn fgetxattr(current: &mut Current, fd: Fd, name: UserStr, to: UserPtr<u8>, 
 
 fn get(current: &Current, target: &Target, name: UserStr, to: UserPtr<u8>, size: usize) -> Result<usize, Errno> {
     let name = read_name(current, name)?;
+    if let Some(which) = Which::of_name(&name) {
+        return give(current, &acl::get(&current.creds, &*target.inode, which)?, to, size);
+    }
     check(current, target, &name, false)?;
     // `ls -l` asks for each file; without a security module nobody labels any.
     if name == b"security.selinux" {
@@ -195,10 +209,15 @@ pub fn flistxattr(current: &mut Current, fd: Fd, to: UserPtr<u8>, size: usize) -
 }
 
 fn list(current: &Current, target: &Target, to: UserPtr<u8>, size: usize) -> Result<usize, Errno> {
+    let has = |which: &Which| matches!(target.inode.acl(*which), Ok(Some(_)));
+    let lists =
+        [Which::Access, Which::Default].into_iter().filter(has).flat_map(|which| [which.name(), b"\0"].concat());
     let all = target.inode.list_xattr()?;
     let privileged = current.creds.has(Cap::SysAdmin);
     let shown = all.split_inclusive(|byte| *byte == 0).filter(|name| privileged || !name.starts_with(b"trusted."));
-    let names: Vec<u8> = shown.flatten().copied().collect();
+    // Lists that a lower file system has are not served.
+    let shown = shown.filter(|name| !name.starts_with(b"system.posix_acl_"));
+    let names: Vec<u8> = lists.chain(shown.flatten().copied()).collect();
     give(current, &names, to, size)
 }
 
@@ -222,6 +241,9 @@ pub fn fremovexattr(current: &mut Current, fd: Fd, name: UserStr) -> Result<(), 
 
 fn remove(current: &Current, target: &Target, name: UserStr) -> Result<(), Errno> {
     let name = read_name(current, name)?;
+    if let Some(which) = Which::of_name(&name) {
+        return set_acl(current, target, which, &[]);
+    }
     check(current, target, &name, true)?;
     target.inode.remove_xattr(&name)
 }
@@ -313,13 +335,13 @@ pub fn removexattrat(current: &mut Current, dir: Fd, path: UserStr, flags: u32, 
 }
 
 pub(super) const ROWS: &[Row] = &[
-    row!(setxattrat = setxattrat(6), Partial, "no access control lists"),
+    row!(setxattrat = setxattrat(6), Partial, "access control lists on the sandbox's own file systems alone"),
     row!(getxattrat = getxattrat(6), Full, ""),
     row!(listxattrat = listxattrat(5), Full, ""),
     row!(removexattrat = removexattrat(4), Full, ""),
-    row!(setxattr = setxattr(5), Partial, "no access control lists"),
-    row!(lsetxattr = lsetxattr(5), Partial, "no access control lists"),
-    row!(fsetxattr = fsetxattr(5), Partial, "no access control lists"),
+    row!(setxattr = setxattr(5), Partial, "access control lists on the sandbox's own file systems alone"),
+    row!(lsetxattr = lsetxattr(5), Partial, "access control lists on the sandbox's own file systems alone"),
+    row!(fsetxattr = fsetxattr(5), Partial, "access control lists on the sandbox's own file systems alone"),
     row!(getxattr = getxattr(4), Full, ""),
     row!(lgetxattr = lgetxattr(4), Full, ""),
     row!(fgetxattr = fgetxattr(4), Full, ""),

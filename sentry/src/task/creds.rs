@@ -2,6 +2,7 @@
 
 use super::UserSpace;
 use crate::keys::Rings;
+use crate::landlock::Confined;
 use alloc::vec::Vec;
 use linker::spec::Capabilities;
 
@@ -25,6 +26,7 @@ pub struct Credentials {
     pub securebits: u32,
     pub no_new_privs: bool,
     pub rings: Rings,
+    pub landlock: Confined,
 }
 
 /// A capability, by number (capabilities(7)).

@@ -5,6 +5,7 @@ use super::user_ns::{Kind, to_shown};
 use super::{Cap, Credentials, Current, rseq};
 use crate::errno::Errno;
 use crate::fs::{MountFlags, OpenFile, Sink};
+use crate::landlock::limits::may_trace;
 use crate::mm::exec::{Arguments, Identity, Image, LoadError, load};
 use crate::platform::platform;
 use crate::syscall::Fail;
@@ -162,5 +163,5 @@ pub fn may_inspect(current: &Current, target: &Credentials) -> bool {
     let me = &current.creds;
     let same = [target.uid, target.euid, target.suid].iter().all(|uid| *uid == me.fsuid)
         && [target.gid, target.egid, target.sgid].iter().all(|gid| *gid == me.fsgid);
-    same || me.has_in(&target.user, Cap::SysPtrace)
+    may_trace(me, target) && (same || me.has_in(&target.user, Cap::SysPtrace))
 }

@@ -4,6 +4,7 @@ use super::dir::{Names, OverlayDir};
 use super::file::OverlayFile;
 use super::{Key, Overlay};
 use crate::errno::Errno;
+use crate::fs::acl::{Acl, Which};
 use crate::fs::tmpfs::TmpInode;
 use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, Trust, device};
 use crate::mm::Mapping;
@@ -260,6 +261,15 @@ impl Inode for OverlayInode {
 
     fn set_xattr(&self, name: &[u8], value: &[u8], flags: u32) -> Result<(), Errno> {
         self.copy_xattrs()?.set_xattr(name, value, flags)
+    }
+
+    fn acl(&self, which: Which) -> Result<Option<Arc<Acl>>, Errno> {
+        // Those of lower files are not asked for.
+        self.upper.get().map_or(Ok(None), |upper| upper.acl(which))
+    }
+
+    fn set_acl(&self, which: Which, acl: Option<Arc<Acl>>, mode: Option<u32>) -> Result<(), Errno> {
+        self.copy_attributes()?.set_acl(which, acl, mode)
     }
 
     fn list_xattr(&self) -> Result<Vec<u8>, Errno> {

@@ -4,6 +4,7 @@ use super::TmpFs;
 use super::dir::{Entries, TmpDir};
 use super::file::TmpFile;
 use crate::errno::Errno;
+use crate::fs::acl::{Acl, Which};
 use crate::fs::regular::{MAX_FILE_SIZE, mode_after_write, now};
 use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, device};
 use crate::mm::Mapping;
@@ -43,6 +44,17 @@ pub(super) struct Meta {
     pub ctime: Time,
     btime: Time,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    access: Option<Arc<Acl>>,
+    default: Option<Arc<Acl>>,
+}
+
+impl Meta {
+    fn acl(&mut self, which: Which) -> &mut Option<Arc<Acl>> {
+        match which {
+            Which::Access => &mut self.access,
+            Which::Default => &mut self.default,
+        }
+    }
 }
 
 /// What a file holds.
@@ -86,6 +98,8 @@ impl TmpInode {
             ctime: time,
             btime: time,
             xattrs: BTreeMap::new(),
+            access: None,
+            default: None,
         };
         Ok(Arc::new(Self {
             fs: fs.clone(),
@@ -230,6 +244,9 @@ impl Inode for TmpInode {
         }
         if has(SetAttr::MODE) {
             meta.mode = meta.mode & raw::S_IFMT | change.mode & 0o7777;
+            if let Some(acl) = &meta.access {
+                meta.access = Some(Arc::new(acl.with_mode(change.mode)));
+            }
         }
         if has(SetAttr::UID) {
             meta.uid = change.uid;
@@ -397,6 +414,21 @@ impl Inode for TmpInode {
             return Err(Errno::ENOSPC);
         }
         meta.xattrs.insert(name, value);
+        meta.ctime = time;
+        Ok(())
+    }
+
+    fn acl(&self, which: Which) -> Result<Option<Arc<Acl>>, Errno> {
+        Ok(self.meta.lock().acl(which).clone())
+    }
+
+    fn set_acl(&self, which: Which, acl: Option<Arc<Acl>>, mode: Option<u32>) -> Result<(), Errno> {
+        let time = now();
+        let mut meta = self.meta.lock();
+        if let Some(mode) = mode {
+            meta.mode = meta.mode & raw::S_IFMT | mode;
+        }
+        *meta.acl(which) = acl;
         meta.ctime = time;
         Ok(())
     }

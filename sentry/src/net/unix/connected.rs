@@ -83,6 +83,9 @@ impl Connected {
         if pending.len() > *backlog {
             return None;
         }
+        if matches!(name, UnixName::Abstract(_)) && !self.options.is_reachable(current) {
+            return Some(Err(Errno::EPERM));
+        }
         let queue = Arc::new(WaitQueue::new());
         let options = Arc::new(Options::default());
         let (near, far) = stream::connect(

@@ -79,7 +79,13 @@ impl UnixDatagram {
         let Address::Unix(name) = address else { return Err(Errno::EINVAL) };
         let found = names::find(call.current, NetNs::key(call.options.network()), name)?;
         let peer = found.downcast::<Self>().map_err(|_| names::other_type(name))?;
-        if peer.accepts(self) { Ok(peer) } else { Err(Errno::EPERM) }
+        if peer.accepts(self) && self.may_reach(call, &peer, name) { Ok(peer) } else { Err(Errno::EPERM) }
+    }
+
+    /// Whether the caller's landlock domain lets it send there by name. Who is connected already may.
+    fn may_reach(&self, call: &Call<'_>, peer: &Arc<Self>, name: &UnixName) -> bool {
+        let connected = || self.state.lock().peer.as_ref().is_some_and(|own| core::ptr::eq(own.as_ptr(), &**peer));
+        !matches!(name, UnixName::Abstract(_)) || peer.options.is_reachable(call.current) || connected()
     }
 
     /// A connected socket takes datagrams from its peer only.

@@ -2,6 +2,7 @@
 
 use super::{Mode, State, TRACED, begin, end};
 use crate::errno::Errno;
+use crate::landlock::limits::may_trace;
 use crate::signal::{self, SigInfo, Signal};
 use crate::task::access::may_attach;
 use crate::task::{Current, ExitStatus, OUTSIDE, Task, Tid, registry};
@@ -39,7 +40,13 @@ pub enum News {
 /// PTRACE_TRACEME: the parent traces the caller.
 pub fn trace_me(current: &Current) -> Result<(), Errno> {
     let parent = current.process.parent_pid();
-    if parent == OUTSIDE || !begin(&current.task, parent, false, 0) { Err(Errno::EPERM) } else { Ok(()) }
+    let allowed = |tracer: &Task| may_trace(&tracer.creds(), &current.creds);
+    let tracer = registry().process(parent).and_then(|process| process.leader());
+    if parent == OUTSIDE || !tracer.is_none_or(|tracer| allowed(&tracer)) || !begin(&current.task, parent, false, 0) {
+        Err(Errno::EPERM)
+    } else {
+        Ok(())
+    }
 }
 
 /// PTRACE_ATTACH and PTRACE_SEIZE.

@@ -2,6 +2,7 @@
 
 use super::Subject;
 use crate::errno::Errno;
+use crate::landlock::limits::may_trace;
 use crate::task::{Cap, Current};
 
 /// EACCES unless `current` may see the subject's memory, files and links.
@@ -11,6 +12,9 @@ pub fn may_read(current: &Current, subject: &Subject) -> Result<(), Errno> {
         return Ok(());
     }
     let Ok(task) = subject.task() else { return Err(Errno::ESRCH) };
+    if !may_trace(&current.creds, &task.creds()) {
+        return Err(Errno::EACCES);
+    }
     if current.creds.has_in(&task.creds().user, Cap::SysPtrace) {
         return Ok(());
     }
