@@ -48,6 +48,7 @@ pub mod text;
 pub mod timerfd;
 pub mod tmpfs;
 mod types;
+pub mod userfaultfd;
 mod walk;
 
 pub use context::FsContext;

@@ -66,7 +66,6 @@ pub(super) const ROWS: &[Row] = &[
     // Not written yet.
     absent!(fanotify_init, ENOSYS, "as without CONFIG_FANOTIFY"),
     absent!(fanotify_mark, ENOSYS, "as without CONFIG_FANOTIFY"),
-    absent!(userfaultfd, ENOSYS, "as without CONFIG_USERFAULTFD"),
     absent!(landlock_create_ruleset, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
     absent!(landlock_add_rule, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
     absent!(landlock_restrict_self, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),

@@ -51,6 +51,7 @@ mod task;
 mod time;
 mod timerfd;
 pub mod uring;
+mod userfaultfd;
 mod xattr;
 
 pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};

@@ -109,6 +109,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::perf::ROWS,
     super::timerfd::ROWS,
     super::uring::ROWS,
+    super::userfaultfd::ROWS,
     super::xattr::ROWS,
 ];
 

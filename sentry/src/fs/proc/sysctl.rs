@@ -4,6 +4,7 @@ use super::System;
 use crate::errno::Errno;
 use crate::fs::lock::lease;
 use crate::fs::pseudo::{Item, What, directory, file};
+use crate::fs::userfaultfd::UNPRIVILEGED;
 use crate::fs::{inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
@@ -237,6 +238,7 @@ const VM: &[Item<System>] = &[
     value!("oom_kill_allocating_task", 1),
     value!("panic_on_oom", 0),
     value!("vfs_cache_pressure", 100),
+    setting!("unprivileged_userfaultfd", UNPRIVILEGED),
     value!("user_reserve_kbytes", 0),
     value!("admin_reserve_kbytes", 0),
     value!("zone_reclaim_mode", 0),
