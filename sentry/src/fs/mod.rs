@@ -40,6 +40,7 @@ mod pseudo;
 pub mod regular;
 pub mod signalfd;
 mod special;
+pub mod statmount;
 pub mod stdio;
 pub mod sys;
 #[cfg(test)]

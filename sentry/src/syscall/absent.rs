@@ -75,9 +75,6 @@ pub(super) const ROWS: &[Row] = &[
     absent!(mseal, ENOSYS, "as before Linux 6.10"),
     absent!(file_getattr, EOPNOTSUPP, "no file system has such attributes"),
     absent!(file_setattr, EOPNOTSUPP, "no file system has such attributes"),
-    absent!(open_tree_attr, ENOSYS, "as before Linux 6.15"),
-    absent!(statmount, ENOSYS, "as before Linux 6.8"),
-    absent!(listmount, ENOSYS, "as before Linux 6.8"),
 ];
 
 #[cfg(test)]

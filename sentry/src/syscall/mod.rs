@@ -26,6 +26,7 @@ mod keys;
 mod memory;
 mod mount;
 mod mount_api;
+mod mount_query;
 mod namespace;
 mod numa;
 pub mod outcome;

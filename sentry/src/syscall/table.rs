@@ -96,6 +96,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::seccomp::ROWS,
     super::mount::ROWS,
     super::mount_api::ROWS,
+    super::mount_query::ROWS,
     super::namespace::ROWS,
     super::numa::ROWS,
     super::path::ROWS,
