@@ -16,6 +16,7 @@ pub mod dev;
 pub mod device;
 pub mod epoll;
 pub mod eventfd;
+pub mod fanotify;
 mod fd_table;
 pub mod host;
 mod inode;

@@ -64,8 +64,6 @@ pub(super) const ROWS: &[Row] = &[
     // One node of memory.
     absent!(set_mempolicy_home_node, ENOSYS, "one memory node; as without CONFIG_NUMA"),
     // Not written yet.
-    absent!(fanotify_init, ENOSYS, "as without CONFIG_FANOTIFY"),
-    absent!(fanotify_mark, ENOSYS, "as without CONFIG_FANOTIFY"),
     absent!(landlock_create_ruleset, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
     absent!(landlock_add_rule, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),
     absent!(landlock_restrict_self, ENOSYS, "as without CONFIG_SECURITY_LANDLOCK"),

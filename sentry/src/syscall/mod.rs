@@ -13,6 +13,7 @@ mod epoll;
 mod eventfd;
 #[cfg(test)]
 mod example;
+mod fanotify;
 mod fd;
 mod file;
 #[cfg(test)]

@@ -77,6 +77,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::aio::ROWS,
     super::memory::ROWS,
     super::dir::ROWS,
+    super::fanotify::ROWS,
     super::fd::ROWS,
     super::file::ROWS,
     super::epoll::ROWS,

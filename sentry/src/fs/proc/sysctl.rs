@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use crate::fs::lock::lease;
 use crate::fs::pseudo::{Item, What, directory, file};
 use crate::fs::userfaultfd::UNPRIVILEGED;
-use crate::fs::{inotify, pipe};
+use crate::fs::{fanotify, inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
 use crate::mm::{MAX_AREAS, shm};
@@ -272,6 +272,14 @@ const FS: &[Item<System>] = &[
             setting!("max_queued_events", inotify::MAX_QUEUED),
             setting!("max_user_instances", inotify::MAX_INSTANCES),
             setting!("max_user_watches", inotify::MAX_WATCHES),
+        ],
+    ),
+    directory(
+        "fanotify",
+        &[
+            setting!("max_queued_events", fanotify::MAX_QUEUED),
+            setting!("max_user_groups", fanotify::MAX_GROUPS),
+            setting!("max_user_marks", fanotify::MAX_MARKS),
         ],
     ),
     directory("epoll", &[value!("max_user_watches", half_of_memory().max(8192))]),
