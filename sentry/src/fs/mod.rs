@@ -17,6 +17,7 @@ pub mod dev;
 pub mod device;
 pub mod epoll;
 pub mod eventfd;
+pub mod fanotify;
 mod fd_table;
 pub mod host;
 mod inode;
@@ -41,6 +42,7 @@ mod pseudo;
 pub mod regular;
 pub mod signalfd;
 mod special;
+pub mod statmount;
 pub mod stdio;
 pub mod sys;
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub mod text;
 pub mod timerfd;
 pub mod tmpfs;
 mod types;
+pub mod userfaultfd;
 mod walk;
 
 pub use context::FsContext;

@@ -3,7 +3,10 @@
 use super::create::{create_in, inherit};
 use super::dentry::Dentry;
 use super::device;
+use super::fanotify;
+use super::fanotify::abi::{OPEN, OPEN_EXEC, OPEN_EXEC_PERM, OPEN_PERM};
 use super::inode::{FileKind, Inode};
+use super::inotify;
 use super::lock::lease;
 use super::mount::MountFlags;
 use super::open_file::{FileOps, OpenFile, OpenFlags};
@@ -68,12 +71,13 @@ pub fn open_at(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<
         return Ok(OpenFile::new(ops, flags, place.inode().clone(), Some(place.clone())));
     }
     may_open(current, place, flags)?;
+    fanotify::ask(current, place, &[OPEN_PERM])?;
     let file = open_allowed(current, place, flags)?;
     file.notify(raw::IN_OPEN);
     if flags.contains(OpenFlags::TRUNC) && place.inode().kind() == FileKind::Regular {
         landlock::may_truncate(&file)?;
         place.inode().set_attr(&SetAttr { valid: SetAttr::SIZE, ..SetAttr::default() })?;
-        file.notify(raw::IN_MODIFY);
+        inotify::event(place.dentry(), raw::IN_MODIFY);
     }
     Ok(file)
 }
@@ -103,8 +107,12 @@ pub fn open_exec_at(
     permission(&current.creds, &**inode, May::EXEC)?;
     // For a moment only: the program that is run in the end claims its file.
     drop(Claim::to_run(inode)?);
+    fanotify::ask(current, &place, &[OPEN_EXEC_PERM, OPEN_PERM])?;
     match open_checked(current, &place, OpenFlags::empty(), true) {
-        Ok(file) => Ok((file, place)),
+        Ok(file) => {
+            fanotify::happened(&place, OPEN | OPEN_EXEC);
+            Ok((file, place))
+        }
         Err(Fail::Errno(errno)) => Err(errno),
         Err(_) => Err(Errno::EINTR),
     }
@@ -171,6 +179,7 @@ fn create(
     let Some(dentry) = create_in(current, dir, walk.name(last), mode, 0)? else { return Ok(None) };
     // Who makes a file may open it, whatever its mode says.
     let place = walk.way.entered(dentry)?;
+    fanotify::ask(current, &place, &[OPEN_PERM])?;
     let file = open_allowed(current, &place, flags)?;
     file.notify(raw::IN_OPEN);
     Ok(Some(file))
@@ -186,6 +195,13 @@ fn open_unnamed(current: &Current, dir: &Path, flags: OpenFlags, mode: u32) -> R
     let label = alloc::format!("#{}", inode.attr()?.ino);
     let place = Path::new(dir.mount().clone(), Dentry::unnamed(Some(dir.dentry()), inode, label.as_bytes()));
     open_allowed(current, &place, flags & !OpenFlags::TMPFILE.difference(OpenFlags::DIRECTORY))
+}
+
+/// Opens what fanotify tells of: nobody is asked, and nobody is told.
+pub(super) fn open_quietly(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<OpenFile>, Fail> {
+    let file = open_allowed(current, place, flags)?;
+    file.make_quiet();
+    Ok(file)
 }
 
 /// Opens a file that was made for the caller.

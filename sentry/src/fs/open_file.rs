@@ -2,6 +2,7 @@
 
 use super::async_io::Async;
 use super::epoll::Watchers;
+use super::fanotify;
 use super::inode::Inode;
 use super::inotify;
 use super::io::{Sink, Source};
@@ -16,7 +17,7 @@ use crate::wait::{Events, WaitQueue, Wake};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use linker::request::OFFSET_STREAM;
 use linux_raw_sys::general as raw;
 
@@ -166,6 +167,8 @@ pub struct OpenFile {
     watchers: Watchers,
     /// Rights that its opener did not have (landlock).
     lacks: AtomicU32,
+    /// Nobody is told of what happens to it.
+    quiet: AtomicBool,
     _writing: Option<Claim>,
 }
 
@@ -234,6 +237,7 @@ impl OpenFile {
             asynchronous,
             watchers,
             lacks: AtomicU32::new(0),
+            quiet: AtomicBool::new(false),
             _writing: writing,
         })
     }
@@ -334,6 +338,7 @@ impl OpenFile {
         if !self.flags().readable() {
             return Err(Errno::EBADF.into());
         }
+        self.ask_to_read(current)?;
         if !self.ops.seekable() {
             return self.ops.read(current, self, sink, 0);
         }
@@ -378,6 +383,7 @@ impl OpenFile {
             return Err(Errno::EBADF.into());
         }
         check_range(offset, sink.left())?;
+        self.ask_to_read(current)?;
         let bytes = self.ops.read(current, self, sink, offset)?;
         self.notify(raw::IN_ACCESS);
         Ok(bytes)
@@ -397,11 +403,35 @@ impl OpenFile {
         Ok(bytes)
     }
 
-    /// Tells inotify what happened to the file, if it has a name.
+    /// Tells inotify and fanotify what happened to the file, if it has a name.
     #[inline]
     pub fn notify(&self, mask: u32) {
-        if let Some(path) = &self.path {
+        if let Some(path) = self.path.as_ref().filter(|_| !self.quiet.load(Ordering::Relaxed)) {
             inotify::event(path.dentry(), mask);
+            fanotify::happened(path, u64::from(mask));
+        }
+    }
+
+    /// Tells fanotify that a directory was read.
+    pub fn was_read(&self) {
+        if let Some(path) = self.path.as_ref().filter(|_| !self.quiet.load(Ordering::Relaxed)) {
+            fanotify::happened(path, fanotify::abi::ACCESS);
+        }
+    }
+
+    /// Nobody is to be told of what happens to it (what fanotify gives out).
+    pub fn make_quiet(&self) {
+        self.quiet.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks fanotify's listeners whether it may be read. EPERM where one denies it.
+    #[inline]
+    pub fn ask_to_read(&self, current: &Current) -> Result<(), Errno> {
+        match &self.path {
+            Some(path) if !self.quiet.load(Ordering::Relaxed) => {
+                fanotify::ask(current, path, &[fanotify::abi::ACCESS_PERM])
+            }
+            _ => Ok(()),
         }
     }
 }

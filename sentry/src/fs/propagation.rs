@@ -71,6 +71,22 @@ impl Propagation {
         self.unbindable
     }
 
+    /// MS_SHARED and its like.
+    pub fn flags(&self) -> u32 {
+        let rows = [
+            (self.shared != 0, raw::MS_SHARED),
+            (self.master != 0, raw::MS_SLAVE),
+            (self.unbindable, raw::MS_UNBINDABLE),
+        ];
+        let flags = rows.iter().filter(|(on, _)| *on).fold(0, |all, (_, flag)| all | flag);
+        if flags == 0 { raw::MS_PRIVATE } else { flags }
+    }
+
+    /// The numbers of its peer group and of the one that it follows, 0 for none.
+    pub fn groups(&self) -> (u64, u64) {
+        (self.shared.into(), self.master.into())
+    }
+
     /// What mountinfo says of it, each word behind a blank.
     pub fn text(&self) -> String {
         let mut text = String::new();

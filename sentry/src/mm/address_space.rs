@@ -5,6 +5,7 @@
 //! close a file.
 
 use super::areas::{Areas, Layout};
+use super::userfault::{Guards, Notice, fork_all, settle, tell};
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::fs::aio::Contexts;
 use crate::fs::text::Claim;
@@ -33,6 +34,8 @@ pub struct AddressSpace {
     text: spin::Once<Arc<Claim>>,
     /// Asynchronous I/O.
     aio: Contexts,
+    /// What userfaultfds write-protect.
+    pub(in crate::mm) guards: Guards,
 }
 
 /// Why a page cannot be had.
@@ -128,6 +131,7 @@ impl AddressSpace {
             barriers: AtomicU32::new(0),
             text: spin::Once::new(),
             aio: Contexts::default(),
+            guards: Guards::new(),
         }
     }
 
@@ -149,12 +153,17 @@ impl AddressSpace {
         let mut copy = Areas::default();
         copy.layout = areas.layout;
         let mut resident = 0;
+        let (mut notices, guards) = (Vec::new(), Guards::new());
         for vma in areas.iter() {
             if vma.flags.contains(VmaFlags::DONT_FORK) {
                 continue;
             }
             let mut child = vma.clone();
             child.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT;
+            fork_all(&mut child, &mut notices);
+            if child.userfault.is_some() {
+                self.guards.within(child.start, child.end).into_iter().for_each(|(start, end)| guards.add(start, end));
+            }
             // Pages of files and shared memory come back by a fault; what only the page table knows has to be copied.
             let copies = match &vma.backing {
                 Backing::Anonymous => !vma.flags.contains(VmaFlags::WIPE_ON_FORK),
@@ -167,7 +176,7 @@ impl AddressSpace {
             }
             copy.insert(child);
         }
-        let child = Arc::new(Self::with(table, copy));
+        let child = Arc::new(Self { guards, ..Self::with(table, copy) });
         child.stack_limit.store(self.stack_limit.load(Ordering::Relaxed), Ordering::Relaxed);
         child.barriers.store(self.barriers.load(Ordering::Relaxed), Ordering::Relaxed);
         child.add_resident(resident as u64);
@@ -179,6 +188,9 @@ impl AddressSpace {
                 file.mapping.add_mapper(&child);
             }
         }
+        settle(&notices, &child);
+        drop(areas);
+        tell(notices);
         Ok(child)
     }
 
@@ -214,8 +226,24 @@ impl AddressSpace {
 
     /// Unmaps pages; the caller writes the areas.
     pub(in crate::mm) fn drop_pages(&self, start: u64, end: u64) {
+        self.guards.remove(start, end);
+        self.drop_mapped(start, end);
+    }
+
+    /// The same for what can come back: write protection stays.
+    pub(in crate::mm) fn drop_mapped(&self, start: u64, end: u64) {
         let gone = self.table.unmap(UserVa::new(start), UserVa::new(end));
         self.sub_resident(gone as u64);
+    }
+
+    /// Takes areas out with their pages. The caller drops what is returned, and tells of it, without the lock.
+    pub(in crate::mm) fn cut_out(&self, areas: &mut Areas, start: u64, end: u64) -> (Vec<Vma>, Vec<Notice>) {
+        let gone = areas.remove(start, end);
+        if !gone.is_empty() {
+            self.drop_pages(start, end);
+        }
+        let notices = Notice::unmapped(&gone, start, end);
+        (gone, notices)
     }
 
     /// Resident pages, now and at most.

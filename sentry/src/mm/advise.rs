@@ -2,6 +2,7 @@
 
 use super::Mapping;
 use super::address_space::{AddressSpace, Bounds, MemoryFault};
+use super::userfault::{Notice, tell};
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::errno::Errno;
 use crate::platform::Access;
@@ -83,15 +84,26 @@ impl AddressSpace {
 
     /// MADV_DONTNEED: private pages become zero or the file's again; shared ones are only unmapped.
     fn discard(&self, start: u64, end: u64, locked_too: bool) -> Result<(), Errno> {
-        let areas = self.areas.write();
-        if areas.overlapping(start, end).any(|vma| vma.flags.contains(VmaFlags::LOCKED) && !locked_too) {
+        if self.any(start, end, |vma| vma.flags.contains(VmaFlags::LOCKED) && !locked_too) {
             return Err(Errno::EINVAL);
         }
+        self.tell_removed(start, end);
+        let areas = self.areas.write();
         let covered = areas.covers(start, end);
         for vma in areas.overlapping(start, end) {
-            self.drop_pages(vma.start.max(start), vma.end.min(end));
+            let (start, end) = (vma.start.max(start), vma.end.min(end));
+            if vma.is_anonymous() { self.drop_pages(start, end) } else { self.drop_mapped(start, end) }
         }
         if covered { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Tells the userfaultfds of what is about to be emptied.
+    fn tell_removed(&self, start: u64, end: u64) {
+        let areas = self.areas.read();
+        let removed = areas.overlapping(start, end).filter_map(|vma| Notice::removed(vma, start, end));
+        let notices: Vec<Notice> = removed.collect();
+        drop(areas);
+        tell(notices);
     }
 
     /// The mapped parts of files in `[start, end)` that `pick` names; ENOMEM in the end where part of the range is not mapped.
@@ -121,6 +133,7 @@ impl AddressSpace {
             return Err(Errno::EACCES);
         }
         let (parts, covered) = self.file_parts(start, end, fit);
+        self.tell_removed(start, end);
         if parts.iter().any(|(mapping, _, _)| mapping.has_source()) {
             return Err(Errno::EOPNOTSUPP);
         }

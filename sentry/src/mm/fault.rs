@@ -5,12 +5,15 @@ use super::address_space::{AddressSpace, MemoryFault};
 use super::areas::STACK_GAP;
 use super::mapping::PageError;
 use super::reclaim::alloc_frame;
+use super::userfault::Userfault;
 use super::vma::{Backing, FileBacking, Vma, VmaFlags};
 use crate::platform::{Access, Frame, Prot, Translation, platform};
+use crate::task::Current;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use linker::addr::UserVa;
 use linker::layout::{LARGE_PAGE_SIZE, PAGE_SIZE, USER_END};
+use linux_raw_sys::general::UFFD_PAGEFAULT_FLAG_MINOR;
 
 /// Pages around a faulting one that are mapped with it if they are cached.
 const AROUND: u64 = 16;
@@ -24,28 +27,45 @@ enum Step {
     Copy,
     /// Nothing is mapped there; a stack above may grow.
     Grow,
+    /// A userfaultfd has to be asked, and with which flags.
+    Ask((Arc<Userfault>, u32)),
 }
 
 /// The page of zeroes that reads of untouched memory see.
-fn zero_frame() -> Result<Frame, MemoryFault> {
+pub(in crate::mm) fn zero_frame() -> Result<Frame, MemoryFault> {
     static ZERO: spin::Once<Frame> = spin::Once::new();
     ZERO.try_call_once(|| alloc_frame(true)).cloned().map_err(MemoryFault::from)
 }
 
 impl AddressSpace {
-    /// Makes the page at `address` present for `access`. May block (file pages). Called with no lock held.
+    /// Makes the page at `address` present for an `access` of the kernel's. May block (file pages, userfaultfds). Called with
+    /// no lock held.
     pub fn fault(&self, address: UserVa, access: Access) -> Result<(), MemoryFault> {
+        self.bring_in(address, access, None)
+    }
+
+    /// The same for an access of the program's own: a signal ends its wait for a userfaultfd, and it tries again.
+    pub fn user_fault(&self, current: &Current, address: UserVa, access: Access) -> Result<(), MemoryFault> {
+        self.bring_in(address, access, Some(current))
+    }
+
+    fn bring_in(&self, address: UserVa, access: Access, user: Option<&Current>) -> Result<(), MemoryFault> {
         let page = address.page_floor().raw();
         if page >= USER_END {
             return Err(MemoryFault::NotMapped);
         }
+        // A page of shared memory that this fault made is nobody's to ask about.
+        let mut made = false;
         loop {
             let step = {
                 let areas = self.areas.read();
                 match areas.find(page) {
                     None => Step::Grow,
                     Some(vma) if !vma.allows(access) => return Err(MemoryFault::NotAllowed),
-                    Some(vma) => self.resolve(vma, page, access)?,
+                    Some(vma) => match self.wanting(vma, page, access) {
+                        Some(question) if !made || question.1 & UFFD_PAGEFAULT_FLAG_MINOR == 0 => Step::Ask(question),
+                        _ => self.resolve(vma, page, access)?,
+                    },
                 }
             };
             match step {
@@ -55,9 +75,16 @@ impl AddressSpace {
                         PageError::BeyondEnd | PageError::Source(_) => MemoryFault::BeyondEnd,
                         PageError::NoMemory => MemoryFault::OutOfMemory,
                     })?;
+                    made = true;
                 }
                 Step::Copy => self.copy_page(page)?,
                 Step::Grow => self.grow_stack(page)?,
+                Step::Ask(question) => {
+                    self.ask(question, address, access, user)?;
+                    if user.is_some() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
@@ -68,6 +95,8 @@ impl AddressSpace {
         if let Some(there) = self.table.translate(va) {
             return self.resolve_present(vma, page, access, there);
         }
+        // A page that is write-protected before it is there comes in read-only, and the write faults again.
+        let access = if access == Access::Write && self.is_guarded(vma, page) { Access::Read } else { access };
         match &vma.backing {
             Backing::Anonymous => self.map_anonymous(vma, va, access),
             Backing::File(file) if vma.is_shared() => Ok(self.map_shared(vma, file, page, access)?),
@@ -114,7 +143,8 @@ impl AddressSpace {
             return Ok(Step::Read(file.mapping.clone(), index));
         };
         // A page with a source stays read-only until it is marked dirty by a write fault.
-        let prot = Prot { write: vma.prot.write && (write || !file.mapping.has_source()), ..vma.prot };
+        let free = write || !file.mapping.has_source() && !self.is_guarded(vma, page);
+        let prot = Prot { write: vma.prot.write && free, ..vma.prot };
         if write {
             file.note_written();
         }
@@ -145,7 +175,7 @@ impl AddressSpace {
 
     /// Maps cached neighbours too: they will be wanted soon, and a fault costs more.
     fn map_around(&self, vma: &Vma, file: &FileBacking, page: u64, prot: Prot) -> Result<(), MemoryFault> {
-        if vma.flags.contains(VmaFlags::RANDOM) {
+        if vma.flags.contains(VmaFlags::RANDOM) || vma.is_watched() {
             return Ok(());
         }
         let window = AROUND * PAGE_SIZE;
@@ -201,6 +231,9 @@ impl AddressSpace {
         let areas = self.areas.write();
         let Some(vma) = areas.find(page).filter(|vma| vma.prot.write && !vma.is_shared()) else { return Ok(()) };
         let Some(there) = self.table.translate(va).filter(|there| !there.prot.write) else { return Ok(()) };
+        if self.is_guarded(vma, page) {
+            return Ok(());
+        }
         let copy = if there.frame == zero_frame()? {
             alloc_frame(true)?
         } else {

@@ -3,6 +3,7 @@
 use super::Mapping;
 use super::address_space::{AddressSpace, Bounds};
 use super::areas::{Areas, MIN_ADDRESS, STACK_GAP, max_areas};
+use super::userfault::tell;
 use super::vma::{Backing, FileBacking, Vma, VmaFlags};
 use crate::errno::Errno;
 use crate::fs::OpenFile;
@@ -112,7 +113,7 @@ impl AddressSpace {
         if len > USER_END {
             return Err(Errno::ENOMEM);
         }
-        let mut gone = Vec::new();
+        let (mut gone, mut notices) = (Vec::new(), Vec::new());
         let mut areas = self.areas.write();
         if areas.len() >= max_areas() {
             return Err(Errno::ENOMEM);
@@ -137,10 +138,7 @@ impl AddressSpace {
             may_commit(vma.pages())?;
         }
         if replaces {
-            gone = areas.remove(start, start + len);
-            if !gone.is_empty() {
-                self.drop_pages(start, start + len);
-            }
+            (gone, notices) = self.cut_out(&mut areas, start, start + len);
         }
         let populate = vma.flags.contains(VmaFlags::LOCKED) && !vma.flags.contains(VmaFlags::LOCK_ON_FAULT);
         if let Backing::File(file) = &vma.backing {
@@ -150,6 +148,7 @@ impl AddressSpace {
         let spare = areas.merge(start, start + len);
         drop(areas);
         drop((gone, spare));
+        tell(notices);
         if populate {
             self.populate(start, start + len);
         }
@@ -200,12 +199,10 @@ impl AddressSpace {
         if areas.len() >= max_areas() && areas.find(start).is_some_and(|vma| vma.start < start && vma.end > end) {
             return Err(Errno::ENOMEM);
         }
-        let gone = areas.remove(start, end);
-        if !gone.is_empty() {
-            self.drop_pages(start, end);
-        }
+        let (gone, notices) = self.cut_out(&mut areas, start, end);
         drop(areas);
         drop(gone);
+        tell(notices);
         Ok(())
     }
 
@@ -286,11 +283,10 @@ impl AddressSpace {
             return old;
         }
         let (old_end, new_end) = (old.next_multiple_of(PAGE_SIZE), wanted.next_multiple_of(PAGE_SIZE));
-        let mut gone = Vec::new();
+        let (mut gone, mut notices) = (Vec::new(), Vec::new());
         let mut locked = false;
         if new_end < old_end {
-            gone = areas.remove(new_end, old_end);
-            self.drop_pages(new_end, old_end);
+            (gone, notices) = self.cut_out(&mut areas, new_end, old_end);
         } else if new_end > old_end {
             let len = new_end - old_end;
             let request =
@@ -311,6 +307,7 @@ impl AddressSpace {
         areas.layout.brk = wanted;
         drop(areas);
         drop(gone);
+        tell(notices);
         if locked {
             self.populate(old_end, new_end);
         }
@@ -356,7 +353,7 @@ fn new_area(areas: &Areas, request: &MapRequest, start: u64) -> Vma {
             Backing::Special { name, frames: frames.clone(), first: 0 }
         }
     };
-    Vma { start, end: start + request.len, prot: request.prot, may: request.may, flags, backing }
+    Vma { start, end: start + request.len, prot: request.prot, may: request.may, flags, backing, userfault: None }
 }
 
 /// The address for a new mapping.

@@ -22,6 +22,7 @@ mod report;
 pub mod shm;
 #[cfg(test)]
 mod tests;
+pub mod userfault;
 mod vma;
 
 pub use address_space::{AddressSpace, Bounds, MemoryFault, Totals};

@@ -3,12 +3,14 @@
 use super::address_space::{AddressSpace, Bounds};
 use super::areas::{Areas, max_areas};
 use super::map::{MapRequest, Object, Place, may_commit, may_grow};
+use super::userfault::{Notice, tell};
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::errno::Errno;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
 use linker::layout::{PAGE_SIZE, USER_END};
+use linux_raw_sys::general::UFFD_FEATURE_EVENT_REMAP;
 
 /// How an area may move.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +21,15 @@ pub enum Move {
     Anywhere,
     /// To this address (MREMAP_FIXED), in place of what is there.
     To(u64),
+}
+
+/// What a change leaves for when the lock is released: areas to drop, userfaultfds to tell.
+#[derive(Default)]
+struct Gone {
+    areas: Vec<Vma>,
+    notices: Vec<Notice>,
+    /// To be told last: what was unmapped at the old place.
+    late: Vec<Notice>,
 }
 
 impl AddressSpace {
@@ -46,11 +57,13 @@ impl AddressSpace {
                 return Err(Errno::EINVAL);
             }
         }
-        let mut gone = Vec::new();
+        let mut gone = Gone::default();
         let mut areas = self.areas.write();
         let result = self.remap_locked(&mut areas, old, old_len, new_len, how, keep, bounds, &mut gone);
         drop(areas);
-        drop(gone);
+        drop(gone.areas);
+        tell(gone.notices);
+        tell(gone.late);
         let (at, populate) = result?;
         if let Some((start, end)) = populate {
             self.populate(start, end);
@@ -61,7 +74,8 @@ impl AddressSpace {
     /// remap_file_pages(2): page `page` of what is mapped shared at `start`, and those after it, in place of what `[start, start + len)`
     /// shows; from then on an area of its own, as in Linux since 4.0. EINVAL unless one shared object covers all of it.
     pub fn remap_pages(self: &Arc<Self>, start: u64, len: u64, page: u64, bounds: &Bounds) -> Result<(), Errno> {
-        let offset = page.checked_mul(PAGE_SIZE).filter(|at| at.checked_add(len).is_some_and(|end| end <= i64::MAX as u64));
+        let offset =
+            page.checked_mul(PAGE_SIZE).filter(|at| at.checked_add(len).is_some_and(|end| end <= i64::MAX as u64));
         let request = {
             let areas = self.areas.read();
             let first = areas.find(start).filter(|vma| vma.is_shared()).ok_or(Errno::EINVAL)?;
@@ -101,7 +115,7 @@ impl AddressSpace {
         how: Move,
         keep: bool,
         bounds: &Bounds,
-        gone: &mut Vec<Vma>,
+        gone: &mut Gone,
     ) -> Result<(u64, Option<(u64, u64)>), Errno> {
         let mut old_len = old_len;
         let vma = areas.find(old).ok_or(Errno::EFAULT)?;
@@ -112,10 +126,14 @@ impl AddressSpace {
             if areas.len() + 3 >= max_areas() {
                 return Err(Errno::ENOMEM);
             }
-            gone.extend(self.cut_out(areas, to, to + new_len));
+            let (cut, early) = self.cut_out(areas, to, to + new_len);
+            gone.areas.extend(cut);
+            gone.notices.extend(early);
         }
         if old_len > new_len {
-            gone.extend(self.cut_out(areas, old + new_len, old + old_len));
+            let (cut, late) = self.cut_out(areas, old + new_len, old + old_len);
+            gone.areas.extend(cut);
+            gone.late.extend(late);
             old_len = new_len;
         }
         if old_len == new_len && !matches!(how, Move::To(_)) && !keep {
@@ -154,7 +172,7 @@ impl AddressSpace {
             let mut tail = vma.clone();
             let whole = tail.split(old);
             areas.insert(whole_tail(&whole, grown.0, grown.1));
-            gone.extend(areas.merge(grown.0, grown.1));
+            gone.areas.extend(areas.merge(grown.0, grown.1));
             return Ok((old, locked.then_some(grown)));
         }
         let to = match how {
@@ -172,14 +190,6 @@ impl AddressSpace {
         Ok((to, (locked && more > 0).then_some((to + old_len, to + new_len))))
     }
 
-    fn cut_out(&self, areas: &mut Areas, start: u64, end: u64) -> Vec<Vma> {
-        let gone = areas.remove(start, end);
-        if !gone.is_empty() {
-            self.drop_pages(start, end);
-        }
-        gone
-    }
-
     /// Moves `[old, old + old_len)`, which lies in one area, to `to`, and lets it grow there.
     #[allow(clippy::too_many_arguments)]
     fn move_area(
@@ -190,7 +200,7 @@ impl AddressSpace {
         to: u64,
         new_len: u64,
         keep: bool,
-        gone: &mut Vec<Vma>,
+        gone: &mut Gone,
     ) -> Result<(), Errno> {
         let mut moved = {
             let vma = areas.find(old).ok_or(Errno::EFAULT)?;
@@ -201,20 +211,31 @@ impl AddressSpace {
         if let Backing::File(file) = &moved.backing {
             file.mapping.add_mapper(self);
         }
+        gone.notices.extend(Notice::moved(&moved, old, to, old_len));
+        let guarded = self.guards.within(old, old + old_len);
+        self.guards.remove(old, old + old_len);
+        if !moved.userfault.as_ref().is_some_and(|registered| registered.by.has(UFFD_FEATURE_EVENT_REMAP)) {
+            moved.userfault = None;
+        }
+        if moved.userfault.is_some() {
+            guarded.iter().for_each(|(start, end)| self.guards.add(start - old + to, end - old + to));
+        }
         if old_len > 0 {
             self.table.relocate(UserVa::new(old), UserVa::new(to), old_len)?;
             if keep {
                 // The old area stays, without its pages, and is not locked any more.
-                gone.extend(areas.change(old, old + old_len, |vma| {
+                gone.areas.extend(areas.change(old, old + old_len, |vma| {
                     vma.flags -= VmaFlags::LOCKED | VmaFlags::LOCK_ON_FAULT;
                 }));
             } else {
-                gone.extend(areas.remove(old, old + old_len));
+                let left = areas.remove(old, old + old_len);
+                gone.late.extend(Notice::unmapped(&left, old, old + old_len));
+                gone.areas.extend(left);
             }
         }
         moved.flags -= VmaFlags::GROWS_DOWN;
         areas.insert(moved);
-        gone.extend(areas.merge(to, to + new_len));
+        gone.areas.extend(areas.merge(to, to + new_len));
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What `/proc/PID/{maps,smaps}` shows of an address space.
 
 use super::address_space::AddressSpace;
+use super::userfault::Modes;
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::fs::OpenFile;
 use crate::platform::Prot;
@@ -134,6 +135,8 @@ fn words(vma: &Vma) -> Vec<&'static str> {
         (vma.may.execute, "me"),
         (vma.is_shared(), "ms"),
         (vma.grows_down(), "gd"),
+        (answered(vma, Modes::MISSING), "um"),
+        (answered(vma, Modes::PROTECT), "uw"),
         (vma.flags.contains(VmaFlags::LOCKED), "lo"),
         (vma.flags.contains(VmaFlags::SEQUENTIAL), "sr"),
         (vma.flags.contains(VmaFlags::RANDOM), "rr"),
@@ -146,6 +149,12 @@ fn words(vma: &Vma) -> Vec<&'static str> {
         (vma.flags.contains(VmaFlags::HUGE), "hg"),
         (vma.flags.contains(VmaFlags::NO_HUGE), "nh"),
         (vma.flags.contains(VmaFlags::MERGEABLE), "mg"),
+        (answered(vma, Modes::MINOR), "ui"),
     ];
     table.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect()
+}
+
+/// Whether a userfaultfd answers for that.
+fn answered(vma: &Vma, mode: Modes) -> bool {
+    vma.userfault.as_ref().is_some_and(|registered| registered.modes.contains(mode))
 }

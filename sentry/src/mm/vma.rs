@@ -1,6 +1,7 @@
 //! One area of an address space: a range of pages with the same permissions and the same backing.
 
 use super::Mapping;
+use super::userfault::{Modes, Registration};
 use crate::fs::OpenFile;
 use crate::platform::{Access, Frame, Prot};
 use alloc::sync::Arc;
@@ -138,6 +139,8 @@ pub(in crate::mm) struct Vma {
     pub(in crate::mm) may: Prot,
     pub(in crate::mm) flags: VmaFlags,
     pub(in crate::mm) backing: Backing,
+    /// The userfaultfd that answers for it.
+    pub(in crate::mm) userfault: Option<Registration>,
 }
 
 impl Vma {
@@ -163,12 +166,26 @@ impl Vma {
 
     /// Whether its pages may be written to only by copying (so that a page-table entry loses write permission when in doubt).
     pub(in crate::mm) fn copies_on_write(&self) -> bool {
+        if self.is_protected() {
+            return true;
+        }
         match &self.backing {
             Backing::Anonymous => true,
             // A shared page with a source is writable only once it is marked dirty.
             Backing::File(file) => !self.is_shared() || file.mapping.has_source(),
             Backing::Special { .. } => true,
         }
+    }
+
+    /// Whether a userfaultfd may write-protect its pages.
+    fn is_protected(&self) -> bool {
+        self.userfault.as_ref().is_some_and(|registered| registered.modes.contains(Modes::PROTECT))
+    }
+
+    /// Whether a userfaultfd wants each page's first use to be seen.
+    pub(in crate::mm) fn is_watched(&self) -> bool {
+        let watched = Modes::PROTECT | Modes::MINOR;
+        self.userfault.as_ref().is_some_and(|registered| registered.modes.intersects(watched))
     }
 
     /// Whether it counts towards RLIMIT_DATA.
@@ -234,6 +251,7 @@ impl Vma {
             && self.prot == next.prot
             && self.may == next.may
             && self.flags == next.flags
+            && self.userfault == next.userfault
             && match (&self.backing, &next.backing) {
                 (Backing::Anonymous, Backing::Anonymous) => true,
                 (Backing::File(a), Backing::File(b)) => {

@@ -32,6 +32,7 @@ fn read_entries(current: &Current, fd: Fd, to: UserPtr<u8>, len: u32, encode: En
     }
     let room = (len as usize).min(MAX_BUFFER);
     let mut buffer = Vec::new();
+    file.ask_to_read(current)?;
     let mut position = file.position().lock();
     if file.path().is_some_and(|place| place.dentry().is_deleted()) {
         return Err(Errno::ENOENT.into());
@@ -52,6 +53,7 @@ fn read_entries(current: &Current, fd: Fd, to: UserPtr<u8>, len: u32, encode: En
     }
     to.write_slice(current, &buffer)?;
     *position = next;
+    file.was_read();
     Ok(buffer.len())
 }
 

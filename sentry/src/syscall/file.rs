@@ -5,7 +5,7 @@ use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, Fd, UserBuf, UserPtr, UserStr};
 use crate::errno::Errno;
 use crate::fs::regular::MAX_FILE_SIZE;
-use crate::fs::{FileKind, LookupFlags, OpenFile, OpenFlags, Sink, Source, attr, copy, lookup};
+use crate::fs::{FileKind, LookupFlags, OpenFile, OpenFlags, Sink, Source, attr, copy, inotify, lookup};
 use crate::landlock::files::may_truncate;
 use crate::task::Current;
 use alloc::sync::Arc;
@@ -179,7 +179,9 @@ pub fn ftruncate(current: &mut Current, fd: Fd, size: i64) -> Result<(), Fail> {
     }
     may_truncate(&file)?;
     attr::resize(current, &**file.inode(), size)?;
-    file.notify(raw::IN_MODIFY);
+    if let Some(place) = file.path() {
+        inotify::event(place.dentry(), raw::IN_MODIFY);
+    }
     Ok(())
 }
 

@@ -208,7 +208,14 @@ fn map_file(request: &mut MapRequest, file: &Arc<crate::fs::OpenFile>, offset: u
 }
 
 /// remap_file_pages(2).
-pub fn remap_file_pages(current: &mut Current, at: u64, len: u64, prot: u64, page: u64, flags: u64) -> Result<(), Errno> {
+pub fn remap_file_pages(
+    current: &mut Current,
+    at: u64,
+    len: u64,
+    prot: u64,
+    page: u64,
+    flags: u64,
+) -> Result<(), Errno> {
     let (at, len) = (at & !(PAGE_SIZE - 1), len & !(PAGE_SIZE - 1));
     let wraps = at.checked_add(len).is_none() || page.checked_add(len / PAGE_SIZE).is_none();
     if prot != 0 || len == 0 || wraps {

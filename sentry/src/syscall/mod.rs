@@ -13,6 +13,7 @@ mod epoll;
 mod eventfd;
 #[cfg(test)]
 mod example;
+mod fanotify;
 mod fd;
 mod file;
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod landlock;
 mod memory;
 mod mount;
 mod mount_api;
+mod mount_query;
 mod namespace;
 mod numa;
 pub mod outcome;
@@ -52,6 +54,7 @@ mod task;
 mod time;
 mod timerfd;
 pub mod uring;
+mod userfaultfd;
 mod xattr;
 
 pub use args::{Fd, FromArg, UserBuf, UserPtr, UserStr};

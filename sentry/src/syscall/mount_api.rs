@@ -29,6 +29,33 @@ fn place(current: &Current, dirfd: Fd, path: UserStr, follow: bool, empty: bool)
 
 /// open_tree(2).
 pub fn open_tree(current: &mut Current, dirfd: Fd, path: UserStr, flags: u32) -> Result<Fd, Fail> {
+    let at = tree(current, dirfd, path, flags)?;
+    give(current, &at, flags & raw::OPEN_TREE_CLOEXEC != 0)
+}
+
+/// open_tree_attr(2): the same, changed before it is given away.
+pub fn open_tree_attr(
+    current: &mut Current,
+    dirfd: Fd,
+    path: UserStr,
+    flags: u32,
+    attr: UserPtr<MountAttr>,
+    size: usize,
+) -> Result<Fd, Fail> {
+    if attr.is_null() && size != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let at = tree(current, dirfd, path, flags)?;
+    if !attr.is_null()
+        && let Some(change) = asked(current, attr, size, flags & raw::AT_RECURSIVE != 0)?
+    {
+        detached::change(&current.fs.namespace(), &at, &change)?;
+    }
+    give(current, &at, flags & raw::OPEN_TREE_CLOEXEC != 0)
+}
+
+/// The place that open_tree's arguments mean, copied if they say so.
+fn tree(current: &Current, dirfd: Fd, path: UserStr, flags: u32) -> Result<Path, Errno> {
     let known = raw::AT_EMPTY_PATH
         | raw::AT_NO_AUTOMOUNT
         | raw::AT_RECURSIVE
@@ -37,17 +64,14 @@ pub fn open_tree(current: &mut Current, dirfd: Fd, path: UserStr, flags: u32) ->
         | raw::OPEN_TREE_CLOEXEC;
     let (copies, recursive) = (flags & raw::OPEN_TREE_CLONE != 0, flags & raw::AT_RECURSIVE != 0);
     if flags & !known != 0 || recursive && !copies {
-        return Err(Errno::EINVAL.into());
+        return Err(Errno::EINVAL);
     }
     if copies {
         admin(current)?;
     }
     let (follow, empty) = (flags & raw::AT_SYMLINK_NOFOLLOW == 0, flags & raw::AT_EMPTY_PATH != 0);
-    let mut at = place(current, dirfd, path, follow, empty)?;
-    if copies {
-        at = detached::copy(&current.fs.namespace(), &at, recursive)?;
-    }
-    give(current, &at, flags & raw::OPEN_TREE_CLOEXEC != 0)
+    let at = place(current, dirfd, path, follow, empty)?;
+    if copies { detached::copy(&current.fs.namespace(), &at, recursive) } else { Ok(at) }
 }
 
 /// A descriptor that stands for a place.
@@ -243,6 +267,19 @@ pub fn mount_setattr(
     if flags & !known != 0 {
         return Err(Errno::EINVAL);
     }
+    let Some(change) = asked(current, attr, size, flags & raw::AT_RECURSIVE != 0)? else { return Ok(()) };
+    let (follow, empty) = (flags & raw::AT_SYMLINK_NOFOLLOW == 0, flags & raw::AT_EMPTY_PATH != 0);
+    let at = place(current, dirfd, path, follow, empty)?;
+    detached::change(&current.fs.namespace(), &at, &change)
+}
+
+/// Reads a `struct mount_attr` of any version; `None` where it changes nothing.
+fn asked(
+    current: &Current,
+    attr: UserPtr<MountAttr>,
+    size: usize,
+    recursive: bool,
+) -> Result<Option<detached::Change>, Errno> {
     if size > linker::layout::PAGE_SIZE as usize {
         return Err(Errno::E2BIG);
     }
@@ -256,12 +293,9 @@ pub fn mount_setattr(
     }
     let attr = attr.read(current)?;
     if attr.set == 0 && attr.clear == 0 && attr.propagation == 0 {
-        return Ok(());
+        return Ok(None);
     }
-    let change = wanted(current, &attr, flags & raw::AT_RECURSIVE != 0)?;
-    let (follow, empty) = (flags & raw::AT_SYMLINK_NOFOLLOW == 0, flags & raw::AT_EMPTY_PATH != 0);
-    let at = place(current, dirfd, path, follow, empty)?;
-    detached::change(&current.fs.namespace(), &at, &change)
+    wanted(current, &attr, recursive).map(Some)
 }
 
 fn wanted(current: &Current, attr: &MountAttr, recursive: bool) -> Result<detached::Change, Errno> {
@@ -308,6 +342,7 @@ fn cannot_map_ids(current: &Current, attr: &MountAttr) -> Errno {
 
 pub(super) const ROWS: &[Row] = &[
     row!(open_tree = open_tree(3), Full, ""),
+    row!(open_tree_attr = open_tree_attr(5), Partial, "no mapped ids: EINVAL"),
     row!(move_mount = move_mount(5), Partial, "no MOVE_MOUNT_BENEATH: EINVAL"),
     row!(fsopen = fsopen(2), Full, ""),
     row!(fsconfig = fsconfig(5), Partial, "no FSCONFIG_CMD_CREATE_EXCL: EOPNOTSUPP"),

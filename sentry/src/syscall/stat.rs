@@ -4,6 +4,7 @@ use super::table::{Level, Row, arg, finish, row};
 use super::{Fd, UserPtr, UserStr};
 use crate::errno::Errno;
 use crate::fs::attr::Target;
+use crate::fs::statmount::unique_id;
 use crate::fs::{LookupFlags, MountFlags, Path, lookup};
 use crate::task::Current;
 use alloc::sync::Arc;
@@ -177,8 +178,9 @@ pub fn statx(
         has |= raw::STATX_BTIME;
     }
     let mut attributes = 0;
+    let unique = mask & raw::STATX_MNT_ID_UNIQUE != 0;
     if let Some(place) = &target.place {
-        has |= raw::STATX_MNT_ID;
+        has |= if unique { raw::STATX_MNT_ID_UNIQUE } else { raw::STATX_MNT_ID };
         if Arc::ptr_eq(place.dentry(), place.mount().root()) {
             attributes |= u64::from(raw::STATX_ATTR_MOUNT_ROOT);
         }
@@ -203,7 +205,10 @@ pub fn statx(
         mtime: attr.mtime.into(),
         rdev: halves(attr.rdev),
         dev: halves(attr.dev),
-        mount_id: target.place.as_ref().map_or(0, |place| u64::from(place.mount().id())),
+        mount_id: target
+            .place
+            .as_ref()
+            .map_or(0, |place| if unique { unique_id(place.mount()) } else { u64::from(place.mount().id()) }),
         unused: [0; 13],
     };
     to.write(current, &answer)

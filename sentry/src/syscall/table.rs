@@ -77,6 +77,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::aio::ROWS,
     super::memory::ROWS,
     super::dir::ROWS,
+    super::fanotify::ROWS,
     super::fd::ROWS,
     super::file::ROWS,
     super::epoll::ROWS,
@@ -97,6 +98,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::seccomp::ROWS,
     super::mount::ROWS,
     super::mount_api::ROWS,
+    super::mount_query::ROWS,
     super::namespace::ROWS,
     super::numa::ROWS,
     super::path::ROWS,
@@ -110,6 +112,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::perf::ROWS,
     super::timerfd::ROWS,
     super::uring::ROWS,
+    super::userfaultfd::ROWS,
     super::xattr::ROWS,
 ];
 

@@ -4,6 +4,7 @@
 use super::pid_ns::{self, PidNs, PidSpace};
 use super::{Process, Task};
 use crate::errno::Errno;
+use crate::platform::ThreadRef;
 use crate::sync::{Lock, LockGuard, Rank};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -104,6 +105,13 @@ impl Registry {
     /// The process with this number (zombies included).
     pub fn process(&self, pid: Tid) -> Option<Arc<Process>> {
         self.tables.lock().process(pid)
+    }
+
+    /// The task that a kernel thread runs.
+    pub fn task_of(&self, thread: &ThreadRef) -> Option<Arc<Task>> {
+        let tables = self.tables.lock();
+        let runs = |task: &&Arc<Task>| task.thread().is_some_and(|own| Arc::ptr_eq(own, thread));
+        tables.tasks.values().find(runs).cloned()
     }
 
     /// Every process (zombies included), by number.

@@ -4,7 +4,8 @@ use super::System;
 use crate::errno::Errno;
 use crate::fs::lock::lease;
 use crate::fs::pseudo::{Item, What, directory, file};
-use crate::fs::{inotify, pipe};
+use crate::fs::userfaultfd::UNPRIVILEGED;
+use crate::fs::{fanotify, inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
 use crate::mm::{MAX_AREAS, shm};
@@ -237,6 +238,7 @@ const VM: &[Item<System>] = &[
     value!("oom_kill_allocating_task", 1),
     value!("panic_on_oom", 0),
     value!("vfs_cache_pressure", 100),
+    setting!("unprivileged_userfaultfd", UNPRIVILEGED),
     value!("user_reserve_kbytes", 0),
     value!("admin_reserve_kbytes", 0),
     value!("zone_reclaim_mode", 0),
@@ -270,6 +272,14 @@ const FS: &[Item<System>] = &[
             setting!("max_queued_events", inotify::MAX_QUEUED),
             setting!("max_user_instances", inotify::MAX_INSTANCES),
             setting!("max_user_watches", inotify::MAX_WATCHES),
+        ],
+    ),
+    directory(
+        "fanotify",
+        &[
+            setting!("max_queued_events", fanotify::MAX_QUEUED),
+            setting!("max_user_groups", fanotify::MAX_GROUPS),
+            setting!("max_user_marks", fanotify::MAX_MARKS),
         ],
     ),
     directory("epoll", &[value!("max_user_watches", half_of_memory().max(8192))]),

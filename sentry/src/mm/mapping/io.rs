@@ -158,6 +158,19 @@ impl Mapping {
         Ok(())
     }
 
+    /// Puts a page of a memory-only file where none is: EEXIST where one is, EFAULT behind the end.
+    pub(in crate::mm) fn put_new(&self, index: u64, frame: &Frame) -> Result<(), Errno> {
+        if index >= Self::pages_of(self.size()) {
+            return Err(Errno::EFAULT);
+        }
+        self.charge(1).map_err(|_| Errno::ENOMEM)?;
+        if !self.pages.lock().put(index, Slot::Clean(frame.clone())) {
+            self.uncharge(1);
+            return Err(Errno::EEXIST);
+        }
+        Ok(())
+    }
+
     /// Sets the size: pages behind it go, from everyone who maps them too; the rest of the last page becomes zero.
     /// (A source's own size is the file system's to change.)
     pub fn truncate(&self, size: u64) {

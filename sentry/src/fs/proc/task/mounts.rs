@@ -2,7 +2,8 @@
 
 use super::Subject;
 use crate::errno::Errno;
-use crate::fs::{Dentry, Mount, MountFlags, Path};
+use crate::fs::statmount::shown_part;
+use crate::fs::{Mount, MountFlags, Path};
 use crate::task::Current;
 use alloc::format;
 use alloc::string::String;
@@ -86,20 +87,6 @@ pub fn mounts(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     Ok(seen(subject)?.into_iter().map(line).collect::<String>().into_bytes())
 }
 
-/// The part of its file system that a mount shows.
-fn shown(root: &Arc<Dentry>) -> Vec<u8> {
-    let mut names = Vec::new();
-    let mut at = root.clone();
-    while let Some(parent) = at.parent() {
-        names.push(at.name());
-        at = parent;
-    }
-    if names.is_empty() {
-        return b"/".to_vec();
-    }
-    names.iter().rev().flat_map(|name| core::iter::once(b'/').chain(name.iter().copied())).collect()
-}
-
 /// `/proc/PID/mountinfo`.
 pub fn mountinfo(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
     let line = |seen: Seen| {
@@ -112,7 +99,7 @@ pub fn mountinfo(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
             mount.id(),
             dev >> 32,
             dev & 0xffff_ffff,
-            escaped(&shown(mount.root())),
+            escaped(&shown_part(mount)),
             escaped(&seen.place),
             options(mount.flags()),
             mount.propagation().text(),
