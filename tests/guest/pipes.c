@@ -400,6 +400,43 @@ static void watches(void) {
   show(fd);
 }
 
+// What a user without privilege may have in pipes.
+static void users(void) {
+  put("/proc/sys/fs/pipe-user-pages-soft", "32");
+  put("/proc/sys/fs/pipe-user-pages-hard", "40");
+  mkfifo("fifo", 0666);
+  chmod("fifo", 0666);
+  CHILD("a user", {
+    int ends[2];
+    setresuid(54321, 54321, 54321);
+    for (int count = 0; count < 6; count++) {
+      F(pipe(ends));
+      F(fcntl(ends[0], F_GETPIPE_SZ));
+      if (count == 2) F(fcntl(ends[0], F_SETPIPE_SZ, 16384));
+      if (count == 2) F(fcntl(ends[0], F_SETPIPE_SZ, 4096));
+    }
+    F(pipe(ends));
+    F(open("fifo", O_RDWR));
+    F(fcntl(3, F_SETPIPE_SZ, 4096));
+    F(pipe(ends));
+    F(fcntl(ends[0], F_GETPIPE_SZ));
+    F(fcntl(3, F_SETPIPE_SZ, 32768));
+    F(fcntl(3, F_SETPIPE_SZ, 16384));
+    F(open("fifo", O_RDWR));
+    F(fcntl(17, F_GETPIPE_SZ));
+    F(syscall(SYS_close_range, 3, ~0u, 0));
+    F(pipe(ends));
+    F(fcntl(3, F_GETPIPE_SZ));
+    F(fcntl(3, F_SETPIPE_SZ, 131072));
+    F(fcntl(3, F_SETPIPE_SZ, 262144));
+  });
+  int ends[2];
+  for (int count = 0; count < 6; count++) pipe(ends);
+  F(fcntl(ends[0], F_GETPIPE_SZ));
+  put("/proc/sys/fs/pipe-user-pages-soft", "16384");
+  put("/proc/sys/fs/pipe-user-pages-hard", "0");
+}
+
 int main(void) {
   G(pipes);
   G(fifos);
@@ -408,4 +445,5 @@ int main(void) {
   G(epolls);
   G(eventfds);
   G(watches);
+  G(users);
 }

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_highest_number_costs_no_slot_for_those_below() {
-        let (file, _) = new_pipe(&current(), OpenFlags::empty());
+        let (file, _) = new_pipe(&current(), OpenFlags::empty()).unwrap();
         let table = FdTable::new();
         let (limit, high) = (1 << 20, Fd::new((1 << 20) - 1));
         assert!(table.set(high, file.clone(), true, limit).expect("in the limit").is_none());

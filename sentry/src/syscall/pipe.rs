@@ -48,7 +48,7 @@ pub fn pipe(current: &mut Current, fds: UserPtr<[i32; 2]>) -> Result<(), Errno> 
 
 /// pipe2(2).
 pub fn pipe2(current: &mut Current, fds: UserPtr<[i32; 2]>, flags: PipeFlags) -> Result<(), Errno> {
-    let (reader, writer) = pipe::new_pipe(current, OpenFlags::from_bits_retain(flags.bits()));
+    let (reader, writer) = pipe::new_pipe(current, OpenFlags::from_bits_retain(flags.bits()))?;
     let cloexec = flags.contains(PipeFlags::CLOEXEC);
     let read_fd = current.add_file(reader, cloexec)?;
     let write_fd = match current.add_file(writer, cloexec) {

@@ -31,7 +31,7 @@ fn now(current: &Current, epoll: &OpenFile) -> Vec<(u32, u64)> {
 
 fn fixture() -> (Current, Arc<OpenFile>, Arc<OpenFile>, Arc<OpenFile>) {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK);
+    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK).unwrap();
     (current, Epoll::open(), reader, writer)
 }
 

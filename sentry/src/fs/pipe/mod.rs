@@ -4,10 +4,12 @@
 //! holds an `Arc<Pipe>` (`Pipe::new`) and answers `Inode::open` with `Pipe::open`. Small transfers go through a stack buffer and
 //! one acquisition of the lock; large ones move chunks under it and copy outside. Lock: `Rank::Pipe`, a leaf but for the queue.
 
+mod account;
 mod chunks;
 mod end;
 mod splice;
 
+pub use account::{HARD as USER_PAGES_HARD, SOFT as USER_PAGES_SOFT};
 pub use chunks::{Chunk, Chunks};
 pub use end::{PipeEnd, broken_pipe};
 pub use splice::{splice, tee, vmsplice};
@@ -23,6 +25,7 @@ use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::{Cap, Current};
 use crate::wait::{Events, WaitQueue};
+use account::Share;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general as raw;
@@ -44,6 +47,8 @@ struct State {
     /// Marked chunks are packets (O_DIRECT): each is read alone.
     chunks: Chunks<bool>,
     capacity: usize,
+    /// Its part of what its user's pipes may hold; none for one that nobody asked for.
+    share: Option<Share>,
     /// What packets take of the capacity beyond their bytes: each takes a page, whatever its length.
     padding: usize,
     readers: usize,
@@ -79,6 +84,7 @@ impl Pipe {
         let state = State {
             chunks: Chunks::new(),
             capacity: DEFAULT_CAPACITY,
+            share: None,
             padding: 0,
             readers: 0,
             writers: 0,
@@ -86,6 +92,15 @@ impl Pipe {
             writer_opens: 0,
         };
         Self { state: Lock::new(Rank::Pipe, state), queue: WaitQueue::new() }
+    }
+
+    /// A pipe of a user's, as large as its part.
+    fn with(share: Share) -> Self {
+        let mut pipe = Self::new();
+        let state = pipe.state.get_mut();
+        state.capacity = share.bytes();
+        state.share = Some(share);
+        pipe
     }
 
     /// Opens a FIFO, or a pipe again through `/proc`: fifo(7)'s rules of waiting for the other side.
@@ -151,15 +166,23 @@ impl Pipe {
 
 /// Opens a FIFO whose inode keeps its pipe in `slot`.
 pub fn open_fifo(current: &Current, slot: &Slot, flags: OpenFlags) -> Result<Arc<dyn FileOps>, Fail> {
-    match slot.get_or_set(|| Arc::new(Pipe::new())).downcast::<Pipe>() {
+    let share = new_share(current).map_err(|_| Errno::ENOMEM)?;
+    match slot.get_or_set(|| Arc::new(Pipe::with(share))).downcast::<Pipe>() {
         Ok(pipe) => pipe.open(current, flags),
         Err(_) => Err(Errno::ENXIO.into()),
     }
 }
 
-/// pipe2(2): the read end and the write end. `flags`: O_NONBLOCK and O_DIRECT count.
-pub fn new_pipe(current: &Current, flags: OpenFlags) -> (Arc<OpenFile>, Arc<OpenFile>) {
-    let pipe = Arc::new(Pipe::new());
+/// The part of a new pipe of the usual size.
+fn new_share(current: &Current) -> Result<Share, Errno> {
+    let most = MAX_CAPACITY.load(Ordering::Relaxed) as usize;
+    let usual = if current.creds.has(Cap::SysResource) { DEFAULT_CAPACITY } else { DEFAULT_CAPACITY.min(most) };
+    Share::new(current, usual)
+}
+
+/// pipe2(2): the read end and the write end. `flags`: O_NONBLOCK and O_DIRECT count. ENFILE for a user with too many.
+pub fn new_pipe(current: &Current, flags: OpenFlags) -> Result<(Arc<OpenFile>, Arc<OpenFile>), Errno> {
+    let pipe = Arc::new(Pipe::with(new_share(current)?));
     {
         let mut state = pipe.state.lock();
         (state.readers, state.writers, state.reader_opens, state.writer_opens) = (1, 1, 1, 1);
@@ -169,7 +192,7 @@ pub fn new_pipe(current: &Current, flags: OpenFlags) -> (Arc<OpenFile>, Arc<Open
     let reader = Arc::new(PipeEnd::new(pipe.clone(), true, false, None));
     let writer = Arc::new(PipeEnd::new(pipe, false, true, None));
     let reader = OpenFile::new(reader, status & OpenFlags::NONBLOCK, inode.clone(), None);
-    (reader, OpenFile::new(writer, status | OpenFlags::WRONLY, inode, None))
+    Ok((reader, OpenFile::new(writer, status | OpenFlags::WRONLY, inode, None)))
 }
 
 /// F_GETPIPE_SZ. EBADF where `file` is no pipe.
@@ -185,14 +208,18 @@ pub fn set_capacity(current: &Current, file: &OpenFile, wanted: u32) -> Result<u
         return Err(Errno::EINVAL);
     }
     let capacity = (wanted as usize).max(PIPE_BUF).next_power_of_two();
-    if capacity > MAX_CAPACITY.load(Ordering::Relaxed) as usize && !current.creds.has(Cap::SysResource) {
+    let pipe = end.pipe();
+    let grows = capacity > pipe.state.lock().capacity;
+    if grows && capacity > MAX_CAPACITY.load(Ordering::Relaxed) as usize && !current.creds.has(Cap::SysResource) {
         return Err(Errno::EPERM);
     }
-    let pipe = end.pipe();
     {
         let mut state = pipe.state.lock();
         if state.capacity - state.free() > capacity {
             return Err(Errno::EBUSY);
+        }
+        if let Some(share) = &mut state.share {
+            share.change(current, capacity)?;
         }
         state.capacity = capacity;
     }

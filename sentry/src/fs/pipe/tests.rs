@@ -35,7 +35,7 @@ fn errno<T>(result: Result<T, Fail>) -> Option<Errno> {
 #[test]
 fn empty_nonblocking_pipe_read_returns_eagain_and_closed_one_the_end() {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK);
+    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK).unwrap();
     assert_eq!(errno(read(&current, &reader, 4)), Some(Errno::EAGAIN));
     assert_eq!(errno(read(&current, &reader, 4000)), Some(Errno::EAGAIN));
     write(&current, &writer, b"abc").unwrap();
@@ -48,7 +48,7 @@ fn empty_nonblocking_pipe_read_returns_eagain_and_closed_one_the_end() {
 #[test]
 fn a_write_without_readers_is_epipe() {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::empty());
+    let (reader, writer) = new_pipe(&current, OpenFlags::empty()).unwrap();
     drop(reader);
     assert_eq!(errno(write(&current, &writer, b"x")), Some(Errno::EPIPE));
     assert_eq!(errno(write(&current, &writer, &[0; 5000])), Some(Errno::EPIPE));
@@ -58,7 +58,7 @@ fn a_write_without_readers_is_epipe() {
 #[test]
 fn a_full_pipe_takes_part_of_a_large_write_and_nothing_of_an_atomic_one() {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK);
+    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK).unwrap();
     assert_eq!(write(&current, &writer, &[1; 65000]).unwrap(), 65000);
     assert_eq!(errno(write(&current, &writer, &[2; 4096])), Some(Errno::EAGAIN));
     assert_eq!(write(&current, &writer, &[3; 9000]).unwrap(), 536);
@@ -70,7 +70,7 @@ fn a_full_pipe_takes_part_of_a_large_write_and_nothing_of_an_atomic_one() {
 #[test]
 fn a_reader_waits_for_the_writer_in_another_thread() {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::empty());
+    let (reader, writer) = new_pipe(&current, OpenFlags::empty()).unwrap();
     let mm = current.mm.clone();
     let thread = platform()
         .spawn(
@@ -101,7 +101,7 @@ fn a_reader_waits_for_the_writer_in_another_thread() {
 #[test]
 fn packets_are_read_one_at_a_time_and_cut() {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::DIRECT | OpenFlags::NONBLOCK);
+    let (reader, writer) = new_pipe(&current, OpenFlags::DIRECT | OpenFlags::NONBLOCK).unwrap();
     write(&current, &writer, b"first packet").unwrap();
     write(&current, &writer, b"second").unwrap();
     assert_eq!(read(&current, &reader, 5).unwrap(), b"first");
@@ -115,7 +115,7 @@ fn packets_are_read_one_at_a_time_and_cut() {
 #[test]
 fn what_could_not_be_delivered_stays_in_the_pipe() {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK);
+    let (reader, writer) = new_pipe(&current, OpenFlags::NONBLOCK).unwrap();
     for len in [10, 1000] {
         write(&current, &writer, &vec![7; len]).unwrap();
         let nowhere = [UserBuf { addr: UserVa::new(0x10), len }];
@@ -127,7 +127,7 @@ fn what_could_not_be_delivered_stays_in_the_pipe() {
 #[test]
 fn capacity_is_rounded_up_and_never_below_what_is_queued() {
     let current = fake::current();
-    let (_reader, writer) = new_pipe(&current, OpenFlags::empty());
+    let (_reader, writer) = new_pipe(&current, OpenFlags::empty()).unwrap();
     assert_eq!(set_capacity(&current, &writer, 5000), Ok(8192));
     write(&current, &writer, &[0; 8000]).unwrap();
     assert_eq!(set_capacity(&current, &writer, 4096), Err(Errno::EBUSY));
@@ -137,8 +137,8 @@ fn capacity_is_rounded_up_and_never_below_what_is_queued() {
 #[test]
 fn splice_and_tee_move_and_copy_between_pipes() {
     let current = fake::current();
-    let (r1, w1) = new_pipe(&current, OpenFlags::NONBLOCK);
-    let (r2, w2) = new_pipe(&current, OpenFlags::NONBLOCK);
+    let (r1, w1) = new_pipe(&current, OpenFlags::NONBLOCK).unwrap();
+    let (r2, w2) = new_pipe(&current, OpenFlags::NONBLOCK).unwrap();
     write(&current, &w1, &[5; 10000]).unwrap();
     assert_eq!(tee(&current, &r1, &w2, 3000, false).unwrap(), 3000);
     assert_eq!(splice(&current, &r1, None, &w2, None, 20000, false).unwrap(), 10000);
@@ -150,7 +150,7 @@ fn splice_and_tee_move_and_copy_between_pipes() {
 #[test]
 fn splice_does_not_wait_for_what_it_would_give_to_a_counter() {
     let current = fake::current();
-    let (reader, _writer) = new_pipe(&current, OpenFlags::empty());
+    let (reader, _writer) = new_pipe(&current, OpenFlags::empty()).unwrap();
     let event = crate::fs::eventfd::EventFd::open(0, false, OpenFlags::empty());
     let refused = super::splice::splice(&current, &reader, None, &event, None, 1, false);
     assert_eq!(errno(refused), Some(Errno::EINVAL));
@@ -159,7 +159,7 @@ fn splice_does_not_wait_for_what_it_would_give_to_a_counter() {
 #[test]
 fn a_pipe_is_opened_again_without_waiting_for_its_other_end() {
     let current = fake::current();
-    let (reader, writer) = new_pipe(&current, OpenFlags::empty());
+    let (reader, writer) = new_pipe(&current, OpenFlags::empty()).unwrap();
     write(&current, &writer, b"left").unwrap();
     drop(writer);
     let ops = reader.inode().clone().open(&current, OpenFlags::empty()).unwrap();

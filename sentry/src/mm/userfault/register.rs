@@ -39,7 +39,7 @@ impl PartialEq for Registration {
 /// EINVAL for what is no range of pages that could be mapped. Returns its end.
 pub fn check_range(start: u64, len: u64) -> Result<u64, Errno> {
     let aligned = start.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE);
-    if !aligned || len == 0 || start < MIN_ADDRESS || start >= USER_END || len > USER_END - start {
+    if !aligned || len == 0 || !(MIN_ADDRESS..USER_END).contains(&start) || len > USER_END - start {
         return Err(Errno::EINVAL);
     }
     Ok(start + len)
@@ -57,7 +57,7 @@ fn can_be_answered(vma: &Vma, modes: Modes) -> bool {
 }
 
 /// The areas of `[start, end)`; ENOMEM where nothing is mapped from there on, EINVAL where nothing is in between.
-fn found<'a>(areas: &'a Areas, start: u64, end: u64) -> Result<impl Iterator<Item = &'a Vma>, Errno> {
+fn found(areas: &Areas, start: u64, end: u64) -> Result<impl Iterator<Item = &Vma>, Errno> {
     let first = areas.find_above(start).ok_or(Errno::ENOMEM)?;
     if first.start >= end { Err(Errno::EINVAL) } else { Ok(areas.overlapping(start, end)) }
 }
