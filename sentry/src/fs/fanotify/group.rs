@@ -21,6 +21,9 @@ pub static MAX_GROUPS: AtomicU32 = AtomicU32::new(128);
 /// Marks of one group (`max_user_marks`, of a user on Linux).
 pub static MAX_MARKS: AtomicU32 = AtomicU32::new(8_192);
 
+/// So many of the newest events are looked at for one that a new one can be merged with (as in Linux).
+const MERGED: usize = 128;
+
 /// Something that happened, or that somebody waits to do.
 pub(super) struct Event {
     pub(super) place: Option<Path>,
@@ -146,7 +149,7 @@ impl Group {
         let same = |old: &&mut Event| {
             old.question.is_none() && event.question.is_none() && old.who == event.who && old.place == event.place
         };
-        if let Some(old) = state.events.iter_mut().rev().find(same) {
+        if let Some(old) = state.events.iter_mut().rev().take(MERGED).find(same) {
             old.mask |= event.mask;
         } else if state.events.len() < most {
             state.events.push_back(event);
