@@ -10,6 +10,7 @@ extern crate std;
 
 pub mod bpf;
 pub mod control;
+pub mod coredump;
 pub mod errno;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

@@ -8,6 +8,7 @@ mod address_space;
 mod advise;
 mod areas;
 mod barrier;
+mod dump;
 pub mod exec;
 mod fault;
 mod files;
@@ -27,6 +28,7 @@ mod vma;
 
 pub use address_space::{AddressSpace, Bounds, MemoryFault, Totals};
 pub use areas::{Layout, MAX_AREAS};
+pub use dump::DumpArea;
 pub use futex::FutexKey;
 pub use map::{ALL, MapRequest, Object, Place, may_commit};
 pub use mapping::{Mapping, PageBudget, PageError, PageSource, zero_behind};

@@ -3,9 +3,10 @@
 use super::action::{ActionFlags, SigAction};
 use super::frame;
 use super::info::SigInfo;
-use super::number::{DefaultAction, Signal, SignalSet};
+use super::number::{DefaultAction, SignalSet};
 use super::send::end_by;
 use super::{force, stop};
+use crate::coredump;
 use crate::errno::Errno;
 use crate::syscall::Fail;
 use crate::task::{Current, ExitStatus, Task, rseq, trace};
@@ -117,7 +118,7 @@ fn next(current: &mut Current) -> Next {
     };
     match action.handler {
         SigAction::IGNORE => Next::Again,
-        SigAction::DEFAULT => default_action(current, signal),
+        SigAction::DEFAULT => default_action(current, &info),
         _ => Next::Handle(info, action),
     }
 }
@@ -145,7 +146,8 @@ pub(super) fn settle_timer(process: &crate::task::Process, info: SigInfo) -> Sig
     if info.code() == raw::SI_TIMER { process.timers.signal_taken(info) } else { info }
 }
 
-fn default_action(current: &mut Current, signal: Signal) -> Next {
+fn default_action(current: &mut Current, info: &SigInfo) -> Next {
+    let signal = info.signal();
     let action = signal.default_action();
     if matches!(action, DefaultAction::Ignore | DefaultAction::Continue) {
         return Next::Again;
@@ -158,6 +160,11 @@ fn default_action(current: &mut Current, signal: Signal) -> Next {
             stop::stop_group(current, signal);
         }
         return Next::Again;
+    }
+    if action == DefaultAction::Core
+        && let Some(status) = coredump::write(current, info)
+    {
+        return Next::Exit(status);
     }
     Next::Exit(end_by(&current.process, signal))
 }

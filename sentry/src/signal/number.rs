@@ -11,7 +11,7 @@ pub struct Signal(u8);
 pub enum DefaultAction {
     /// Ends the process.
     Terminate,
-    /// Ends the process; would write a core file where a limit above 0 allowed it.
+    /// Ends the process, with a core file where a limit above 0 allows it.
     Core,
     /// Stops the process.
     Stop,

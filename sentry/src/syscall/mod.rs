@@ -40,7 +40,7 @@ pub mod policy;
 mod poll;
 pub mod prctl;
 mod ptrace;
-mod registers;
+pub(crate) mod registers;
 mod rseq;
 mod sched;
 mod seccomp;

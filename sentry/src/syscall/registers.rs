@@ -49,7 +49,11 @@ const STRUCT_USER: u64 = 912;
 impl UserRegs {
     /// What a stopped thread published.
     pub fn of(state: &State) -> Self {
-        let r = &state.regs;
+        Self::in_call(&state.regs, state.call)
+    }
+
+    /// A thread's registers, and the number of the call that it is in.
+    pub fn in_call(r: &UserContext, call: Option<u64>) -> Self {
         Self {
             r15: r.r15,
             r14: r.r14,
@@ -66,7 +70,7 @@ impl UserRegs {
             rdx: r.rdx,
             rsi: r.rsi,
             rdi: r.rdi,
-            orig_rax: state.call.unwrap_or(u64::MAX),
+            orig_rax: call.unwrap_or(u64::MAX),
             rip: r.rip,
             cs: r.cs,
             rflags: r.rflags,

@@ -282,6 +282,7 @@ fn register(
         Arc::new(Process::new(tid, shown, parent_pid, me.group(), me.session(), exit_signal, me.limits(), actions));
     process.set_oom_score_adj(me.oom_score_adj());
     process.set_dumpable(me.dumpable());
+    process.set_dump_filter(me.dump_filter());
     process.set_last_uid(parent.creds.uid);
     process.set_executable(me.executable());
     process.signals.set_unkillable(first);

@@ -23,6 +23,9 @@ pub fn end_process(process: &Process, status: ExitStatus) -> ExitStatus {
 
 /// Ends the calling thread. The kernel thread returns to the platform afterwards.
 pub fn exit_thread(mut current: Current, status: ExitStatus) {
+    if let Some(dump) = current.process.dump_to_join(current.task.tid()) {
+        dump.leave(&mut current);
+    }
     trace::exiting(&mut current, status);
     signal::thread_exiting(&current.task);
     futex::exit_robust_list(&current);

@@ -2,6 +2,7 @@
 
 use super::pid_ns::PidSpace;
 use super::{ExitStatus, Limits, Task, Tid, Usage};
+use crate::coredump::{self, Dump};
 use crate::fs::Path;
 use crate::mm::AddressSpace;
 use crate::platform::platform;
@@ -30,6 +31,8 @@ pub struct Process {
     exec_done: AtomicBool,
     no_huge_pages: AtomicBool,
     dumpable: AtomicU32,
+    /// What a core file has of its memory.
+    dump_filter: AtomicU32,
     last_uid: AtomicU32,
     oom_score_adj: AtomicI32,
     death_signal_to_parent: u32,
@@ -57,6 +60,10 @@ struct Threads {
     live: Vec<Arc<Task>>,
     /// All threads are to end with this status: exit_group, a fatal signal.
     ending: Option<ExitStatus>,
+    /// A core is being written: who ends now leaves its registers there.
+    dump: Option<Arc<Dump>>,
+    /// Threads that are too far on their way out for that.
+    leaving: Vec<Tid>,
     /// The last thread is gone: a zombie until reaped.
     exited: Option<ExitStatus>,
     /// `comm` of the thread that ended last.
@@ -96,6 +103,7 @@ impl Process {
             exec_done: AtomicBool::new(false),
             no_huge_pages: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
+            dump_filter: AtomicU32::new(coredump::FILTER),
             last_uid: AtomicU32::new(0),
             oom_score_adj: AtomicI32::new(0),
             death_signal_to_parent: exit_signal,
@@ -313,6 +321,7 @@ impl Process {
         let mut threads = self.threads.lock();
         let removed =
             threads.live.iter().position(|task| task.tid() == tid).map(|index| threads.live.swap_remove(index));
+        threads.leaving.retain(|leaving| *leaving != tid);
         let last = threads.live.is_empty();
         let result = last.then(|| threads.ending.unwrap_or(status));
         if let Some(task) = &removed {
@@ -329,6 +338,48 @@ impl Process {
         let mut threads = self.threads.lock();
         let holds = *threads.ending.get_or_insert(status);
         (holds, threads.live.clone())
+    }
+
+    /// As `begin_end`, with a core of it all; `None` where it ends already. The threads, besides `own`, that will join in.
+    pub fn begin_dump(&self, status: ExitStatus, dump: &Arc<Dump>, own: &Arc<Task>) -> Option<Vec<Arc<Task>>> {
+        let mut threads = self.threads.lock();
+        if threads.ending.is_some() {
+            return None;
+        }
+        threads.ending = Some(status);
+        threads.dump = Some(dump.clone());
+        let joins = |task: &&Arc<Task>| !Arc::ptr_eq(task, own) && !threads.leaving.contains(&task.tid());
+        Some(threads.live.iter().filter(joins).cloned().collect())
+    }
+
+    /// The core is done, or failed.
+    pub fn end_dump(&self, written: bool) {
+        let mut threads = self.threads.lock();
+        if let (true, Some(ExitStatus::Signal { core, .. })) = (written, &mut threads.ending) {
+            *core = true;
+        }
+        let dump = threads.dump.take();
+        drop(threads);
+        drop(dump);
+    }
+
+    /// A thread begins to end: the dump that it is a part of, if there is one.
+    pub fn dump_to_join(&self, tid: Tid) -> Option<Arc<Dump>> {
+        let mut threads = self.threads.lock();
+        if threads.dump.is_none() {
+            threads.leaving.push(tid);
+        }
+        threads.dump.clone()
+    }
+
+    /// `/proc/PID/coredump_filter`.
+    pub fn dump_filter(&self) -> u32 {
+        self.dump_filter.load(Ordering::Relaxed)
+    }
+
+    /// Sets that.
+    pub fn set_dump_filter(&self, filter: u32) {
+        self.dump_filter.store(filter, Ordering::Relaxed);
     }
 
     /// The status all threads are to end with, if they are.

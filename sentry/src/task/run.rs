@@ -1,6 +1,6 @@
 //! A task's loop: user mode, trap, what the trap asks for, pending signals, round again.
 
-use super::{Current, ExitStatus, exit, oom, rseq};
+use super::{Current, ExitStatus, exit, oom, rseq, trace};
 use crate::platform::{Trap, platform};
 use crate::signal::{self, AfterSignals};
 use crate::syscall::{Fail, dispatch};
@@ -71,6 +71,11 @@ fn other_trap(current: &mut Current, trap: Trap) {
 #[cold]
 fn before_user(current: &mut Current, interrupted: Option<(u64, Fail)>) -> Option<ExitStatus> {
     if current.task.is_doomed() {
+        if let Some((number, fail)) = &interrupted {
+            // A core file shows the call that it was in.
+            current.signal.call = Some(*number);
+            current.regs.rax = trace::restart_code(fail).unwrap_or(current.regs.rax);
+        }
         return Some(current.process.ending().unwrap_or(ExitStatus::Code(0)));
     }
     match signal::deliver_pending(current, interrupted) {

@@ -11,7 +11,7 @@ pub enum ExitStatus {
     Signal {
         /// The signal's number.
         number: u8,
-        /// A core was dumped (never; the flag is Linux's).
+        /// A core was dumped.
         core: bool,
     },
 }

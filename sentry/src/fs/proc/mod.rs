@@ -16,8 +16,8 @@ use crate::task::{Current, PidSpace, Tid, registry};
 use alloc::format;
 use alloc::sync::Arc;
 use linux_raw_sys::general as raw;
-pub use task::process_of;
 pub(in crate::fs) use task::status;
+pub use task::{auxv, process_of};
 
 /// A new proc, which shows the processes of `pids`; its root directory.
 pub fn new(pids: PidSpace) -> Arc<dyn Inode> {

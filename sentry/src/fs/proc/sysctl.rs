@@ -1,6 +1,7 @@
 //! `/proc/sys`: what can be asked about the kernel's settings. Few can be changed: the names of the system.
 
 use super::System;
+use crate::coredump;
 use crate::errno::Errno;
 use crate::fs::lock::lease;
 use crate::fs::pseudo::{Item, What, directory, file};
@@ -175,7 +176,19 @@ const KERNEL: &[Item<System>] = &[
     value!("overflowuid", 65534),
     value!("overflowgid", 65534),
     value!("randomize_va_space", 2),
-    value!("core_pattern", "core"),
+    Item {
+        name: "core_pattern",
+        mode: 0o644,
+        what: What::Writable(
+            |_, _| Ok([&coredump::pattern()[..], b"\n"].concat()),
+            |current, _, bytes| {
+                if current.creds.fsuid != 0 {
+                    return Err(Errno::EPERM);
+                }
+                coredump::set_pattern(bytes)
+            },
+        ),
+    },
     value!("core_uses_pid", 0),
     value!("core_pipe_limit", 0),
     value!("dmesg_restrict", 0),

@@ -56,9 +56,13 @@ pub fn environ(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
 
 /// `/proc/PID/auxv`, read where execve put it: behind argc, argv and envp on the stack.
 pub fn auxv(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let Some(mm) = mm_of(subject) else { return Ok(Vec::new()) };
+    Ok(mm_of(subject).map_or_else(Vec::new, |mm| auxiliary_vector(&mm)))
+}
+
+/// It is behind the environment on the stack.
+pub(super) fn auxiliary_vector(mm: &AddressSpace) -> Vec<u8> {
     let layout = mm.layout();
-    let stack = bytes(&mm, layout.start_stack, layout.arg_start);
+    let stack = bytes(mm, layout.start_stack, layout.arg_start);
     let mut words = stack.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
     let argc = words.next().unwrap_or(0);
     let behind_argv = usize::try_from(argc).unwrap_or(usize::MAX).saturating_add(1);
@@ -72,7 +76,7 @@ pub fn auxv(_: &Current, subject: &Subject) -> Result<Vec<u8>, Errno> {
             break;
         }
     }
-    Ok(vector)
+    vector
 }
 
 /// The first line of an area.

@@ -1,6 +1,7 @@
 //! The rest of a task's files: comm, limits, io, namespaces, OOM score, children.
 
 use super::{Subject, access, status};
+use crate::coredump::FILTERS;
 use crate::errno::Errno;
 use crate::fs::nsfs;
 use crate::fs::pseudo::{Item, What, file};
@@ -155,6 +156,23 @@ pub fn oom_score(_: &Current, subject: &Subject) -> Content {
 /// `/proc/PID/oom_score_adj`.
 pub fn oom_score_adj(_: &Current, subject: &Subject) -> Content {
     Ok(format!("{}\n", subject.process()?.oom_score_adj()).into_bytes())
+}
+
+/// `/proc/PID/coredump_filter`.
+pub fn coredump_filter(_: &Current, subject: &Subject) -> Content {
+    Ok(format!("{:08x}\n", subject.process()?.dump_filter()).into_bytes())
+}
+
+/// A number as C writes them; bits that there are none of do not count.
+pub fn set_coredump_filter(_: &Current, subject: &Subject, bytes: &[u8]) -> Result<(), Errno> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim();
+    let number = match (text.strip_prefix("0x"), text.strip_prefix('0').filter(|rest| !rest.is_empty())) {
+        (Some(hexadecimal), _) => u32::from_str_radix(hexadecimal, 16),
+        (None, Some(octal)) => u32::from_str_radix(octal, 8),
+        (None, None) => text.parse(),
+    };
+    subject.process()?.set_dump_filter(number.map_err(|_| Errno::EINVAL)? & FILTERS);
+    Ok(())
 }
 
 /// Lowering the adjustment takes CAP_SYS_RESOURCE.

@@ -15,6 +15,7 @@ use crate::fs::proc::System;
 use crate::fs::proc::net;
 use crate::fs::pseudo::{Context, Item, Node, PseudoFs, What, directory, file};
 use crate::fs::{Inode, MOUNT_CHANGES};
+use crate::mm::AddressSpace;
 use crate::task::{Current, PidSpace, Process, Task, Tid, registry};
 use alloc::format;
 use alloc::sync::{Arc, Weak};
@@ -141,6 +142,11 @@ fn find_thread(fs: &Arc<PseudoFs>, parent: u64, subject: &Subject, name: &[u8]) 
 static PROCESS: Item<Subject> = Item { name: "", mode: 0o555, what: What::Directory(PROCESS_ENTRIES) };
 static THREAD: Item<Subject> = Item { name: "", mode: 0o555, what: What::Directory(THREAD_ENTRIES) };
 
+/// The auxiliary vector of a program, as it found it.
+pub fn auxv(mm: &AddressSpace) -> Vec<u8> {
+    memory::auxiliary_vector(mm)
+}
+
 /// The process whose directory (`/proc/PID`) this is; ESRCH once it is reaped, EBADF where it is something else.
 pub fn process_of(directory: &dyn Inode) -> Result<Arc<Process>, Errno> {
     let subject = Node::context_of(directory, &PROCESS).ok_or(Errno::EBADF)?;
@@ -161,6 +167,11 @@ macro_rules! entries {
             file("cgroup", |_, _| Ok(b"0::/\n".to_vec())),
             file("cmdline", memory::cmdline),
             Item { name: "comm", mode: 0o644, what: What::Writable(misc::comm, misc::set_comm) },
+            Item {
+                name: "coredump_filter",
+                mode: 0o644,
+                what: What::Writable(misc::coredump_filter, misc::set_coredump_filter),
+            },
             file("cpuset", |_, _| Ok(b"/\n".to_vec())),
             Item { name: "cwd", mode: 0o777, what: What::Magic(files::cwd) },
             guarded("environ", 0o400, memory::environ),
