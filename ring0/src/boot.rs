@@ -20,7 +20,9 @@ use x86_64::registers::control::{Cr0Flags, Cr4Flags, EferFlags};
 
 /// Bytes of a CPU's boot stack, which becomes the idle thread's.
 pub const BOOT_STACK_BYTES: usize = 16 << 10;
-const IST_STACK_BYTES: usize = 4 << 10;
+/// Bytes of a stack for #DF, NMI or #MC: what says of a fault what it was formats text, in a checked build with all its assertions.
+/// Nothing guards the end of one.
+const IST_STACK_BYTES: usize = 16 << 10;
 
 // Model-specific registers (Intel SDM vol. 4, table 2-2).
 const MSR_EFER: u32 = 0xc000_0080;
