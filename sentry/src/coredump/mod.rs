@@ -19,6 +19,7 @@ use crate::task::{Current, ExitStatus};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use linker::addr::UserVa;
 use linker::layout::PAGE_SIZE;
 use linker::request::SetAttr;
@@ -43,11 +44,18 @@ pub struct Dump {
     others: Lock<Vec<Registers>>,
     writer: ThreadRef,
     signal: u32,
+    /// Somebody kills the process, or there is no memory.
+    cut_short: AtomicBool,
     /// Held until the file is written.
     writing: SleepLock<()>,
 }
 
 impl Dump {
+    /// Ends the writing where it is: SIGKILL does not wait for a file.
+    pub fn cut_short(&self) {
+        self.cut_short.store(true, Ordering::Relaxed);
+    }
+
     /// Another thread ends: its registers are part of the dump, and it waits for that.
     pub fn leave(&self, current: &mut Current) {
         let registers = Registers::of(current, self.signal);
@@ -68,6 +76,7 @@ pub fn write(current: &mut Current, info: &SigInfo) -> Option<ExitStatus> {
         others: Lock::new(Rank::Leaf, Vec::new()),
         writer: platform().current_thread(),
         signal: info.signal().number(),
+        cut_short: AtomicBool::new(false),
         writing: SleepLock::new(()),
     });
     let writing = dump.writing.lock();
@@ -82,7 +91,7 @@ pub fn write(current: &mut Current, info: &SigInfo) -> Option<ExitStatus> {
     }
     let mut threads = vec![Registers::of(current, dump.signal)];
     threads.append(&mut dump.others.lock());
-    let written = open_file(current).and_then(|file| write_file(current, &file, info, &threads, limit));
+    let written = open_file(current).and_then(|file| write_file(current, &file, info, &threads, limit, &dump));
     current.process.end_dump(written.is_ok());
     drop(writing);
     current.process.ending()
@@ -113,6 +122,7 @@ fn write_file(
     info: &SigInfo,
     threads: &[Registers],
     limit: u64,
+    dump: &Dump,
 ) -> Result<(), Fail> {
     let areas = current.mm.areas_to_dump(current.process.dump_filter());
     let notes = notes::all(current, info, threads, &areas);
@@ -132,7 +142,7 @@ fn write_file(
         at += area.dumped;
     }
     head.extend_from_slice(&notes);
-    let mut out = Out { current, file, limit };
+    let mut out = Out { current, file, limit, dump };
     out.write(0, &head)?;
     let mut at = data_at;
     for area in &areas {
@@ -149,6 +159,7 @@ struct Out<'a> {
     current: &'a Current,
     file: &'a OpenFile,
     limit: u64,
+    dump: &'a Dump,
 }
 
 impl Out<'_> {
@@ -172,7 +183,17 @@ impl Out<'_> {
         let mut buffer = Vec::new();
         let mut begin = 0;
         let mut done = 0;
-        while done < area.dumped {
+        while let Some(next) = self.current.mm.next_to_dump(area.start + done, area.start + area.dumped) {
+            if self.dump.cut_short.load(Ordering::Relaxed) {
+                return Err(Errno::EINTR.into());
+            }
+            if next != area.start + done && !buffer.is_empty() {
+                if !self.write(to + begin, &buffer)? {
+                    return Ok(false);
+                }
+                buffer.clear();
+            }
+            done = next - area.start;
             let page = self.current.mm.page_to_dump(UserVa::new(area.start + done), area.backed);
             let full = buffer.len() >= CHUNK;
             if (page.is_none() || full) && !buffer.is_empty() {

@@ -49,6 +49,46 @@ impl AddressSpace {
         areas.iter().map(of).collect()
     }
 
+    /// The first page in `[at, end)`, part of one area, that is there or can be fetched. What is not there costs nothing: areas may be
+    /// as large as the address space.
+    pub fn next_to_dump(&self, at: u64, end: u64) -> Option<u64> {
+        let areas = self.areas.read();
+        let vma = areas.find(at).filter(|_| at < end)?;
+        let fetched = match &vma.backing {
+            Backing::Anonymous => None,
+            Backing::Special { .. } => Some(at),
+            Backing::File(file) => {
+                let offset = vma.page_index(at) * PAGE_SIZE;
+                let next = if file.mapping.has_source() {
+                    Some(offset).filter(|offset| *offset < file.mapping.size())
+                } else {
+                    file.mapping.next_data(offset)
+                };
+                next.map(|next| at.saturating_add(next - offset))
+            }
+        };
+        let fetched = fetched.filter(|fetched| *fetched < end);
+        self.next_present(at, fetched.unwrap_or(end)).or(fetched)
+    }
+
+    /// The first present page in `[at, end)`, looked for in steps that grow.
+    fn next_present(&self, mut at: u64, end: u64) -> Option<u64> {
+        let mut step = PAGE_SIZE;
+        while at < end {
+            let to = at.saturating_add(step).min(end);
+            let mut found = None;
+            self.table.scan(UserVa::new(at), UserVa::new(to), false, &mut |va, _, _| {
+                found.get_or_insert(va.raw());
+            });
+            if found.is_some() {
+                return found;
+            }
+            at = to;
+            step = step.saturating_mul(2);
+        }
+        None
+    }
+
     /// A page, whatever the program may do with it; `None` where there is none yet. One that is `backed` is fetched.
     pub fn page_to_dump(&self, at: UserVa, backed: bool) -> Option<Box<[u8]>> {
         let there = self.table.translate(at).map(|there| there.frame);

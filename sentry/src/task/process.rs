@@ -6,7 +6,7 @@ use crate::coredump::{self, Dump};
 use crate::fs::Path;
 use crate::mm::AddressSpace;
 use crate::platform::platform;
-use crate::signal::ProcessSignals;
+use crate::signal::{ProcessSignals, Signal};
 use crate::sync::{Lock, Rank};
 use crate::time::ProcessTimers;
 use crate::wait::WaitQueue;
@@ -336,6 +336,11 @@ impl Process {
     /// threads to wake.
     pub fn begin_end(&self, status: ExitStatus) -> (ExitStatus, Vec<Arc<Task>>) {
         let mut threads = self.threads.lock();
+        let killed =
+            matches!(status, ExitStatus::Signal { number, .. } if u32::from(number) == Signal::SIGKILL.number());
+        if let Some(dump) = threads.dump.as_ref().filter(|_| killed) {
+            dump.cut_short();
+        }
         let holds = *threads.ending.get_or_insert(status);
         (holds, threads.live.clone())
     }
