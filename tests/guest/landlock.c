@@ -8,9 +8,9 @@
 #include <sys/ptrace.h>
 #include <sys/un.h>
 
-#define create(attr, size, flags) syscall(SYS_landlock_create_ruleset, attr, size, flags)
-#define add(ruleset, kind, attr, flags) syscall(SYS_landlock_add_rule, ruleset, kind, attr, flags)
-#define restrict_self(ruleset, flags) syscall(SYS_landlock_restrict_self, ruleset, flags)
+static long create(const void *attr, size_t size, unsigned flags) { return syscall(SYS_landlock_create_ruleset, attr, size, flags); }
+static long add(int ruleset, int kind, const void *attr, unsigned flags) { return syscall(SYS_landlock_add_rule, ruleset, kind, attr, flags); }
+static long restrict_self(int ruleset, unsigned flags) { return syscall(SYS_landlock_restrict_self, ruleset, flags); }
 
 #define FS(name) LANDLOCK_ACCESS_FS_##name
 #define MAKES                                                                                                     \
