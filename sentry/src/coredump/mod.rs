@@ -187,16 +187,10 @@ impl Out<'_> {
             if self.dump.cut_short.load(Ordering::Relaxed) {
                 return Err(Errno::EINTR.into());
             }
-            if next != area.start + done && !buffer.is_empty() {
-                if !self.write(to + begin, &buffer)? {
-                    return Ok(false);
-                }
-                buffer.clear();
-            }
+            let page = self.current.mm.page_to_dump(UserVa::new(next), area.backed);
+            let continues = next == area.start + done && page.is_some() && buffer.len() < CHUNK;
             done = next - area.start;
-            let page = self.current.mm.page_to_dump(UserVa::new(area.start + done), area.backed);
-            let full = buffer.len() >= CHUNK;
-            if (page.is_none() || full) && !buffer.is_empty() {
+            if !continues && !buffer.is_empty() {
                 if !self.write(to + begin, &buffer)? {
                     return Ok(false);
                 }
