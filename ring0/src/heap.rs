@@ -151,8 +151,11 @@ fn alloc_big(layout: Layout, zeroed: bool) -> *mut u8 {
         None if layout.size() > MAX_BUFFER && layout.align() <= PAGE_SIZE as usize => {
             (vmalloc::alloc(layout.size()), false)
         }
-        None => return null_mut(),
+        None => (null_mut(), false),
     };
+    if start.is_null() {
+        crate::panic::refused_block();
+    }
     if zeroed && !zero && !start.is_null() {
         // SAFETY: the block is ours and at least that long.
         unsafe { start.write_bytes(0, layout.size()) };

@@ -7,7 +7,7 @@ use crate::x86::{halt_forever, out32};
 use core::arch::asm;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use linker::boot::{PANIC_FRAMES, PanicRecord};
 use linker::layout::{DIRECT_MAP, KERNEL_BASE, PANIC_RECORD, PORT_PANIC};
 
@@ -48,12 +48,34 @@ fn die(describe: &mut dyn FnMut(&mut Text) -> fmt::Result, rip: Option<u64>, fra
     let record = unsafe { &mut *record };
     record.cpu = cpu().number.get() as u32;
     backtrace(&mut record.frames, rip, frame);
+    if record.frames[1] == 0 {
+        for (to, from) in record.frames.iter_mut().zip(&REFUSED) {
+            *to = from.load(Ordering::Relaxed);
+        }
+    }
     let mut text = Text { room: &mut record.message, len: 0 };
     // A message that is too long is cut.
     let _ = describe(&mut text);
     record.message_len = text.len as u32;
     out32(PORT_PANIC, record.cpu);
     halt_forever()
+}
+
+/// Where the last heap block was asked for that there was no memory for. Code of `alloc` and `core` keeps no frame pointers, so that
+/// the panic that may follow does not know.
+static REFUSED: [AtomicU64; PANIC_FRAMES] = [const { AtomicU64::new(0) }; PANIC_FRAMES];
+
+/// A heap block was refused.
+#[cold]
+pub fn refused_block() {
+    let frame: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack, preserves_flags)) }
+    let mut frames = [0; PANIC_FRAMES];
+    backtrace(&mut frames, None, frame);
+    for (to, from) in REFUSED.iter().zip(frames) {
+        to.store(from, Ordering::Relaxed);
+    }
 }
 
 /// Follows the frame pointers as long as they lead up within kernel memory.

@@ -28,6 +28,8 @@ bitflags! {
         const WRNORM = raw::POLLWRNORM;
         const WRBAND = raw::POLLWRBAND;
         const RDHUP = raw::POLLRDHUP;
+        /// EPOLL_URING_WAKE (uapi/linux/eventpoll.h). Not an event but its cause: an io_uring tells of a completion. What watches a ring and tells a ring must stop there.
+        const BY_RING = 1 << 27;
     }
 }
 

@@ -231,6 +231,15 @@ static void packets(void) {
   close(p[0]);
   F(recv(p[1], page, 2, 0));
   F(send(p[1], "x", 1, MSG_NOSIGNAL));
+  // As large as root lets them be.
+  static char large[5 << 20];
+  for (int kind = SOCK_DGRAM; kind <= SOCK_SEQPACKET; kind += SOCK_SEQPACKET - SOCK_DGRAM) {
+    int most = 1 << 29;
+    socketpair(AF_UNIX, kind, 0, p);
+    F(setsockopt(p[0], SOL_SOCKET, SO_SNDBUFFORCE, &most, sizeof most));
+    F(send(p[0], large, 4 << 20, 0));
+    F(send(p[0], large, sizeof large, 0));
+  }
   int server = socket(AF_UNIX, SOCK_DGRAM, 0), client = socket(AF_UNIX, SOCK_DGRAM, 0);
   F(bind(server, (void *)&a, sizeof a));
   F(send(client, "x", 1, 0));

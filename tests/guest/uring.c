@@ -318,6 +318,63 @@ static void overflow(void) {
   F(*(unsigned *)(memory + params.sq_off.flags));
 }
 
+static void many_of(int fd, unsigned long data) {
+  struct io_uring_sqe *sqe = next(IORING_OP_POLL_ADD, fd, 0, IORING_POLL_ADD_MULTI, data);
+  sqe->poll_events = POLLIN;
+}
+
+// Requests that go on, and find no more room or are their own cause.
+static void circles(void) {
+  setup(2, 0);
+  int event = eventfd(0, 0);
+  many_of(event, 1);
+  F(enter(1, 0));
+  for (unsigned i = 1; i <= 4; i++) {
+    eventfd_write(event, 1);
+    F(enter(0, i));
+  }
+  eventfd_write(event, 1);
+  usleep(100000);
+  F(*(unsigned *)(memory + params.sq_off.flags));
+  completions(5);
+  eventfd_write(event, 1);
+  usleep(100000);
+  F(*cq_tail - *cq_head);
+
+  setup(8, 0);
+  many_of(ring, 1);
+  F(enter(1, 0));
+  next(IORING_OP_NOP, -1, 0, 0, 2);
+  F(enter(1, 2));
+  usleep(100000);
+  F(*cq_tail - *cq_head);
+  completions(2);
+
+  setup(8, 0);
+  event = eventfd(0, 0);
+  F(syscall(SYS_io_uring_register, ring, IORING_REGISTER_EVENTFD, &event, 1));
+  many_of(event, 1);
+  F(enter(1, 0));
+  next(IORING_OP_NOP, -1, 0, 0, 2);
+  F(enter(1, 2));
+  usleep(100000);
+  F(*cq_tail - *cq_head);
+  completions(2);
+
+  setup(8, 0);
+  int outer = epoll_create1(0), inner = epoll_create1(0);
+  struct epoll_event wanted = {EPOLLIN};
+  F(epoll_ctl(inner, EPOLL_CTL_ADD, ring, &wanted));
+  F(epoll_ctl(outer, EPOLL_CTL_ADD, inner, &wanted));
+  many_of(outer, 1);
+  F(enter(1, 0));
+  next(IORING_OP_NOP, -1, 0, 0, 2);
+  F(enter(1, 2));
+  usleep(100000);
+  F(*cq_tail - *cq_head);
+  completions(2);
+}
+
 // A tail that runs away, and a request's number that is none.
 static void astray(void) {
   setup(2, 0);
@@ -358,6 +415,7 @@ int main(void) {
   G(registered);
   G(sockets);
   G(overflow);
+  G(circles);
   G(astray);
   G(ending);
   return 0;

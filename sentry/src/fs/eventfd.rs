@@ -31,12 +31,13 @@ impl EventFd {
     }
 
     /// Counts one event up for a part of the sentry. That may go beyond what writes reach: poll shows the overflow as POLLERR.
-    pub fn count_one(&self) {
+    /// `cause` goes to those who wait beside the events.
+    pub fn count_one(&self, cause: Events) {
         {
             let mut count = self.count.lock();
             *count = count.saturating_add(1);
         }
-        self.queue.wake(Events::READABLE | Events::ERR);
+        self.queue.wake(Events::READABLE | Events::ERR | cause);
     }
 
     fn take(&self) -> Option<u64> {

@@ -221,9 +221,12 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Takes up to `max` bytes into a new vector.
+    /// Takes up to `max` bytes into a new vector; ENOMEM where there is no memory for it.
     pub fn take_vec(&mut self, max: usize) -> Result<Vec<u8>, Errno> {
-        let mut bytes = alloc::vec![0; max.min(self.left)];
+        let room = max.min(self.left);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(room).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(room, 0);
         let len = self.take(&mut bytes)?;
         bytes.truncate(len);
         Ok(bytes)

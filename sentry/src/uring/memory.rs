@@ -193,6 +193,11 @@ impl Memory {
         self.load(CQ_TAIL).wrapping_sub(self.load(CQ_HEAD)).min(self.sizes.completions)
     }
 
+    /// One more completion that will never be there.
+    pub(super) fn count_dropped(&self) {
+        self.store(CQ_OVERFLOW, self.load(CQ_OVERFLOW).wrapping_add(1));
+    }
+
     /// Says whether there are completions that did not fit.
     pub(super) fn set_overflow(&self, on: bool) {
         let flags = self.load(SQ_FLAGS);

@@ -25,6 +25,9 @@ use linux_raw_sys::io_uring as raw;
 use memory::Memory;
 use work::Work;
 
+/// Completions that are kept until there is room for them. More are dropped and counted, as on Linux without memory.
+const MOST_OVERFLOW: usize = 1 << 16;
+
 /// A ring.
 pub struct Ring {
     memory: Memory,
@@ -36,6 +39,8 @@ pub struct Ring {
     /// Completions so far, also those that are not shown.
     completed: AtomicU64,
     disabled: AtomicBool,
+    /// Completions were dropped, and the program does not know yet.
+    dropped: AtomicBool,
 }
 
 #[derive(Default)]
@@ -58,6 +63,7 @@ impl Ring {
             wait: WaitQueue::new(),
             completed: AtomicU64::new(0),
             disabled: AtomicBool::new(disabled),
+            dropped: AtomicBool::new(false),
         };
         let file = RingFile(Arc::new(ring));
         Ok(OpenFile::new(Arc::new(file), OpenFlags::RDWR, AnonInode::anonymous("[io_uring]"), None))
@@ -98,21 +104,49 @@ impl Ring {
         let event = {
             let mut state = self.state.lock();
             if !state.overflow.is_empty() || !self.memory.put(&completion) {
-                state.overflow.push_back(completion);
-                self.memory.set_overflow(true);
+                if state.overflow.len() < MOST_OVERFLOW {
+                    state.overflow.push_back(completion);
+                    self.memory.set_overflow(true);
+                } else {
+                    self.memory.count_dropped();
+                    self.dropped.store(true, Ordering::SeqCst);
+                }
             }
             state.event.as_ref().map(|(event, _)| event.clone())
         };
+        self.tell(event);
+    }
+
+    /// Tells of one result of a request that goes on. False where there is no room: the request ends with this one.
+    pub fn complete_one_of_many(&self, user_data: u64, result: i32) -> bool {
+        let completion = Completion { user_data, result, flags: raw::IORING_CQE_F_MORE };
+        let event = {
+            let state = self.state.lock();
+            if !state.overflow.is_empty() || !self.memory.put(&completion) {
+                return false;
+            }
+            state.event.as_ref().map(|(event, _)| event.clone())
+        };
+        self.tell(event);
+        true
+    }
+
+    fn tell(&self, event: Option<Arc<OpenFile>>) {
         self.finished();
         if let Some(event) = event.as_ref().and_then(|file| file.downcast::<EventFd>()) {
-            event.count_one();
+            event.count_one(Events::BY_RING);
         }
     }
 
     /// A request is over, told of or not.
     pub fn finished(&self) {
         self.completed.fetch_add(1, Ordering::SeqCst);
-        self.wait.wake(Events::READABLE);
+        self.wait.wake(Events::READABLE | Events::BY_RING);
+    }
+
+    /// Whether completions were dropped since this was last asked.
+    pub fn take_dropped(&self) -> bool {
+        self.dropped.swap(false, Ordering::SeqCst)
     }
 
     /// Requests that are over.

@@ -126,7 +126,7 @@ impl Wake for Item {
             return;
         }
         if let (Some(epoll), Some(this)) = (self.epoll.upgrade(), self.this.upgrade()) {
-            epoll.enqueue(&this);
+            epoll.enqueue(&this, events & Events::BY_RING);
         }
     }
 }

@@ -152,7 +152,7 @@ impl Epoll {
     /// Puts reported items back: their report could not be delivered.
     pub fn give_back(&self, found: Vec<(Arc<Item>, Report)>) {
         for (item, _) in found {
-            self.enqueue(&item);
+            self.enqueue(&item, Events::empty());
         }
     }
 
@@ -187,9 +187,10 @@ impl Epoll {
     }
 
     /// Queues the item and tells those who wait.
-    fn enqueue(&self, item: &Arc<Item>) {
+    /// `cause`: what to say beside that it is readable.
+    fn enqueue(&self, item: &Arc<Item>, cause: Events) {
         self.push_ready(item);
-        self.queue.wake_one(Events::READABLE);
+        self.queue.wake_one(Events::READABLE | cause);
     }
 
     fn push_ready(&self, item: &Arc<Item>) {
@@ -200,7 +201,7 @@ impl Epoll {
 
     fn queue_if_ready(&self, item: &Arc<Item>, file: &OpenFile) {
         if !file.readiness(item.events()).is_empty() {
-            self.enqueue(item);
+            self.enqueue(item, Events::empty());
         }
     }
 

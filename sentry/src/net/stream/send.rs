@@ -7,6 +7,7 @@ use crate::fs::pipe::{Chunk, Chunks};
 use crate::net::control::{Control, Ucred};
 use crate::net::options::{Options, Switch};
 use crate::net::socket::Call;
+use crate::net::unix::LARGEST;
 use crate::syscall::Fail;
 use crate::wait::Events;
 use alloc::boxed::Box;
@@ -152,6 +153,9 @@ impl Endpoint {
         let len = source.left();
         if len > self.room(self.own(), self.peer()) {
             return Err(Errno::EMSGSIZE.into());
+        }
+        if len > LARGEST {
+            return Err(Errno::ENOBUFS.into());
         }
         let bytes = source.take_vec(len)?;
         if bytes.len() < len {

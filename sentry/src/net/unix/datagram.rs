@@ -1,6 +1,6 @@
 //! Unix datagram sockets.
 
-use super::names;
+use super::{LARGEST, names};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
 use crate::net::NetNs;
@@ -166,6 +166,9 @@ impl Protocol for UnixDatagram {
         let len = source.left();
         if len > limit {
             return Err(Errno::EMSGSIZE.into());
+        }
+        if len > LARGEST {
+            return Err(Errno::ENOBUFS.into());
         }
         let data = source.take_vec(len)?;
         if data.len() < len {

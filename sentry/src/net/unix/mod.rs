@@ -14,6 +14,9 @@ use crate::task::Current;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+/// The largest message, in bytes, whatever SO_SNDBUFFORCE allows: what Linux finds room for in one piece and a few pages.
+pub(in crate::net) const LARGEST: usize = (4 << 20) + (64 << 10);
+
 /// Who is at the other end.
 #[derive(Clone)]
 struct Peer {

@@ -188,6 +188,9 @@ fn wait(
     if let Some(mask) = mask {
         signal::set_temporary_mask(current, mask);
     }
+    if ring.take_dropped() {
+        return Err(Errno::EBADR.into());
+    }
     let enough = || (ring.ready() >= least).then_some(());
     let waited = current.wait(ring.queue(), Events::READABLE, deadline, enough);
     if mask.is_some() {

@@ -9,7 +9,7 @@ use crate::platform::platform;
 use crate::task::Current;
 use crate::time::Timespec;
 use crate::uring::work::{FIXED_FILE, is};
-use crate::uring::{Completion, Ring, Sqe};
+use crate::uring::{Ring, Sqe};
 use crate::wait::{Events, WaitError, Wake};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -350,10 +350,7 @@ fn accept(current: &mut Current, ring: &Arc<Ring>, file: &Arc<OpenFile>, sqe: &S
         let (address, len) = (UserPtr::new(UserVa::new(sqe.address)), UserPtr::new(UserVa::new(sqe.offset)));
         let result = finish(socket::accept_from(current, file, address, len, flags));
         match result {
-            Ok(number) if again => {
-                let more = raw::IORING_CQE_F_MORE;
-                ring.complete(Completion { user_data: sqe.user_data, result: number as i32, flags: more });
-            }
+            Ok(number) if again && ring.complete_one_of_many(sqe.user_data, number as i32) => {}
             result => return result,
         }
     }
@@ -413,10 +410,15 @@ fn timeout(current: &Current, ring: &Ring, sqe: &Sqe) -> SysResult {
 struct Bell {
     thread: crate::platform::ThreadRef,
     rung: AtomicBool,
+    /// By a completion, for which this request's own may be the cause.
+    by_ring: AtomicBool,
 }
 
 impl Wake for Bell {
-    fn wake(&self, _: Events) {
+    fn wake(&self, events: Events) {
+        if events.contains(Events::BY_RING) {
+            self.by_ring.store(true, Ordering::SeqCst);
+        }
         self.rung.store(true, Ordering::SeqCst);
         self.thread.unpark();
     }
@@ -434,19 +436,16 @@ fn poll(current: &Current, ring: &Ring, sqe: &Sqe) -> SysResult {
         file.ops().poll(&file) & wanted
     };
     let Some(queue) = file.ops().wait_queue() else { return Ok(u64::from(look().bits())) };
-    let bell = Arc::new(Bell { thread: platform().current_thread(), rung: AtomicBool::new(true) });
+    let thread = platform().current_thread();
+    let bell = Arc::new(Bell { thread, rung: AtomicBool::new(true), by_ring: AtomicBool::new(false) });
     let target: Arc<dyn Wake> = bell.clone();
     queue.add(target.clone(), wanted, false);
     let result = loop {
         if bell.rung.swap(false, Ordering::SeqCst) {
             let events = look();
-            let result = events.bits() as i32;
-            if !events.is_empty() && sqe.len & raw::IORING_POLL_ADD_MULTI == 0 {
-                break Ok(result as u64);
-            }
-            if !events.is_empty() {
-                let more = raw::IORING_CQE_F_MORE;
-                ring.complete(Completion { user_data: sqe.user_data, result, flags: more });
+            let last = sqe.len & raw::IORING_POLL_ADD_MULTI == 0 || bell.by_ring.load(Ordering::SeqCst);
+            if !events.is_empty() && (last || !ring.complete_one_of_many(sqe.user_data, events.bits() as i32)) {
+                break Ok(u64::from(events.bits()));
             }
         }
         if current.interrupted() {
