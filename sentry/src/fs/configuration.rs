@@ -2,7 +2,6 @@
 //! like, fsmount(2) mounts it where nobody sees it yet (`detached`). What was wrong can be read from the descriptor.
 
 use super::anon::AnonInode;
-use super::dentry::Dentry;
 use super::io::Sink;
 use super::mount::{FileSystem, FsInfo, MountFlags};
 use super::open_file::{FileOps, OpenFile, OpenFlags};
@@ -47,7 +46,7 @@ struct State {
     options: String,
     source: Option<String>,
     read_only: Option<bool>,
-    subject: Option<(Arc<Dentry>, Arc<FileSystem>)>,
+    subject: Option<Arc<FileSystem>>,
     messages: VecDeque<String>,
 }
 
@@ -66,11 +65,11 @@ impl Configuration {
         if !Arc::ptr_eq(mount.root(), place.dentry()) {
             return Err(Errno::EINVAL);
         }
-        let subject = (mount.root().clone(), mount.file_system().clone());
+        let subject = mount.file_system().clone();
         Ok(Self::file(mount.info().kind.clone(), Phase::Change, Some(subject)))
     }
 
-    fn file(kind: String, phase: Phase, subject: Option<(Arc<Dentry>, Arc<FileSystem>)>) -> Arc<OpenFile> {
+    fn file(kind: String, phase: Phase, subject: Option<Arc<FileSystem>>) -> Arc<OpenFile> {
         let (options, messages) = (String::new(), VecDeque::new());
         let state = State { phase, options, source: None, read_only: None, subject, messages };
         let configuration = Self { kind, state: SleepLock::new(state) };
@@ -137,7 +136,7 @@ impl Configuration {
         let source = state.source.take().unwrap_or_default();
         let read_only = state.read_only == Some(true);
         let info = FsInfo { kind: self.kind.clone(), source, options, read_only };
-        state.subject = Some((Dentry::root(root, b""), FileSystem::new(info)));
+        state.subject = Some(FileSystem::new(root, info));
         state.phase = Phase::Made;
         Ok(())
     }
@@ -145,11 +144,11 @@ impl Configuration {
     /// Changes the file system (FSCONFIG_CMD_RECONFIGURE).
     pub fn change(&self) -> Result<(), Errno> {
         let mut state = self.state.lock();
-        let Some((root, file_system)) = state.subject.clone().filter(|_| state.phase == Phase::Change) else {
+        let Some(file_system) = state.subject.clone().filter(|_| state.phase == Phase::Change) else {
             return Err(Errno::EBUSY);
         };
         if !state.options.is_empty()
-            && let Some(tmpfs) = root.inode().as_any().downcast_ref::<TmpInode>()
+            && let Some(tmpfs) = file_system.root().inode().as_any().downcast_ref::<TmpInode>()
         {
             let changed = Options::parse(&state.options).and_then(|options| tmpfs.set_limits(&options));
             changed.inspect_err(|_| state.phase = Phase::Failed)?;
@@ -164,14 +163,14 @@ impl Configuration {
     /// Mounts it, in no namespace.
     pub fn mount(&self, flags: MountFlags) -> Result<Path, Errno> {
         let mut state = self.state.lock();
-        let (root, file_system) = state.subject.clone().ok_or(Errno::EINVAL)?;
+        let file_system = state.subject.clone().ok_or(Errno::EINVAL)?;
         if state.phase != Phase::Made {
             return Err(Errno::EBUSY);
         }
         state.phase = Phase::Change;
         state.options.clear();
         state.read_only = None;
-        Ok(detached::mount(root, flags, file_system))
+        Ok(detached::mount(flags, file_system))
     }
 }
 

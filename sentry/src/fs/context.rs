@@ -2,6 +2,7 @@
 
 use super::mount::Namespace;
 use super::path::Path;
+use crate::errno::Errno;
 use crate::sync::{Rank, RwLock};
 use crate::task::UserSpace;
 use alloc::sync::Arc;
@@ -82,15 +83,16 @@ impl FsContext {
         drop(left);
     }
 
-    /// unshare(CLONE_NEWNS): a copy of the namespace, with the same places in it.
-    pub fn unshare_namespace(&self, owner: UserSpace) {
+    /// unshare(CLONE_NEWNS): a copy of the namespace, with the same places in it. ENOSPC where there are too many mounts.
+    pub fn unshare_namespace(&self, owner: UserSpace) -> Result<(), Errno> {
         let Places { namespace, root, cwd } = self.places.read().clone();
-        let (copy, pairs) = namespace.duplicate(owner);
+        let (copy, pairs) = namespace.duplicate(owner)?;
         let moved = |place: Path| {
             let pair = pairs.iter().find(|(old, _)| Arc::ptr_eq(old, place.mount()));
             pair.map_or(place.clone(), |(_, new)| Path::new(new.clone(), place.dentry().clone()))
         };
         self.set_namespace(copy, moved(root), moved(cwd));
+        Ok(())
     }
 
     /// Leaves the namespace for another, with the same places in it.

@@ -1,7 +1,6 @@
 //! Trees of mounts that are in no namespace: what open_tree(2) copies and fsmount(2) makes. A descriptor holds one until
 //! move_mount(2) puts it somewhere; with the descriptor it is gone. Also what moves and changes mounts in general.
 
-use super::dentry::Dentry;
 use super::mount::{CHANGE, FileSystem, MOUNT_CHANGES, Mount, MountFlags, Namespace, copy_tree};
 use super::path::Path;
 use super::propagation::{self, Kind};
@@ -10,8 +9,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A mount of `file_system` that is nowhere yet.
-pub(super) fn mount(root: Arc<Dentry>, flags: MountFlags, file_system: Arc<FileSystem>) -> Path {
-    let mount = Mount::new(root, flags, file_system);
+pub(super) fn mount(flags: MountFlags, file_system: Arc<FileSystem>) -> Path {
+    let mount = Mount::new(file_system, flags);
     mount.set_detached(true);
     mount.root_path()
 }
@@ -41,18 +40,6 @@ fn is_root(place: &Path) -> bool {
     Arc::ptr_eq(place.mount().root(), place.dentry())
 }
 
-/// A mount and all below it.
-fn tree(mount: &Arc<Mount>) -> Vec<Arc<Mount>> {
-    let mut all = Vec::from([mount.clone()]);
-    let mut next = 0;
-    while let Some(mount) = all.get(next) {
-        let children = mount.children();
-        all.extend(children);
-        next += 1;
-    }
-    all
-}
-
 /// Moves the mount whose root is `from`, from its place in the tree or from nowhere (move_mount(2), MS_MOVE).
 pub fn move_mount(namespace: &Namespace, from: &Path, to: &Path) -> Result<(), Errno> {
     let change = CHANGE.lock();
@@ -72,12 +59,13 @@ pub fn move_mount(namespace: &Namespace, from: &Path, to: &Path) -> Result<(), E
     if parent.is_some_and(|place| place.mount().propagation().is_shared()) {
         return Err(Errno::EINVAL);
     }
-    if to.mount().propagation().is_shared() && tree(mount).iter().any(|mount| mount.propagation().is_unbindable()) {
+    if to.mount().propagation().is_shared() && mount.tree().iter().any(|mount| mount.propagation().is_unbindable()) {
         return Err(Errno::EINVAL);
     }
     if to.mount().is_below(mount) {
         return Err(Errno::ELOOP);
     }
+    propagation::check_room(mount, &to)?;
     mount.detach();
     mount.set_detached(false);
     mount.attach(&to);
@@ -135,7 +123,7 @@ pub fn change(namespace: &Namespace, at: &Path, change: &Change) -> Result<(), E
     if !mine {
         return Err(Errno::EINVAL);
     }
-    let all = if change.recursive { tree(mount) } else { Vec::from([mount.clone()]) };
+    let all = if change.recursive { mount.tree() } else { Vec::from([mount.clone()]) };
     let new = |mount: &Mount| mount.flags().difference(change.clear).union(change.set);
     all.iter().try_for_each(|mount| mount.may_have(new(mount)))?;
     for mount in &all {

@@ -4,7 +4,10 @@
 //! change at a time; readers take a mount's own lock (`Rank::MountTree`), one at a time, for a moment.
 
 use super::dentry::Dentry;
+pub(super) use super::file_system::FileSystem;
+pub use super::file_system::FsInfo;
 use super::inode::{FileKind, Inode};
+pub use super::mount_namespace::Namespace;
 use super::open_file::{FileOps, OpenFlags};
 use super::path::Path;
 use super::propagation::{self, Propagation};
@@ -12,14 +15,12 @@ use super::pseudo::Changes;
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
 use crate::syscall::Fail;
-use crate::task::{Current, UserSpace};
-use crate::uts::namespace_number;
-use alloc::string::String;
+use crate::task::Current;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use linker::request::{Attr, StatFs};
 use linux_raw_sys::general as raw;
 
@@ -37,41 +38,6 @@ bitflags! {
         const RELATIME = raw::MS_RELATIME;
         const STRICTATIME = raw::MS_STRICTATIME;
         const NOSYMFOLLOW = raw::MS_NOSYMFOLLOW;
-    }
-}
-
-/// What /proc/mounts says of a file system.
-#[derive(Clone, Debug, Default)]
-pub struct FsInfo {
-    /// Type: `tmpfs`, `proc`.
-    pub kind: String,
-    /// First column.
-    pub source: String,
-    /// The file system's own options (`size=64k`), without a leading comma.
-    pub options: String,
-    /// Whether it begins read-only as a whole, whatever its mounts say.
-    pub read_only: bool,
-}
-
-/// What all mounts of one file system share.
-pub(super) struct FileSystem {
-    info: FsInfo,
-    read_only: AtomicBool,
-}
-
-impl FileSystem {
-    pub(super) fn new(info: FsInfo) -> Arc<Self> {
-        let read_only = AtomicBool::new(info.read_only);
-        Arc::new(Self { info, read_only })
-    }
-
-    pub(super) fn info(&self) -> &FsInfo {
-        &self.info
-    }
-
-    pub(super) fn set_read_only(&self, read_only: bool) {
-        self.read_only.store(read_only, Ordering::Relaxed);
-        MOUNT_CHANGES.add();
     }
 }
 
@@ -97,6 +63,16 @@ pub struct Mount {
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(20);
 
+/// Mounts that there are, in all namespaces and in none.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// The most of them (fs.mount-max): binds of binds and peers of peers double what there is.
+const MOST: usize = 100_000;
+
+/// ENOSPC where there may not be so many more mounts.
+pub(super) fn check_room(more: usize) -> Result<(), Errno> {
+    if COUNT.load(Ordering::Relaxed).saturating_add(more) > MOST { Err(Errno::ENOSPC) } else { Ok(()) }
+}
+
 /// Changes to the tree exclude each other.
 pub(super) static CHANGE: SleepLock<()> = SleepLock::new(());
 
@@ -111,7 +87,14 @@ pub fn next_device() -> u64 {
 }
 
 impl Mount {
-    pub(super) fn new(root: Arc<Dentry>, flags: MountFlags, file_system: Arc<FileSystem>) -> Arc<Self> {
+    /// A mount of all of a file system, nowhere yet.
+    pub(super) fn new(file_system: Arc<FileSystem>, flags: MountFlags) -> Arc<Self> {
+        let root = file_system.root().clone();
+        Self::of(root, flags, file_system)
+    }
+
+    fn of(root: Arc<Dentry>, flags: MountFlags, file_system: Arc<FileSystem>) -> Arc<Self> {
+        COUNT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             root,
@@ -169,16 +152,15 @@ impl Mount {
 
     /// Makes it and what is on it as they are for good: less privilege than made them has them now (mount_namespaces(7),
     /// "Restrictions on mount namespaces").
-    pub(super) fn lock_down(&self, root: bool) {
+    pub(super) fn lock_down(self: &Arc<Self>, root: bool) {
         const HELD: MountFlags =
             MountFlags::RDONLY.union(MountFlags::NOSUID).union(MountFlags::NODEV).union(MountFlags::NOEXEC);
-        self.foreign.store(true, Ordering::Relaxed);
-        self.held.fetch_or((self.flags() & HELD).bits(), Ordering::Relaxed);
-        if !root {
-            self.locked.store(true, Ordering::Relaxed);
-        }
-        for child in self.children() {
-            child.lock_down(false);
+        for (index, mount) in self.tree().iter().enumerate() {
+            mount.foreign.store(true, Ordering::Relaxed);
+            mount.held.fetch_or((mount.flags() & HELD).bits(), Ordering::Relaxed);
+            if index > 0 || !root {
+                mount.locked.store(true, Ordering::Relaxed);
+            }
         }
     }
 
@@ -221,7 +203,7 @@ impl Mount {
 
     /// Whether the file system is read-only through all of its mounts.
     pub fn shows_read_only(&self) -> bool {
-        self.file_system.read_only.load(Ordering::Relaxed)
+        self.file_system.is_read_only()
     }
 
     /// Makes the file system read-only through all of its mounts, or lets each say for itself.
@@ -243,6 +225,18 @@ impl Mount {
     /// The mounts on places of this one, oldest first.
     pub fn children(&self) -> Vec<Arc<Mount>> {
         self.children.read().iter().map(|(_, mount)| mount.clone()).collect()
+    }
+
+    /// It and all below it, parents before children. (Trees may be as deep as there are mounts: nothing that walks one calls itself.)
+    pub(super) fn tree(self: &Arc<Self>) -> Vec<Arc<Self>> {
+        let mut all = Vec::from([self.clone()]);
+        let mut next = 0;
+        while let Some(mount) = all.get(next) {
+            let children = mount.children();
+            all.extend(children);
+            next += 1;
+        }
+        all
     }
 
     /// The topmost mount on `dentry` of this mount.
@@ -288,21 +282,28 @@ impl Mount {
     /// A copy of this mount showing `root`, with (`recursive`) copies of the mounts below `root`; a peer of this one where it has
     /// peers, or `as_slave` one that only follows.
     pub(super) fn copy(self: &Arc<Self>, root: &Arc<Dentry>, recursive: bool, as_slave: bool) -> Arc<Mount> {
-        let copy = Self::new(root.clone(), self.flags(), self.file_system.clone());
+        let top = self.copy_alone(root, as_slave);
+        let mut pending = if recursive { Vec::from([(self.clone(), top.clone())]) } else { Vec::new() };
+        while let Some((original, copy)) = pending.pop() {
+            for child in original.children() {
+                if let Some(place) = child.mount_point()
+                    && copy.root.is_above(place.dentry())
+                {
+                    let below = child.copy_alone(&child.root, as_slave);
+                    below.attach(&Path::new(copy.clone(), place.dentry().clone()));
+                    pending.push((child, below));
+                }
+            }
+        }
+        top
+    }
+
+    fn copy_alone(self: &Arc<Self>, root: &Arc<Dentry>, as_slave: bool) -> Arc<Mount> {
+        let copy = Self::of(root.clone(), self.flags(), self.file_system.clone());
         propagation::inherit(&copy, self, as_slave);
         copy.held.store(self.held.load(Ordering::Relaxed), Ordering::Relaxed);
         copy.locked.store(self.is_locked(), Ordering::Relaxed);
         copy.foreign.store(self.is_foreign(), Ordering::Relaxed);
-        if recursive {
-            for child in self.children() {
-                if let Some(place) = child.mount_point()
-                    && root.is_above(place.dentry())
-                {
-                    let below = child.copy(&child.root, true, as_slave);
-                    below.attach(&Path::new(copy.clone(), place.dentry().clone()));
-                }
-            }
-        }
         copy
     }
 }
@@ -314,14 +315,21 @@ impl Drop for Mount {
         if let Some((_, dentry)) = place {
             dentry.count_mount(false);
         }
+        COUNT.fetch_sub(1, Ordering::Relaxed);
+        // Those below go one by one.
+        let mut pending = core::mem::take(&mut *self.children.write());
+        while let Some((_, mount)) = pending.pop() {
+            if let Some(mount) = Arc::into_inner(mount) {
+                pending.append(&mut mount.children.write());
+            }
+        }
     }
 }
 
 /// The mount of files without names.
 pub(super) fn internal_mount() -> Arc<Mount> {
     static INTERNAL: spin::Once<Arc<Mount>> = spin::Once::new();
-    let new =
-        || Mount::new(Dentry::root(Arc::new(NoInode), b""), MountFlags::default(), FileSystem::new(FsInfo::default()));
+    let new = || Mount::new(FileSystem::new(Arc::new(NoInode), FsInfo::default()), MountFlags::default());
     INTERNAL.call_once(new).clone()
 }
 
@@ -355,112 +363,18 @@ impl Inode for NoInode {
     }
 }
 
-/// The number of the first mount namespace (include/linux/proc_ns.h: MNT_NS_INIT_INO).
-const INITIAL_NUMBER: u32 = 0xf000_0001;
-
-/// A mount namespace: one tree.
-pub struct Namespace {
-    number: u32,
-    owner: UserSpace,
-    root: Lock<Arc<Mount>>,
-}
-
-impl Namespace {
-    /// A namespace whose root mount shows `root`.
-    pub fn new(root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo) -> Arc<Self> {
-        let mount = Mount::new(Dentry::root(root, b""), flags, FileSystem::new(info));
-        Arc::new(Self { number: INITIAL_NUMBER, owner: None, root: Lock::new(Rank::MountTree, mount) })
-    }
-
-    /// A namespace with nothing in it.
-    pub(super) fn empty() -> Arc<Self> {
-        Arc::new(Self { number: INITIAL_NUMBER, owner: None, root: Lock::new(Rank::MountTree, internal_mount()) })
-    }
-
-    /// Its number in `/proc/PID/ns`.
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// Whose capabilities count.
-    pub fn owner(&self) -> &UserSpace {
-        &self.owner
-    }
-
-    /// The root mount.
-    pub fn root(&self) -> Arc<Mount> {
-        self.root.lock().clone()
-    }
-
-    /// Whether `mount` is in this namespace's tree.
-    pub(super) fn holds(&self, mount: &Arc<Mount>) -> bool {
-        mount.is_below(&self.root())
-    }
-
-    /// The place "/" of the namespace.
-    pub fn root_path(&self) -> Path {
-        self.root().root_path().cross_mounts()
-    }
-
-    /// All mounts, parents before children, siblings in the order they were made.
-    pub fn mounts(&self) -> Vec<Arc<Mount>> {
-        let mut all = Vec::new();
-        let mut pending = alloc::vec![self.root()];
-        while let Some(mount) = pending.pop() {
-            let mut children = mount.children();
-            children.reverse();
-            pending.append(&mut children);
-            all.push(mount);
-        }
-        all
-    }
-
-    /// A copy (unshare(CLONE_NEWNS)), and a function from places in the old to the same places in the new.
-    pub fn duplicate(&self, owner: UserSpace) -> (Arc<Self>, Vec<(Arc<Mount>, Arc<Mount>)>) {
-        let _change = CHANGE.lock();
-        let root = self.root();
-        // Nothing that a namespace of less privilege does comes back here.
-        let foreign = !crate::task::user_ns::same(&owner, &self.owner);
-        let copy = root.copy(&root.root, true, foreign);
-        if foreign {
-            copy.lock_down(true);
-        }
-        let new = Arc::new(Self { number: namespace_number(), owner, root: Lock::new(Rank::MountTree, copy) });
-        let pairs = self.mounts().into_iter().zip(new.mounts()).collect();
-        (new, pairs)
-    }
-
-    /// Makes `new_root` (a mount's root) the root and puts the old root mount at `put_old`: pivot_root(2). The caller checked
-    /// that `put_old` is below `new_root`.
-    pub fn pivot(&self, new_root: &Path, put_old: &Path) -> Result<(), Errno> {
-        let _change = CHANGE.lock();
-        let old = self.root();
-        let new = new_root.mount().clone();
-        if !Arc::ptr_eq(new.root(), new_root.dentry()) || !put_old.mount().is_below(&new) {
-            return Err(Errno::EINVAL);
-        }
-        if Arc::ptr_eq(&old, &new) {
-            return Err(Errno::EBUSY);
-        }
-        new.detach();
-        old.attach(put_old);
-        *self.root.lock() = new;
-        MOUNT_CHANGES.add();
-        Ok(())
-    }
-}
-
 /// Mounts the file system whose root is `root` at `at`. ENOTDIR where one is a directory and the other is not.
 pub fn mount_at(at: &Path, root: Arc<dyn Inode>, flags: MountFlags, info: FsInfo) -> Result<Arc<Mount>, Errno> {
     let at = at.clone().cross_mounts();
     if (root.kind() == FileKind::Directory) != at.dentry().is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    let mount = Mount::new(Dentry::root(root, b""), flags, FileSystem::new(info));
+    let mount = Mount::new(FileSystem::new(root, info), flags);
     let change = CHANGE.lock();
     if at.dentry().is_deleted() {
         return Err(Errno::ENOENT);
     }
+    propagation::check_room(&mount, &at)?;
     mount.attach(&at);
     propagation::mounted(&mount, &at);
     drop(change);
@@ -476,6 +390,7 @@ pub fn bind_at(at: &Path, source: &Path, recursive: bool) -> Result<Arc<Mount>, 
     }
     let change = CHANGE.lock();
     let copy = copy_tree(source, recursive)?;
+    propagation::check_room(&copy, &at)?;
     copy.attach(&at);
     propagation::mounted(&copy, &at);
     drop(change);
@@ -494,6 +409,7 @@ pub(super) fn copy_tree(source: &Path, recursive: bool) -> Result<Arc<Mount>, Er
     if !recursive && source.mount().children().iter().any(hides) {
         return Err(Errno::EINVAL);
     }
+    check_room(if recursive { source.mount().tree().len() } else { 1 })?;
     let copy = source.mount().copy(source.dentry(), recursive, false);
     copy.locked.store(false, Ordering::Relaxed);
     Ok(copy)
@@ -524,8 +440,5 @@ pub fn unmount(at: &Path, lazy: bool) -> Result<(), Errno> {
         mount.detach();
     }
     MOUNT_CHANGES.add();
-    if !lazy && Arc::strong_count(&mount.file_system) == 1 {
-        mount.root.prune();
-    }
     Ok(())
 }

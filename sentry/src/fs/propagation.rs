@@ -13,6 +13,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
+use hashbrown::HashSet;
 use linux_raw_sys::general as raw;
 
 /// What a mount does with mounts on it, and where it gets some from.
@@ -134,6 +135,13 @@ fn set(mount: &Arc<Mount>, state: Propagation) {
 
 /// Makes a mount (`recursive`: and those on it) shared, private and so on.
 pub(super) fn change(mount: &Arc<Mount>, kind: Kind, recursive: bool) {
+    match recursive {
+        true => mount.tree().iter().for_each(|mount| change_alone(mount, kind)),
+        false => change_alone(mount, kind),
+    }
+}
+
+fn change_alone(mount: &Arc<Mount>, kind: Kind) {
     let state = mount.propagation();
     let new = match kind {
         Kind::Shared => Propagation { shared: if state.shared == 0 { new_group() } else { state.shared }, ..state },
@@ -149,11 +157,6 @@ pub(super) fn change(mount: &Arc<Mount>, kind: Kind, recursive: bool) {
     };
     let new = if kind == Kind::Shared { Propagation { unbindable: false, ..new } } else { new };
     set(mount, new);
-    if recursive {
-        for child in mount.children() {
-            change(&child, kind, true);
-        }
-    }
 }
 
 /// A copy of `original` is its peer; or follows it alone.
@@ -168,6 +171,7 @@ pub(super) fn inherit(copy: &Arc<Mount>, original: &Mount, as_slave: bool) {
 /// Where what happens on `place` happens as well, and whether only as a slave.
 fn receivers(place: &Path) -> Vec<(Path, bool)> {
     let mut found: Vec<(Path, bool)> = Vec::new();
+    let mut known = HashSet::new();
     let first = place.mount().propagation().shared;
     if first == 0 {
         return found;
@@ -182,19 +186,28 @@ fn receivers(place: &Path) -> Vec<(Path, bool)> {
             if Arc::ptr_eq(mount, place.mount()) || state.shared != group && !slave {
                 continue;
             }
-            if found.iter().any(|(path, _)| Arc::ptr_eq(path.mount(), mount)) {
+            if known.contains(&Arc::as_ptr(mount)) {
                 continue;
             }
-            if slave && state.shared != 0 && !seen.iter().any(|(known, _)| *known == state.shared) {
+            if slave && state.shared != 0 && !seen.iter().any(|(group, _)| *group == state.shared) {
                 seen.push((state.shared, true));
                 groups.push((state.shared, true));
             }
             if mount.root().is_above(place.dentry()) {
+                known.insert(Arc::as_ptr(mount));
                 found.push((Path::new(mount.clone(), place.dentry().clone()), below || slave));
             }
         }
     }
     found
+}
+
+/// ENOSPC where there may not be as many mounts as `mounted` makes.
+pub(super) fn check_room(mount: &Arc<Mount>, place: &Path) -> Result<(), Errno> {
+    match receivers(place).len() {
+        0 => super::mount::check_room(0),
+        times => super::mount::check_room(mount.tree().len().saturating_mul(times)),
+    }
 }
 
 /// `mount` was attached at `place`: copies of it go to all who follow.
@@ -217,12 +230,11 @@ pub(super) fn mounted(mount: &Arc<Mount>, place: &Path) {
 
 /// What hangs on a shared mount is shared itself.
 fn share(mount: &Arc<Mount>) {
-    if mount.propagation().shared == 0 {
-        change(mount, Kind::Shared, false);
-    }
-    for child in mount.children() {
-        share(&child);
-    }
+    mount
+        .tree()
+        .iter()
+        .filter(|mount| mount.propagation().shared == 0)
+        .for_each(|mount| change_alone(mount, Kind::Shared));
 }
 
 /// The mount at `place` is being taken away: those that came with it go too, unless something is on them.

@@ -197,7 +197,7 @@ fn copy_current(
     let files = if share(CloneFlags::FILES) { parent.files.clone() } else { Arc::new(parent.files.duplicate()) };
     let fs = if share(CloneFlags::FS) { parent.fs.clone() } else { parent.fs.duplicate() };
     if share(CloneFlags::NEWNS) {
-        fs.unshare_namespace(creds.user.clone());
+        fs.unshare_namespace(creds.user.clone())?;
     }
     let creds = child_credentials(&creds, share(CloneFlags::THREAD));
     let published =

@@ -157,10 +157,11 @@ pub fn unshare(current: &mut Current, flags: CloneFlags) -> Result<(), Errno> {
     let creds = maker(current, flags)?;
     let spaces = Spaces::derive(&current.task, flags, &creds.user)?;
     if flags.intersects(CloneFlags::FS | CloneFlags::NEWNS | CloneFlags::NEWUSER) {
-        current.fs = current.fs.duplicate();
-    }
-    if flags.contains(CloneFlags::NEWNS) {
-        current.fs.unshare_namespace(creds.user.clone());
+        let fs = current.fs.duplicate();
+        if flags.contains(CloneFlags::NEWNS) {
+            fs.unshare_namespace(creds.user.clone())?;
+        }
+        current.fs = fs;
     }
     if flags.contains(CloneFlags::FILES) && Arc::strong_count(&current.files) > 1 {
         current.files = Arc::new(current.files.duplicate());

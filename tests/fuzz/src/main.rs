@@ -146,6 +146,7 @@ fn supervise(options: &Options) -> u8 {
     let begun = Instant::now();
     let mut lanes: Vec<Option<Running>> = (0..options.lanes).map(|_| None).collect();
     let (mut next, mut done, mut ended, mut said, mut examined) = (0u64, 0u64, 0u64, 0u64, 0u64);
+    let mut progress = (0, begun);
     println!("fuzz: seed {}", options.seed);
     loop {
         let over = match options.replay {
@@ -195,14 +196,18 @@ fn supervise(options: &Options) -> u8 {
                 _ => {}
             }
         }
+        let calls = board::total();
+        if calls != progress.0 {
+            progress = (calls, Instant::now());
+        } else if progress.1.elapsed() > 10 * options.case_time() {
+            println!("fuzz: no case makes a call any more");
+            health::describe(0);
+            return UNWELL;
+        }
         let seconds = begun.elapsed().as_secs();
         if seconds > said {
             said = seconds;
-            println!(
-                "fuzz: {seconds} s, {} calls, {done} cases, {ended} of them ended, {}",
-                board::total(),
-                health::figures()
-            );
+            println!("fuzz: {seconds} s, {calls} calls, {done} cases, {ended} of them ended, {}", health::figures());
         }
         if done >= examined + 16 || over && done > examined {
             examined = done;

@@ -21,6 +21,8 @@ pub fn case(rng: &mut Rng, lane: usize) {
     devices();
     mount("tmpfs", "/tmp", "tmpfs", 0, rng.pick(&["size=16m", "size=16m", "size=64k,nr_inodes=40"]));
     let over = format!("/var/tmp/fuzz{lane}");
+    // It outlives the case: what another one left there (a pipe in place of a file, say) would hold this one.
+    let _ = fs::remove_dir_all(&over);
     let _ = fs::create_dir_all(&over);
     let _ = fs::set_permissions(&over, fs::Permissions::from_mode(0o777));
     let _ = fs::set_permissions("/tmp", fs::Permissions::from_mode(0o777));
