@@ -2,16 +2,18 @@
 
 use crate::asm::trap::TrapFrame;
 use crate::frame::direct;
-use crate::percpu::cpu;
+use crate::percpu::{self, cpu};
 use crate::x86::{halt_forever, out32};
 use core::arch::asm;
 use core::fmt::{self, Write};
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use linker::boot::{PANIC_FRAMES, PanicRecord};
 use linker::layout::{DIRECT_MAP, KERNEL_BASE, PANIC_RECORD, PORT_PANIC};
 
-static PANICKED: AtomicBool = AtomicBool::new(false);
+/// The CPU that panicked first.
+static PANICKED: AtomicUsize = AtomicUsize::new(NOBODY);
+const NOBODY: usize = usize::MAX;
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
@@ -29,24 +31,32 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 
 /// A trap that the kernel should not have taken.
 pub fn trap(frame: &TrapFrame, cr2: u64) -> ! {
+    let gs_base = percpu::restore_gs();
     let describe = &mut |text: &mut Text| {
         let TrapFrame { vector, error, rip, rsp, rflags, .. } = frame;
         write!(text, "exception {vector} in ring 0, error {error:#x}, at {rip:#x}, cr2 {cr2:#x}, rsp {rsp:#x}, ")?;
-        write!(text, "rflags {rflags:#x}, rax {:#x}, rdi {:#x}, rsi {:#x}", frame.rax, frame.rdi, frame.rsi)
+        write!(text, "rflags {rflags:#x}, rax {:#x}, rdi {:#x}, rsi {:#x}", frame.rax, frame.rdi, frame.rsi)?;
+        gs_base.map_or(Ok(()), |base| write!(text, ", GS base {base:#x}, which is not the kernel's"))
     };
     die(describe, Some(frame.rip), frame.rbp)
 }
 
 fn die(describe: &mut dyn FnMut(&mut Text) -> fmt::Result, rip: Option<u64>, frame: u64) -> ! {
-    if PANICKED.swap(true, Ordering::SeqCst) {
-        // Another CPU is at it, or this is a panic within a panic: the host has or gets what there is.
-        out32(PORT_PANIC, u32::MAX);
-        halt_forever();
+    let this = cpu().number.get();
+    match PANICKED.compare_exchange(NOBODY, this, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => {}
+        // A panic within a panic: the host gets what there is.
+        Err(first) if first == this => {
+            out32(PORT_PANIC, u32::MAX);
+            halt_forever();
+        }
+        // The other CPU tells.
+        Err(_) => halt_forever(),
     }
     let record = direct::<PanicRecord>(PANIC_RECORD.raw());
     // SAFETY: the page is the panicking CPU's, which `PANICKED` decided; any bytes are a valid record.
     let record = unsafe { &mut *record };
-    record.cpu = cpu().number.get() as u32;
+    record.cpu = this as u32;
     backtrace(&mut record.frames, rip, frame);
     if record.frames[1] == 0 {
         for (to, from) in record.frames.iter_mut().zip(&REFUSED) {

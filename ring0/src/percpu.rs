@@ -1,6 +1,7 @@
 //! What belongs to one CPU, found through GS. `Cell`s are touched by the owner alone (interrupts are off, so nothing
 //! interferes); what others may touch is atomic or locked.
 
+use crate::boot::MSR_GS_BASE;
 use crate::frame::FrameCache;
 use crate::gdt::GDT_ENTRIES;
 use crate::heap::HeapCache;
@@ -8,6 +9,7 @@ use crate::paging::UserPageTable;
 use crate::runqueue::RunQueue;
 use crate::thread::KThread;
 use crate::timer::Timers;
+use crate::x86;
 use alloc::sync::Arc;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
@@ -184,6 +186,27 @@ pub fn cpu() -> &'static PerCpu {
             options(nostack, preserves_flags, readonly));
         &*this
     }
+}
+
+/// Makes GS base what it must be, and returns what it was where it was something else: a fault between SWAPGS and user mode. The
+/// CPU's number is what LSL says, as in the vDSO.
+#[cold]
+pub fn restore_gs() -> Option<u64> {
+    let number: u64;
+    // SAFETY: LSL reads a segment's limit; without such a segment it changes nothing.
+    unsafe {
+        asm!("xor {number:e}, {number:e}", "lsl {number:e}, {selector:e}", number = out(reg) number,
+            selector = in(reg) u32::from(linker::vdso::CPU_SELECTOR), options(nomem, nostack));
+    }
+    let this = nth(number as usize % MAX_CPUS).gs_value();
+    // SAFETY: every CPU with long mode has the register.
+    let base = unsafe { x86::rdmsr(MSR_GS_BASE) };
+    if base == this {
+        return None;
+    }
+    // SAFETY: what `cpu` reads from then on is this CPU's own.
+    unsafe { x86::wrmsr(MSR_GS_BASE, this) };
+    Some(base)
 }
 
 /// The data of CPU `number`.

@@ -295,8 +295,40 @@ static void cpu_time(void) {
   T(tms.tms_cutime > 0 && tms.tms_cstime > 0);
 }
 
+// Timers of a nanosecond leave time for others, on every CPU.
+static void tiny(void) {
+  struct itimerval often = {{0, 1}, {0, 1}};
+  struct itimerspec always = {{0, 1}, {0, 1}};
+  struct sigevent none = {.sigev_notify = SIGEV_NONE};
+  timer_t timer;
+  uint64_t times = 0;
+  signal(SIGALRM, SIG_IGN);
+  signal(SIGPROF, SIG_IGN);
+  F(setitimer(ITIMER_REAL, &often, 0));
+  F(setitimer(ITIMER_PROF, &often, 0));
+  F(timer_create(CLOCK_MONOTONIC, &none, &timer));
+  F(timer_settime(timer, 0, &always, 0));
+  int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+  F(timerfd_settime(fd, 0, &always, 0));
+  for (int cpu = 0; cpu < 2; cpu++) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    CHILD("runs beside them", {
+      sched_setaffinity(0, sizeof one, &one);
+      for (int i = 0; i < 20; i++) usleep(1000);
+      char *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      *page = 1;
+      F(mprotect(page, 4096, PROT_READ));
+    });
+  }
+  F(read(fd, &times, sizeof times));
+  T(times > 1000);
+}
+
 int main(void) {
   G(clocks);
+  G(tiny);
   G(sleeping);
   G(intervals);
   G(posix);

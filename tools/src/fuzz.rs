@@ -145,7 +145,7 @@ impl Fuzzer {
     fn run(&self, words: &[String]) -> Result<Outcome> {
         let mut command = if self.host { Command::new(&self.ringwall) } else { this_tool()? };
         if !self.host {
-            command.args(["vm", "--cpus", &self.cpus.to_string(), "--"]).arg(&self.ringwall);
+            command.args(["vm", "--one-thread", "--cpus", &self.cpus.to_string(), "--"]).arg(&self.ringwall);
         }
         command.args(["do", "--memory", MEMORY, "--"]).arg(&self.program).args(words);
         command.args(["--patience", &self.patience.to_string()]);

@@ -43,6 +43,7 @@ pub fn run() -> ! {
         ("a parked thread wakes by token and by deadline", threads::parked_thread_wakes_by_token_and_by_deadline),
         ("threads hand over to each other", threads::threads_hand_over_to_each_other),
         ("the timer ends a time slice", threads::timer_ends_a_time_slice),
+        ("an interrupt while they are off is nothing", threads::interrupt_while_they_are_off_is_nothing),
         ("threads run on every CPU", threads::threads_run_on_every_cpu),
         ("unmapping reaches every CPU", threads::unmapping_reaches_every_cpu),
         ("the host answers requests", threads::host_answers_requests),

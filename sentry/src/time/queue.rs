@@ -8,6 +8,12 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+/// So many that are due are called in a row; then others have the CPU for a while. Timers of a microsecond are due again as soon as they
+/// were called, and nothing interrupts the kernel.
+const BURST: u32 = 16;
+/// For how long.
+const PAUSE_NS: u64 = 50_000;
+
 /// What happens at a deadline. Called on the timer thread, without locks; may not block for long.
 pub trait Expire: Send + Sync {
     /// The deadline passed. The entry is not armed any more; this may arm it again.
@@ -159,6 +165,7 @@ fn start() -> Result<ThreadRef, NoMemory> {
 }
 
 fn run() {
+    let mut burst = 0;
     loop {
         let next = QUEUE.lock().take_due(platform().monotonic_ns());
         match next {
@@ -167,8 +174,24 @@ fn run() {
                 if let Some(target) = target {
                     target.expire();
                 }
+                burst += 1;
+                if burst == BURST {
+                    burst = 0;
+                    pause();
+                }
             }
-            Err(deadline_ns) => platform().park(deadline_ns),
+            Err(deadline_ns) => {
+                burst = 0;
+                platform().park(deadline_ns);
+            }
         }
+    }
+}
+
+/// Leaves the CPU to others for a moment. (A token, as `arm` leaves here, only ends one park.)
+fn pause() {
+    let end_ns = platform().monotonic_ns().saturating_add(PAUSE_NS);
+    while platform().monotonic_ns() < end_ns {
+        platform().park(Some(end_ns));
     }
 }

@@ -46,6 +46,9 @@ pub struct VmArgs {
     /// One more file, directory or program to pack
     #[arg(long, value_name = "PATH")]
     pub with: Vec<PathBuf>,
+    /// The CPUs take turns on one thread: slower, and without what QEMU does wrong when they run at once (docs/testing.md)
+    #[arg(long)]
+    pub one_thread: bool,
     /// Listen here for orders to QEMU's monitor, to look into a machine that hangs (`socat - UNIX:PATH`, then `info registers -a`)
     #[arg(long, value_name = "PATH")]
     pub monitor: Option<PathBuf>,

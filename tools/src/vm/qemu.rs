@@ -74,7 +74,7 @@ fn start(args: &VmArgs, kernel: &Path, initramfs: &Path, session: &Session, rela
     if args.icount {
         qemu.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]);
     } else {
-        qemu.args(["-accel", "tcg,thread=multi"]);
+        qemu.args(["-accel", if args.one_thread { "tcg,thread=single" } else { "tcg,thread=multi" }]);
     }
     qemu.args(["-smp", &args.cpus.to_string(), "-m", &args.mem]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
