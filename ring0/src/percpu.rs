@@ -3,7 +3,7 @@
 
 use crate::boot::MSR_GS_BASE;
 use crate::frame::FrameCache;
-use crate::gdt::GDT_ENTRIES;
+use crate::gdt::{GDT_ENTRIES, Pointer};
 use crate::heap::HeapCache;
 use crate::paging::UserPageTable;
 use crate::runqueue::RunQueue;
@@ -188,17 +188,16 @@ pub fn cpu() -> &'static PerCpu {
     }
 }
 
-/// Makes GS base what it must be, and returns what it was where it was something else: a fault between SWAPGS and user mode. The
-/// CPU's number is what LSL says, as in the vDSO.
+/// Makes GS base what it must be, and returns what it was where it was something else: a fault between SWAPGS and user mode. Whose
+/// CPU this is, the descriptor table says, which lies in its data.
 #[cold]
 pub fn restore_gs() -> Option<u64> {
-    let number: u64;
-    // SAFETY: LSL reads a segment's limit; without such a segment it changes nothing.
-    unsafe {
-        asm!("xor {number:e}, {number:e}", "lsl {number:e}, {selector:e}", number = out(reg) number,
-            selector = in(reg) u32::from(linker::vdso::CPU_SELECTOR), options(nomem, nostack));
-    }
-    let this = nth(number as usize % MAX_CPUS).gs_value();
+    let mut table = Pointer { limit: 0, base: 0 };
+    // SAFETY: SGDT writes the ten bytes of the operand.
+    unsafe { asm!("sgdt [{}]", in(reg) &raw mut table, options(nostack, preserves_flags)) };
+    let first = (&raw const CPUS) as u64 + offset_of!(PerCpu, gdt) as u64;
+    let number = table.base.wrapping_sub(first) as usize / size_of::<PerCpu>();
+    let this = CPUS.get(number)?.gs_value();
     // SAFETY: every CPU with long mode has the register.
     let base = unsafe { x86::rdmsr(MSR_GS_BASE) };
     if base == this {

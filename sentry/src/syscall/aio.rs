@@ -119,7 +119,9 @@ fn submit_one(current: &mut Current, context: &Context, at: UserPtr<IoCb>) -> Re
     context.finish(IoEvent { data: request.data, request: at.addr().raw(), result, result2: 0 });
     if let Some(event_file) = event_file {
         // A counter that is full says already that there is something.
-        event_file.downcast::<EventFd>().map(|event| event.count_one(Events::empty()));
+        if let Some(event) = event_file.downcast::<EventFd>() {
+            event.count_one(Events::empty());
+        }
     }
     Ok(())
 }
