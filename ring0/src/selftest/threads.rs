@@ -2,13 +2,15 @@
 
 use super::{DATA, context, leave_space, new_space, run_user};
 use crate::asm::probe::Probe;
+use crate::asm::trap::{STUB_BYTES, trap_stubs};
+use crate::gdt::{KERNEL_CS, KERNEL_SS};
 use crate::percpu::cpu;
 use crate::platform::PLATFORM;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use linker::addr::UserVa;
-use linker::layout::PAGE_SIZE;
+use linker::layout::{PAGE_SIZE, VECTOR_HOST, VECTOR_TIMER};
 use linker::request::{Op, Request};
 use sentry::platform::{Platform, ThreadRef, Trap};
 
@@ -222,12 +224,31 @@ pub fn host_answers_requests() {
     wait_until("concurrent requests", || done.load(Ordering::SeqCst) == 8);
 }
 
-/// As QEMU's SVM may deliver them (`asm/trap.rs`), even with the user's GS.
+/// As QEMU's SVM may deliver them (`asm/trap.rs`), even with the user's GS. The frame is made by hand: a KVM that interprets ring 0 has
+/// no INT.
 pub fn interrupt_while_they_are_off_is_nothing() {
-    // SAFETY: the stub returns to the next instruction with every register as it was; nothing reads GS in between.
-    unsafe {
-        core::arch::asm!("int {timer}", "swapgs", "int {host}", "int {timer}", "swapgs",
-            timer = const linker::layout::VECTOR_TIMER, host = const linker::layout::VECTOR_HOST);
+    for vector in [VECTOR_TIMER, VECTOR_HOST] {
+        let stub = trap_stubs as *const () as usize + usize::from(vector) * STUB_BYTES;
+        // SAFETY: the stub returns to what the frame names, with every register as it was; nothing reads GS in between.
+        unsafe {
+            core::arch::asm!(
+                "swapgs",
+                "mov {top}, rsp",
+                "push {ss}",
+                "push {top}",
+                "pushfq",
+                "push {cs}",
+                "lea {top}, [rip + 2f]",
+                "push {top}",
+                "jmp {stub}",
+                "2:",
+                "swapgs",
+                top = out(reg) _,
+                stub = in(reg) stub,
+                ss = const KERNEL_SS,
+                cs = const KERNEL_CS,
+            );
+        }
     }
     assert!(cpu().number.get() < PLATFORM.cpus(), "GS is what it was");
 }
