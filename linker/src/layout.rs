@@ -30,6 +30,17 @@ pub const LOW_RAM_END: GuestPa = GuestPa::new(0xC000_0000);
 /// Start of the high RAM region.
 pub const HIGH_RAM_START: GuestPa = GuestPa::new(0x1_0000_0000);
 
+/// Bytes of ring 0's table of frames for one frame.
+pub const FRAME_META_BYTES: u64 = 8;
+
+/// First and last byte (exclusive) of ring 0's table of frames, in RAM that is free from `free` on and reaches up to `ram_end`. It
+/// ends where a large page begins, so that the memory that is used first is some that the host can back by a large one.
+pub const fn frame_table(free: u64, ram_end: u64) -> (u64, u64) {
+    let bytes = (ram_end / PAGE_SIZE * FRAME_META_BYTES).next_multiple_of(PAGE_SIZE);
+    let end = (free.next_multiple_of(PAGE_SIZE) + bytes).next_multiple_of(LARGE_PAGE_SIZE);
+    (end - bytes, end)
+}
+
 // Virtual memory.
 
 /// First address that user memory may not reach (Linux's `TASK_SIZE_MAX` with 4-level paging).

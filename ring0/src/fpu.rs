@@ -138,8 +138,10 @@ impl VectorArea {
                 return false;
             }
         }
-        self.reset();
         let len = if mask() == 0 || !extended { LEGACY } else { from.len() };
+        if len < size() {
+            self.reset();
+        }
         // SAFETY: `len` is within both.
         unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), self.pointer(), len) };
         if mask() != 0 && !extended {

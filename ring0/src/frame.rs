@@ -11,7 +11,7 @@ use crate::percpu::{attention, cpu};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use linker::addr::GuestPa;
 use linker::boot::BootInfo;
-use linker::layout::{DIRECT_MAP, PAGE_SIZE};
+use linker::layout::{DIRECT_MAP, FRAME_META_BYTES, PAGE_SIZE, frame_table};
 use sentry::platform::{MemoryInfo, NoMemory};
 use spin::Once;
 
@@ -23,7 +23,11 @@ pub const MAX_ORDER: usize = ORDERS - 1;
 pub const LARGE_ORDER: usize = 9;
 /// Frames in a CPU's cache, and how many move at a time.
 const CACHE: usize = 64;
-const BATCH: usize = 32;
+const BATCH: usize = 1 << BATCH_ORDER;
+const BATCH_ORDER: usize = 5;
+
+// A refill may begin with one frame less than a batch, and end with a block of a whole one.
+const _: () = assert!(BATCH - 1 + BATCH <= CACHE);
 
 /// What a frame is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +54,8 @@ const COUNT_MASK: u64 = (1 << ORDER_SHIFT) - 1;
 
 /// Kind, order (of a free block) and reference count (of a user frame) in one word.
 struct Meta(AtomicU64);
+
+const _: () = assert!(size_of::<Meta>() as u64 == FRAME_META_BYTES);
 
 const fn word(kind: Kind, order: usize, count: u64) -> u64 {
     (kind as u64) << KIND_SHIFT | (order as u64) << ORDER_SHIFT | count
@@ -101,8 +107,8 @@ struct Pool {
     heads: [u64; ORDERS],
     /// Recycled free frames.
     recycled: u64,
-    /// Untouched frames, `[next, end)`, low memory then high.
-    wild: [(u64, u64); 2],
+    /// Untouched frames, `[next, end)`: low memory, then high, then what the table of frames left in front of it.
+    wild: [(u64, u64); 3],
 }
 
 /// A CPU's own free frames; bit 63 marks one that is known to be zero.
@@ -123,18 +129,19 @@ impl FrameCache {
 /// Takes over all memory from `boot.free` on.
 pub fn init(boot: &BootInfo) {
     let end = boot.ram.iter().map(|range| range.start.raw() + range.len).max().unwrap_or(0) / PAGE_SIZE;
-    let meta_at = boot.free.page_ceil().unwrap_or(boot.free).raw();
-    let meta_bytes = (end * size_of::<Meta>() as u64).next_multiple_of(PAGE_SIZE);
+    let free = boot.free.page_ceil().unwrap_or(boot.free).raw();
+    let (meta_at, first) = frame_table(free, end * PAGE_SIZE);
     // SAFETY: `free` begins memory that nobody uses, and the array fits below the end of low RAM (8 bytes for 4096);
     // zero bytes are valid `Meta`s.
     let meta = unsafe { core::slice::from_raw_parts(direct::<Meta>(meta_at).cast_const(), end as usize) };
 
-    let first = (meta_at + meta_bytes) / PAGE_SIZE;
     let mut pool = POOL.lock();
     let mut total = 0;
-    for (wild, range) in pool.wild.iter_mut().zip(&boot.ram) {
-        let range_end = (range.start.raw() + range.len) / PAGE_SIZE;
-        let start = (range.start.raw() / PAGE_SIZE).max(first);
+    // What is left below the table comes last: there are no large pages behind it.
+    let left = [(free, meta_at)].into_iter();
+    let ranges = boot.ram.iter().map(|range| (range.start.raw().max(first), range.start.raw() + range.len));
+    for (wild, (start, range_end)) in pool.wild.iter_mut().zip(ranges.chain(left)) {
+        let (start, range_end) = (start / PAGE_SIZE, range_end / PAGE_SIZE);
         if start < range_end {
             *wild = (start, range_end);
             total += range_end - start;
@@ -178,6 +185,7 @@ pub fn alloc_user_large() -> Option<u64> {
         return None;
     }
     let pfn = POOL.lock().take_wild_top(LARGE_ORDER)?;
+    touch(pfn);
     LARGE_TAKEN.fetch_add(1, Ordering::Relaxed);
     for frame in pfn..pfn + (1 << LARGE_ORDER) {
         meta(frame).0.store(word(Kind::User, 0, 1), Ordering::Relaxed);
@@ -305,7 +313,17 @@ pub fn frame_pa(pfn: u64) -> GuestPa {
 fn take_block(order: usize) -> Option<Block> {
     let block = POOL.lock().take(order)?;
     FREE.fetch_sub(1 << order, Ordering::Relaxed);
+    if block.zero {
+        touch(block.pfn);
+    }
     Some(block)
+}
+
+/// Writes to memory that nobody has touched yet. Were it read first, the host would put its page of zeros there, a large one, and
+/// every page of it would cost two exits and stay a small one when it is written at last.
+fn touch(pfn: u64) {
+    // SAFETY: whoever calls this owns the frame, and it is zero.
+    unsafe { frame_ptr(pfn).cast::<u64>().write_volatile(0) }
 }
 
 #[inline]
@@ -319,6 +337,9 @@ fn take_cached() -> Option<Block> {
     cache.len = last;
     FREE.fetch_sub(1, Ordering::Relaxed);
     let entry = cache.frames[last];
+    if entry & ZERO_MARK != 0 {
+        touch(entry & !ZERO_MARK);
+    }
     Some(Block { pfn: entry & !ZERO_MARK, zero: entry & ZERO_MARK != 0 })
 }
 
@@ -326,9 +347,12 @@ fn take_cached() -> Option<Block> {
 fn refill(cache: &mut FrameCache) {
     let mut pool = POOL.lock();
     while cache.len < BATCH {
-        let Some(block) = pool.take(0) else { break };
-        cache.frames[cache.len] = block.pfn | if block.zero { ZERO_MARK } else { 0 };
-        cache.len += 1;
+        let Some((block, order)) = pool.take_up_to(BATCH_ORDER) else { break };
+        let mark = if block.zero { ZERO_MARK } else { 0 };
+        for pfn in block.pfn..block.pfn + (1 << order) {
+            cache.frames[cache.len] = pfn | mark;
+            cache.len += 1;
+        }
     }
     // Last in, first out: the wilderness is handed out upwards.
     cache.frames[..cache.len].reverse();
@@ -358,12 +382,29 @@ fn spill(cache: &mut FrameCache) {
 
 impl Pool {
     const fn new() -> Self {
-        Self { heads: [0; ORDERS], recycled: 0, wild: [(0, 0); 2] }
+        Self { heads: [0; ORDERS], recycled: 0, wild: [(0, 0); 3] }
     }
 
     fn take(&mut self, order: usize) -> Option<Block> {
-        let found = (order..ORDERS).find(|&order| self.heads[order] != 0);
-        let Some(found) = found else { return self.take_wild(order).map(|pfn| Block { pfn, zero: true }) };
+        match (order..ORDERS).find(|&order| self.heads[order] != 0) {
+            Some(found) => Some(self.take_recycled(found, order)),
+            None => self.take_wild(order).map(|pfn| Block { pfn, zero: true }),
+        }
+    }
+
+    /// A block for who wants many single frames, and its order, `most` at most: the smallest there is, so that large ones stay whole,
+    /// but none is split further than need be.
+    fn take_up_to(&mut self, most: usize) -> Option<(Block, usize)> {
+        if let Some(found) = (0..ORDERS).find(|&order| self.heads[order] != 0) {
+            let order = found.min(most);
+            return Some((self.take_recycled(found, order), order));
+        }
+        let (pfn, order) = self.take_wild(most).map(|pfn| (pfn, most)).or_else(|| Some((self.take_wild(0)?, 0)))?;
+        Some((Block { pfn, zero: true }, order))
+    }
+
+    /// A block of `order` out of one of order `found`.
+    fn take_recycled(&mut self, found: usize, order: usize) -> Block {
         let pfn = self.heads[found];
         self.unlink(pfn, found);
         for half in (order..found).rev() {
@@ -371,7 +412,7 @@ impl Pool {
         }
         meta(pfn).0.store(word(Kind::Cached, 0, 0), Ordering::Relaxed);
         self.recycled -= 1 << order;
-        Some(Block { pfn, zero: false })
+        Block { pfn, zero: false }
     }
 
     fn put(&mut self, mut pfn: u64, mut order: usize) {

@@ -37,8 +37,11 @@ enum Verb {
     Setup,
     /// Build target/release/ringwall, the ring-0 blob inside it
     Build(build::BuildArgs),
-    /// Measure what things cost inside, with native beside them
-    Bench,
+    /// Measure what things cost, natively, inside, and under other runtimes
+    Bench(bench::BenchArgs),
+    /// What runs the workloads of `bench` in the machine
+    #[command(hide = true)]
+    BenchDrive(bench::DriveArgs),
     /// Run a shell session, Python and nginx inside ringwall, and say what it took
     Demo,
     /// Make system calls at random inside a sandbox, and see that it bears them
@@ -66,7 +69,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Setup => setup::everything().map(|()| 0),
         Verb::Build(args) => build::run(args).map(|()| 0),
-        Verb::Bench => bench::run().map(|()| 0),
+        Verb::Bench(args) => bench::run(&args).map(|()| 0),
+        Verb::BenchDrive(args) => bench::drive(&args).map(|()| 0),
         Verb::Demo => demo::run(),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Lint => lint::run().map(|tally| {

@@ -94,6 +94,20 @@ pub const BENCH: &[Need] = &[
     need("/usr/bin/awk", "mawk"),
 ];
 
+/// For the workloads of `cargo xtask bench`.
+pub const WORKLOADS: &[Need] = &[
+    need("/usr/sbin/runc", "runc"),
+    need("/usr/bin/crun", "crun"),
+    need("/usr/bin/redis-benchmark", "redis-tools"),
+    need("/usr/bin/wrk", "wrk"),
+    need("/usr/bin/git", "git"),
+    need("/usr/sbin/debootstrap", "debootstrap"),
+    need("/usr/sbin/mkfs.ext4", "e2fsprogs"),
+    need("/usr/sbin/ip", "iproute2"),
+    need("/usr/bin/busybox", "busybox-static"),
+    need("/usr/bin/unshare", "util-linux"),
+];
+
 /// For `cargo xtask demo`.
 pub const DEMO: &[Need] = &[
     need("/usr/bin/python3", "python3"),
@@ -105,7 +119,7 @@ pub const DEMO: &[Need] = &[
 
 /// Everything that any verb needs.
 pub fn everything() -> Result<()> {
-    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, TERMINAL, NETWORK, ENGINES, BENCH, DEMO].concat();
+    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, TERMINAL, NETWORK, ENGINES, BENCH, WORKLOADS, DEMO].concat();
     packages(&all)?;
     vm::image::prepare(false)?;
     guest_target();

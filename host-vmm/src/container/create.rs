@@ -170,7 +170,6 @@ fn set_up(options: &mut Options<'_>, bundle: Bundle, directory: &Directory, stat
     run_hooks(hooks.as_ref(), state)?;
     Setup::Go.send(&ours)?;
     expect(&ours, |said| matches!(said, Setup::Waiting), state)?;
-    state.cgroup.release_kernel_threads();
     state.stage = Stage::Created;
     directory.store(state)?;
     if let Some(path) = options.pid_file {

@@ -114,6 +114,9 @@ struct Monitor {
     witness: Option<Witness>,
     /// Why setting up failed, as far as was told.
     failure: Option<(u8, String)>,
+    /// The sandbox closed its end: what it said before is still there to be read, and nothing comes after. Its process ends some
+    /// time later, when Linux has taken the VM apart, and that is a signal.
+    hung_up: bool,
 }
 
 /// Starts the sandbox and minds it to its end. Returns only when it did not come to be.
@@ -186,6 +189,7 @@ fn stay(
         deadline: None,
         witness,
         failure: None,
+        hung_up: false,
     })
 }
 
@@ -228,14 +232,12 @@ impl Monitor {
     }
 
     /// Sleeps until there is something to do.
-    fn wait(&self) {
-        let mut polled = vec![
-            PollFd::new(&self.signals, PollFlags::IN),
-            PollFd::new(self.control(), PollFlags::IN),
-            PollFd::new(&self.listener, PollFlags::IN),
-        ];
+    fn wait(&mut self) {
+        let mut polled = vec![PollFd::new(&self.signals, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
         polled.extend(self.setup.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         polled.extend(self.clients.iter().map(|client| PollFd::new(&client.socket, PollFlags::IN)));
+        // Last, as it is not always there.
+        polled.extend((!self.hung_up).then(|| PollFd::new(self.control(), PollFlags::IN)));
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match rustix::event::poll(&mut polled, left.as_ref()) {
@@ -243,6 +245,9 @@ impl Monitor {
             // Out of memory, at worst: not at full speed then.
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }
+        let hung_up = !self.hung_up && polled.last().is_some_and(|control| control.revents().contains(PollFlags::HUP));
+        drop(polled);
+        self.hung_up |= hung_up;
     }
 
     fn hear_signals(&mut self) {
@@ -328,7 +333,9 @@ impl Monitor {
     }
 
     fn hear_sandbox(&mut self) {
-        for _ in 0..MAX_ROUND {
+        // Nobody wakes us again for what is left after the last round.
+        let round = if self.hung_up { usize::MAX } else { MAX_ROUND };
+        for _ in 0..round {
             match (Notice::receive(self.control()), &mut self.work) {
                 (Ok(Some(Notice::Answer(bytes))), _) => self.answered(&bytes),
                 (Ok(Some(Notice::Report(bytes))), _) => self.reported(&bytes),

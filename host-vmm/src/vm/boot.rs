@@ -25,7 +25,7 @@ pub fn write(
 ) -> Result<(), Error> {
     memory.write_slice(config.spec, GuestAddress(tables_end))?;
     let spec = PhysRange { start: GuestPa::new(tables_end), len: config.spec.len() as u64 };
-    let free = (tables_end + spec.len).next_multiple_of(PAGE_SIZE);
+    let free = free(tables_end, config.spec);
 
     let mut ram = [PhysRange::default(); 2];
     for (entry, region) in ram.iter_mut().zip(memory.iter()) {
@@ -58,6 +58,11 @@ pub fn write(
     };
     memory.write_slice(info.as_bytes(), GuestAddress(BOOT_INFO.raw()))?;
     Ok(())
+}
+
+/// The first byte that nobody has a use for, behind page tables and start specification.
+pub fn free(tables_end: u64, spec: &[u8]) -> u64 {
+    (tables_end + spec.len() as u64).next_multiple_of(PAGE_SIZE)
 }
 
 /// The guest's TSC now, or 0 when KVM does not say.

@@ -101,6 +101,13 @@ impl<'a> Image<'a> {
         (start & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE))
     }
 
+    /// The guest-physical addresses of what `load` writes.
+    pub fn loaded(&self) -> std::ops::Range<u64> {
+        let end = self.segments.iter().map(|s| s.pa + s.file_len as u64).max();
+        let (start, _) = self.span();
+        start..end.unwrap_or(start)
+    }
+
     /// Copies the segments into guest memory, which is zero before.
     pub fn load(&self, memory: &Memory) -> Result<(), Error> {
         for segment in &self.segments {

@@ -5,7 +5,7 @@ use kvm_bindings::{
     KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr, kvm_userspace_memory_region, kvm_xsave,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
-use linker::layout::LARGE_PAGE_SIZE;
+use linker::layout::{LARGE_PAGE_SIZE, PAGE_SIZE};
 use rustix::mm::{Advice, MapFlags, ProtFlags, mmap_anonymous};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr::null_mut;
@@ -14,8 +14,8 @@ use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, Me
 use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::{ioctl::ioctl_with_ref, ioctl_iow_nr};
 
-/// Guest memory that is backed by small host pages, in bytes from address 0.
-const SMALL_PAGES: u64 = 16 << 20;
+/// Guest memory that is backed by small host pages, in bytes from where ring 0 begins to hand it out.
+const SMALL_PAGES: u64 = 4 << 20;
 
 ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 
@@ -48,16 +48,44 @@ pub fn reserve(len: usize) -> Result<MmapRegion<()>, FromRangesError> {
         .map_err(FromRangesError::MmapRegion)
 }
 
-/// Asks for large host pages behind guest memory from `SMALL_PAGES` on: one host fault for 2 MiB instead of 512. Below it lies what
-/// every sandbox touches; a short-lived one has ended before clearing 2 MiB at a time has paid, and an idle one stays small.
-pub fn advise_large_pages(memory: &Memory) {
+/// Says which of the host's pages are to be behind guest memory, before anything is written there. Large ones from some way behind
+/// `table_end`, the end of ring 0's table of frames: one host fault for 2 MiB instead of 512. Below it lies what every sandbox touches,
+/// here and there; a short-lived one has ended before clearing 2 MiB at a time has paid, and an idle one stays small, even on a host
+/// that gives everybody large pages. Where all of it will be used, large ones all the same: at `image`, the part of the kernel's that
+/// comes from its file, and where memory is handed out first, which booting alone uses.
+pub fn advise_pages(memory: &Memory, image: std::ops::Range<u64>, table_end: u64) {
+    let start = image.start.next_multiple_of(LARGE_PAGE_SIZE);
+    let end = image.end / LARGE_PAGE_SIZE * LARGE_PAGE_SIZE;
     for region in memory.iter() {
-        let skipped = if region.start_addr().raw_value() == 0 { SMALL_PAGES } else { 0 };
-        if let Ok(host) = region.get_host_address(MemoryRegionAddress(skipped)) {
-            let len = region.len().saturating_sub(skipped) as usize;
-            // SAFETY: advice about part of a mapping of ours; it changes no content. A host that refuses it is only slower.
-            let _ = unsafe { rustix::mm::madvise(host.cast(), len, Advice::LinuxHugepage) };
+        let large = [(start, end), (table_end, table_end + LARGE_PAGE_SIZE)];
+        let small = if region.start_addr().raw_value() == 0 { (table_end + SMALL_PAGES).min(region.len()) } else { 0 };
+        advise(region, 0, small, Advice::LinuxNoHugepage);
+        advise(region, small, region.len(), Advice::LinuxHugepage);
+        if small > 0 {
+            large.iter().for_each(|&(start, end)| advise(region, start, end.min(small), Advice::LinuxHugepage));
         }
+    }
+}
+
+fn advise(region: &impl GuestMemoryRegion, start: u64, end: u64, advice: Advice) {
+    if start < end
+        && let Ok(host) = region.get_host_address(MemoryRegionAddress(start))
+    {
+        // SAFETY: advice about part of a mapping of ours; it changes no content. A host that refuses it is only slower.
+        let _ = unsafe { rustix::mm::madvise(host.cast(), (end - start) as usize, advice) };
+    }
+}
+
+/// Unmaps what lies within a constant of this program, which nobody is expected to read again; if somebody does, it comes back from
+/// the file. It is no memory of this process's any more then.
+pub fn forget(constant: &'static [u8]) {
+    let page = PAGE_SIZE as usize;
+    let range = constant.as_ptr_range();
+    let start = range.start.wrapping_add(range.start.align_offset(page));
+    let len = (range.end as usize).saturating_sub(start as usize) / page * page;
+    if len > 0 {
+        // SAFETY: the pages are a file's, mapped privately and never written: constants without pointers are not relocated.
+        let _ = unsafe { rustix::mm::madvise(start.cast_mut().cast(), len, Advice::LinuxDontNeed) };
     }
 }
 

@@ -27,9 +27,7 @@ pub fn create(bytes: u64) -> Result<Memory, Error> {
     };
     let failed = |source| Error::Memory { mib: bytes >> 20, source };
     let regions = ranges(bytes).into_iter().map(region).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let memory = Memory::from_regions(regions).map_err(|error| failed(FromRangesError::Collection(error)))?;
-    kvm::advise_large_pages(&memory);
-    Ok(memory)
+    Memory::from_regions(regions).map_err(|error| failed(FromRangesError::Collection(error)))
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use crate::vm::image::Image;
 use kvm_bindings::{KVM_CAP_SPLIT_IRQCHIP, KVM_MP_STATE_RUNNABLE, kvm_enable_cap, kvm_mp_state, kvm_msi};
 use kvm_ioctls::{Cap, IoEventAddress, Kvm, VcpuFd, VmFd};
 use linker::boot::{BootFlags, Quirks};
-use linker::layout::{MAX_CPUS, PORT_DOORBELL_ASYNC, VECTOR_HOST};
+use linker::layout::{MAX_CPUS, PORT_DOORBELL_ASYNC, VECTOR_HOST, frame_table};
 use std::os::fd::OwnedFd;
-use vm_memory::GuestMemoryMmap;
+use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap};
 use vmm_sys_util::eventfd::{EFD_CLOEXEC, EFD_NONBLOCK, EventFd};
 
 /// Guest memory.
@@ -88,7 +88,7 @@ pub struct Config<'a> {
     /// Bytes of RAM.
     pub memory_bytes: u64,
     /// The kernel, an ELF file.
-    pub image: &'a [u8],
+    pub image: &'static [u8],
     /// The encoded start specification.
     pub spec: &'a [u8],
     /// What this host's KVM does differently.
@@ -130,13 +130,16 @@ impl Machine {
         for (slot, region) in vm_memory::GuestMemoryBackend::iter(&memory).enumerate() {
             kvm::map_region(&vm, slot as u32, region).map_err(kvm("set memory region"))?;
         }
-        image.load(&memory)?;
-        create_irqchip(&vm)?;
-
         let mut cpuid =
             kvm_fd.get_supported_cpuid(kvm_bindings::KVM_MAX_CPUID_ENTRIES).map_err(kvm("supported CPUID"))?;
-        let giant_pages = cpu::has_giant_pages(&cpuid);
-        let tables = tables::build(&memory, &image, giant_pages)?;
+        let tables = tables::build(&memory, &image, cpu::has_giant_pages(&cpuid));
+        let ram_end = memory.last_addr().raw_value() + 1;
+        let (_, table_end) = frame_table(boot::free(tables.end(), config.spec), ram_end);
+        kvm::advise_pages(&memory, image.loaded(), table_end);
+        image.load(&memory)?;
+        kvm::forget(config.image);
+        tables.write(&memory)?;
+        create_irqchip(&vm)?;
 
         let mut vcpus = Vec::with_capacity(config.cpus);
         let mut doorbells = Vec::with_capacity(config.cpus);
@@ -150,7 +153,7 @@ impl Machine {
             vcpus.push(vcpu);
         }
         let shared = if host_tsc { BootFlags::HOST_TSC } else { BootFlags::empty() };
-        boot::write(&memory, &image, tables.end, vcpus.first(), config, shared)?;
+        boot::write(&memory, &image, tables.end(), vcpus.first(), config, shared)?;
         Ok(Self { vm, memory, vcpus, doorbells })
     }
 }

@@ -5,6 +5,7 @@ use crate::vm::image::Image;
 use crate::vm::{Error, Memory};
 use linker::layout::{DIRECT_MAP, KERNEL_BASE, LARGE_PAGE_SIZE, PAGE_SIZE};
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
+use zerocopy::IntoBytes;
 
 // Bits of an entry: Intel SDM vol. 3, table 5-20.
 const PRESENT: u64 = 1 << 0;
@@ -14,30 +15,28 @@ const DIRTY: u64 = 1 << 6;
 const LARGE: u64 = 1 << 7;
 const GLOBAL: u64 = 1 << 8;
 const NO_EXECUTE: u64 = 1 << 63;
+/// Where the next table or the page is.
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const LEAF: u64 = PRESENT | ACCESSED | GLOBAL;
 
 /// Bytes a PDPT-level page maps.
 const GIANT_PAGE_SIZE: u64 = 1 << 30;
 
-/// Finished tables.
-#[derive(Clone, Copy, Debug)]
+/// One table.
+type Table = [u64; 512];
+
+/// The tables, each where `root` and its position say; in our own memory until they are written.
+#[derive(Debug)]
 pub struct Tables {
     /// Guest-physical address of the top level, for CR3.
     pub root: u64,
-    /// First byte behind the tables.
-    pub end: u64,
-}
-
-struct Builder<'a> {
-    memory: &'a Memory,
-    root: u64,
-    next: u64,
+    tables: Vec<Table>,
 }
 
 /// Builds the tables right behind the image.
-pub fn build(memory: &Memory, image: &Image<'_>, giant_pages: bool) -> Result<Tables, Error> {
+pub fn build(memory: &Memory, image: &Image<'_>, giant_pages: bool) -> Tables {
     let root = image.span().1;
-    let mut builder = Builder { memory, root, next: root + PAGE_SIZE };
+    let mut tables = Tables { root, tables: vec![[0; 512]] };
     for segment in image.segments() {
         let mut flags = LEAF;
         if segment.write {
@@ -48,7 +47,7 @@ pub fn build(memory: &Memory, image: &Image<'_>, giant_pages: bool) -> Result<Ta
         }
         for offset in (0..segment.len).step_by(PAGE_SIZE as usize) {
             let pa = segment.pa + offset;
-            builder.map(KERNEL_BASE.raw() + pa, pa | flags, 1)?;
+            tables.map(KERNEL_BASE.raw() + pa, pa | flags, 1);
         }
     }
     for region in memory.iter() {
@@ -56,35 +55,48 @@ pub fn build(memory: &Memory, image: &Image<'_>, giant_pages: bool) -> Result<Ta
         while pa < end {
             let giant = giant_pages && pa % GIANT_PAGE_SIZE == 0 && end - pa >= GIANT_PAGE_SIZE;
             let (level, size) = if giant { (3, GIANT_PAGE_SIZE) } else { (2, LARGE_PAGE_SIZE) };
-            builder.map(DIRECT_MAP.raw() + pa, pa | LEAF | WRITABLE | DIRTY | LARGE | NO_EXECUTE, level)?;
+            tables.map(DIRECT_MAP.raw() + pa, pa | LEAF | WRITABLE | DIRTY | LARGE | NO_EXECUTE, level);
             pa += size;
         }
     }
-    Ok(Tables { root, end: builder.next })
+    tables
 }
 
-impl Builder<'_> {
+impl Tables {
+    /// First byte behind the tables.
+    pub fn end(&self) -> u64 {
+        self.address(self.tables.len())
+    }
+
+    /// Copies them into guest memory.
+    pub fn write(&self, memory: &Memory) -> Result<(), Error> {
+        Ok(memory.write_slice(self.tables.as_bytes(), GuestAddress(self.root))?)
+    }
+
     /// Writes `entry` at `level` (1: page table, 2: directory, 3: pointers), making the tables above it.
-    fn map(&mut self, va: u64, entry: u64, level: u32) -> Result<(), Error> {
-        let mut table = self.root;
+    fn map(&mut self, va: u64, entry: u64, level: u32) {
+        let mut table = 0;
         for above in (level + 1..=4).rev() {
-            let slot = slot(table, va, above);
-            let found: u64 = self.memory.read_obj(slot)?;
+            let found = self.tables[table][slot(va, above)];
             table = if found & PRESENT != 0 {
-                found & 0x000f_ffff_ffff_f000
+                ((found & ADDRESS) - self.root) as usize / PAGE_SIZE as usize
             } else {
-                let new = self.next;
-                self.next += PAGE_SIZE;
-                self.memory.write_obj(new | PRESENT | WRITABLE | ACCESSED, slot)?;
+                let new = self.tables.len();
+                self.tables.push([0; 512]);
+                self.tables[table][slot(va, above)] = self.address(new) | PRESENT | WRITABLE | ACCESSED;
                 new
             };
         }
-        self.memory.write_obj(entry, slot(table, va, level))?;
-        Ok(())
+        self.tables[table][slot(va, level)] = entry;
+    }
+
+    /// Guest-physical address of a table.
+    fn address(&self, table: usize) -> u64 {
+        self.root + table as u64 * PAGE_SIZE
     }
 }
 
 /// Where the entry for `va` is in a table of this level.
-fn slot(table: u64, va: u64, level: u32) -> GuestAddress {
-    GuestAddress(table + (va >> (12 + 9 * (level - 1)) & 0x1ff) * 8)
+fn slot(va: u64, level: u32) -> usize {
+    (va >> (12 + 9 * (level - 1)) & 0x1ff) as usize
 }

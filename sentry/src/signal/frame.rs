@@ -8,17 +8,16 @@ use crate::errno::Errno;
 use crate::platform::{UserContext, platform};
 use crate::syscall::UserPtr;
 use crate::task::Current;
-use alloc::vec;
+use alloc::vec::Vec;
+use core::mem;
 use linker::addr::UserVa;
 use linker::layout::USER_END;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a leaf function may use below its stack pointer (System V ABI for x86-64, 3.2.2).
 const RED_ZONE: u64 = 128;
 /// Bytes of the FXSAVE area (Intel SDM vol. 1, 10.5.1).
 pub(super) const FXSAVE_BYTES: usize = 512;
-/// Bytes of the header behind it in an XSAVE area (Intel SDM vol. 1, 13.4).
-const XSAVE_HEADER_BYTES: usize = 64;
 /// Where FXSAVE leaves 48 bytes to software (asm/sigcontext.h: `sw_reserved`).
 const SOFTWARE_BYTES_AT: usize = 464;
 /// asm/sigcontext.h: FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2.
@@ -208,10 +207,10 @@ fn save_registers(current: &Current, mask: SignalSet, fpstate: u64) -> SigContex
     }
 }
 
-fn save_vector_state(current: &Current, at: u64) -> Result<(), Errno> {
+fn save_vector_state(current: &mut Current, at: u64) -> Result<(), Errno> {
     let size = platform().vector_state_size();
     let features = platform().vector_state_mask();
-    let mut state = vec![0; vector_bytes()];
+    let mut state = scratch(current);
     platform().save_vector_state(state.get_mut(..size).ok_or(Errno::EFAULT)?);
     if features != 0 {
         let software = SoftwareBytes {
@@ -225,7 +224,17 @@ fn save_vector_state(current: &Current, at: u64) -> Result<(), Errno> {
         place.copy_from_slice(software.as_bytes());
         state.get_mut(size..).ok_or(Errno::EFAULT)?.copy_from_slice(&MAGIC2.to_ne_bytes());
     }
-    current.copy_out(UserVa::new(at), &state)
+    let copied = current.copy_out(UserVa::new(at), &state);
+    current.signal.vector = state;
+    copied
+}
+
+/// The thread's own buffer for a frame's vector state; what is in it is left from the last one. It goes back when it was used.
+fn scratch(current: &mut Current) -> Vec<u8> {
+    let mut state = mem::take(&mut current.signal.vector);
+    // All of them are equally long while the machine runs.
+    state.resize(vector_bytes().max(FXSAVE_BYTES), 0);
+    state
 }
 
 /// rt_sigreturn(2): goes back to what the frame on the stack says. EFAULT where it says nonsense; the caller then gets SIGSEGV.
@@ -274,38 +283,49 @@ fn restore_registers(regs: &mut UserContext, from: &SigContext) -> Result<(), Er
 }
 
 /// Loads the state that a frame carries. Without the marks of an XSAVE area it is a plain FXSAVE area.
-fn restore_vector_state(current: &Current, at: u64) -> Result<(), Errno> {
+fn restore_vector_state(current: &mut Current, at: u64) -> Result<(), Errno> {
     if at == 0 {
         platform().reset_vector_state();
         return Ok(());
     }
     let at = UserVa::new(at);
-    let size = platform().vector_state_size();
-    let mut state = vec![0; size.max(FXSAVE_BYTES)];
-    let legacy = state.get_mut(..FXSAVE_BYTES).ok_or(Errno::EFAULT)?;
-    current.copy_in(at, legacy)?;
-    let features = platform().vector_state_mask();
-    if features != 0 {
-        let mut software = SoftwareBytes::new_zeroed();
-        software.as_mut_bytes().copy_from_slice(legacy.get(SOFTWARE_BYTES_AT..).ok_or(Errno::EFAULT)?);
-        if extended(current, at, &software, size) {
-            current.copy_in(at, &mut state)?;
-        } else {
-            // x87 and SSE only: bits 0 and 1 of the header's first word; everything else goes back to its initial state.
-            let header = state.get_mut(FXSAVE_BYTES..FXSAVE_BYTES + XSAVE_HEADER_BYTES).ok_or(Errno::EFAULT)?;
-            header.fill(0);
-            header.get_mut(..1).ok_or(Errno::EFAULT)?.fill(3);
-        }
-    }
-    if platform().load_vector_state(&state) { Ok(()) } else { Err(Errno::EFAULT) }
+    let mut state = scratch(current);
+    let loaded = read_vector_state(current, at, &mut state).map(|length| {
+        let state = state.get(..length).unwrap_or(&[]);
+        platform().load_vector_state(state)
+    });
+    current.signal.vector = state;
+    if loaded? { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
-/// Whether the marks say that a whole XSAVE area of this machine's size is there.
-fn extended(current: &Current, at: UserVa, software: &SoftwareBytes, size: usize) -> bool {
-    let fits = software.magic1 == MAGIC1
+/// Copies the state in; how much of the buffer is one.
+fn read_vector_state(current: &Current, at: UserVa, state: &mut [u8]) -> Result<usize, Errno> {
+    let size = platform().vector_state_size();
+    if platform().vector_state_mask() != 0 {
+        let software_at = at.checked_add(SOFTWARE_BYTES_AT as u64).ok_or(Errno::EFAULT)?;
+        let software: SoftwareBytes = UserPtr::new(software_at).read(current)?;
+        if is_extended(&software, size) {
+            // With the mark behind it, which is not there where somebody moved the frame, cut short, to elsewhere.
+            let copied = current.copy_in(at, state);
+            if copied.is_ok() && state.get(size..size + size_of::<u32>()) == Some(&MAGIC2.to_ne_bytes()[..]) {
+                return Ok(size);
+            }
+        }
+    }
+    let legacy = state.get_mut(..FXSAVE_BYTES).ok_or(Errno::EFAULT)?;
+    current.copy_in(at, legacy)?;
+    if platform().vector_state_mask() == 0 {
+        return Ok(FXSAVE_BYTES);
+    }
+    // x87 and SSE only: bits 0 and 1 of the header's first word; everything else goes back to its initial state.
+    state.get_mut(FXSAVE_BYTES..).ok_or(Errno::EFAULT)?.fill(0);
+    *state.get_mut(FXSAVE_BYTES).ok_or(Errno::EFAULT)? = 3;
+    Ok(size)
+}
+
+/// Whether the marks say that a whole XSAVE area of this machine's size may be there.
+fn is_extended(software: &SoftwareBytes, size: usize) -> bool {
+    software.magic1 == MAGIC1
         && software.state_size as usize == size
-        && software.extended_size as usize >= size + size_of::<u32>();
-    let mut mark = [0; size_of::<u32>()];
-    let mark_at = at.checked_add(size as u64);
-    fits && mark_at.is_some_and(|at| current.copy_in(at, &mut mark).is_ok()) && u32::from_ne_bytes(mark) == MAGIC2
+        && software.extended_size as usize >= size + size_of::<u32>()
 }

@@ -12,6 +12,7 @@ use crate::task::Current;
 use crate::wait::WaitQueue;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Signal state of one thread that others may see and change.
@@ -311,6 +312,8 @@ pub struct ThreadSignalState {
     pub(crate) step: bool,
     /// The number of the system call it is in, as a tracer sees it.
     pub(crate) call: Option<u64>,
+    /// Where a vector state is on its way to or from a frame. Kept, so that a handler costs no block of the heap.
+    pub(super) vector: Vec<u8>,
 }
 
 impl ThreadSignalState {

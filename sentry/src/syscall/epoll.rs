@@ -6,12 +6,11 @@ use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, Fd, UserPtr};
 use crate::errno::Errno;
 use crate::flags_from_arg;
-use crate::fs::epoll::Epoll;
+use crate::fs::epoll::{Epoll, Found};
 use crate::fs::poll::Timeout;
 use crate::task::Current;
 use crate::wait::WaitError;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use bitflags::bitflags;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
@@ -36,6 +35,9 @@ bitflags! {
     }
 }
 flags_from_arg!(EpollFlags, EINVAL);
+
+/// Reports that are copied to the program together.
+const AT_ONCE: usize = 8;
 
 /// What EPOLLEXCLUSIVE may come with (epoll_ctl(2)).
 const WITH_EXCLUSIVE: u32 = raw::EPOLLIN
@@ -144,19 +146,24 @@ fn wait(current: &Current, fd: Fd, events: UserPtr<EpollEvent>, max: i32, timeou
     let max = max.ok_or(Errno::EINVAL)?;
     let file = current.file(fd)?;
     let epoll = epoll_of(&file)?;
-    let found = epoll.wait(current, max, timeout).map_err(|error| match error {
+    let mut found = Found::new();
+    epoll.wait(current, max, timeout, &mut found).map_err(|error| match error {
         WaitError::Interrupted => Errno::EINTR,
         WaitError::TimedOut => Errno::ETIMEDOUT,
     })?;
-    let reports: Vec<EpollEvent> =
-        found.iter().map(|(_, report)| EpollEvent { events: report.events, data: report.data }).collect();
-    match events.write_slice(current, &reports) {
-        Ok(()) => Ok(reports.len()),
-        Err(errno) => {
-            epoll.give_back(found);
-            Err(errno.into())
+    let mut told = 0;
+    for part in found.chunks(AT_ONCE) {
+        let mut reports = [EpollEvent { events: 0, data: 0 }; AT_ONCE];
+        for (report, (_, found)) in reports.iter_mut().zip(part) {
+            *report = EpollEvent { events: found.events, data: found.data };
         }
+        if let Err(errno) = events.nth(told).write_slice(current, &reports[..part.len()]) {
+            epoll.give_back(&found[told..]);
+            return if told > 0 { Ok(told) } else { Err(errno.into()) };
+        }
+        told += part.len();
     }
+    Ok(told)
 }
 
 pub(super) const ROWS: &[Row] = &[

@@ -137,6 +137,45 @@ pub static HANDLERS: [Option<Handler>; NUMBERS] = {
     handlers
 };
 
+/// What a row says of its call, without what serves it: a program that only prints it holds no handler.
+#[derive(Clone, Copy)]
+pub struct Description {
+    /// Its number.
+    pub number: u32,
+    /// Its name.
+    pub name: &'static str,
+    /// How far it is supported.
+    pub level: Level,
+    /// What is missing, or why.
+    pub note: &'static str,
+}
+
+const ROWS: usize = {
+    let (mut sum, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        sum += FAMILIES[family].len();
+        family += 1;
+    }
+    sum
+};
+
+/// All descriptions, in the table's order.
+pub static DESCRIPTIONS: [Description; ROWS] = {
+    let mut all = [Description { number: 0, name: "", level: Level::Unsupported, note: "" }; ROWS];
+    let (mut next, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut index = 0;
+        while index < FAMILIES[family].len() {
+            let Row { number, name, level, note, .. } = FAMILIES[family][index];
+            all[next] = Description { number, name, level, note };
+            next += 1;
+            index += 1;
+        }
+        family += 1;
+    }
+    all
+};
+
 /// All rows, in the table's order.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     FAMILIES.iter().flat_map(|family| family.iter())

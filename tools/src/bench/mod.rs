@@ -1,178 +1,112 @@
-//! `cargo xtask bench`: what things cost inside ringwall, with native beside them, from one run of one machine.
+//! `cargo xtask bench`: what ringwall costs, beside Linux and other runtimes, from one run of one machine.
 //!
-//! The machine counts instructions and holds all files in memory, so that the figures are the same on every host and
-//! every time. `guest.sh` runs in it; `tests/guest/bench.c` measures.
+//! [`counts`] has single operations, which repeat exactly; [`workloads`] whole uses under every peer. An [`outcome`] is kept as JSON;
+//! the one that is committed makes `docs/performance.md`, and CI holds the counts against it.
 
-use crate::build::{self, Profile};
+mod bounds;
+mod chart;
+mod compare;
+mod counts;
+mod outcome;
+mod report;
+mod table;
+mod workloads;
+
+pub use workloads::drive::{DriveArgs, run as drive};
+
+use crate::project;
 use crate::tally::Tally;
 use crate::test::Budget;
-use crate::{process, project, setup};
-use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use outcome::{Outcome, committed_path};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
-/// What [`guest.sh`](self) calls.
-const TOOLS: &[&str] = &["true", "sleep", "cat", "sed", "awk", "wc", "mkdir", "mount", "runc"];
-
-/// The most an operation may cost inside.
-enum Bound {
-    Instructions(u64),
-    TimesNative(u64),
-    None,
+/// What to measure, and what for.
+#[derive(Args, Debug, Clone)]
+pub struct BenchArgs {
+    /// Single operations alone
+    #[arg(long, conflicts_with = "workloads")]
+    counts: bool,
+    /// Whole uses alone
+    #[arg(long)]
+    workloads: bool,
+    /// Of the whole uses, those in whose rows this occurs
+    #[arg(long, value_name = "TEXT", requires = "workloads")]
+    only: Option<String>,
+    /// How often each use runs under each peer
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    runs: u32,
+    /// On this machine and its /dev/kvm instead of the emulated one
+    #[arg(long)]
+    host: bool,
+    /// Say what is better and worse than in this result
+    #[arg(long, value_name = "OLD.json")]
+    compare: Option<PathBuf>,
+    /// Make this the committed result: docs/performance.json, .md and .svg
+    #[arg(long, conflicts_with_all = ["host", "only"])]
+    record: bool,
+    /// Measure nothing: make docs/performance.md and .svg from the committed result again
+    #[arg(long, conflicts_with_all = ["counts", "workloads", "record", "compare"])]
+    render: bool,
 }
 
-/// The operations of `bench.c` in the order they are shown in, and their bounds.
-const OPERATIONS: &[(&str, Bound)] = &[
-    ("getppid", Bound::Instructions(150)),
-    ("clock_gettime", Bound::None),
-    ("pipe write+read of 1 byte", Bound::None),
-    ("pipe ping-pong", Bound::None),
-    ("futex ping-pong", Bound::None),
-    ("anonymous page fault", Bound::TimesNative(1)),
-    ("mmap+munmap of a page", Bound::None),
-    ("fork+exit+wait", Bound::None),
-    ("fork+exec+wait, static", Bound::None),
-    ("fork+exec+wait of /bin/true", Bound::TimesNative(2)),
-];
-
-/// `name → value` by section.
-type Figures = BTreeMap<String, BTreeMap<String, u64>>;
-
-/// Measures everything and prints the table.
-pub fn run() -> Result<()> {
-    let (figures, result) = measure(false, "600")?;
-    print(&figures);
-    result
+/// `cargo xtask bench`.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    if args.render {
+        return report::write(&Outcome::committed()?);
+    }
+    // Read before anything takes its hour.
+    let old = args.compare.as_deref().map(Outcome::load).transpose()?;
+    let mut outcome = Outcome::default();
+    let mut broke = Vec::new();
+    if !args.workloads {
+        eprintln!("bench: single operations");
+        let (counts, result) = if args.host { counts::measure_here()? } else { counts::measure(false, "1200")? };
+        println!("{} of the commit {}\n{}", counts.unit, counts.taken.commit, table::plain(&table::counts(&counts)));
+        println!("{}", table::plain(&table::rest(&counts)));
+        outcome.counts = Some(counts);
+        broke.extend(result.err());
+    }
+    if !args.counts {
+        let wanted = workloads::Wanted { runs: args.runs, only: args.only.clone(), host: args.host };
+        let (workloads, result) = workloads::measure(&wanted)?;
+        println!("{}", table::plain(&table::workloads(&workloads)));
+        for error in table::errors(&workloads) {
+            println!("{error}");
+        }
+        outcome.workloads = Some(workloads);
+        broke.extend(result.err());
+    }
+    let folder = project::target().join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    outcome.save(&folder.join("result.json"))?;
+    if let Some(workloads) = &outcome.workloads {
+        chart::write(workloads, &folder.join("result.svg"))?;
+    }
+    println!("{}", folder.join("result.json").display());
+    for line in old.iter().flat_map(|old| compare::differences(old, &outcome)) {
+        println!("{line}");
+    }
+    if !broke.is_empty() {
+        bail!("{}", broke.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("; "));
+    }
+    if args.record {
+        // What was not measured this time stays as it was.
+        let committed = if committed_path().exists() { Outcome::committed()? } else { Outcome::default() };
+        outcome.counts = outcome.counts.or(committed.counts);
+        outcome.workloads = outcome.workloads.or(committed.workloads);
+        outcome.save(&committed_path())?;
+        report::write(&outcome)?;
+    }
+    Ok(())
 }
 
-/// The short form for CI: what is counted in instructions, and is the same every time.
+/// The stage of the full run: no operation may cost more than is committed.
 pub fn check(budget: &Budget) -> Result<Tally> {
-    let (figures, result) = measure(true, &budget.seconds(300)?)?;
-    print_operations(&figures);
+    let committed = Outcome::committed()?.counts.context("the committed result has no counts")?;
+    let (counts, result) = counts::measure(true, &budget.seconds(600)?)?;
+    println!("{}", table::plain(&table::counts(&counts)));
     result?;
-    let mut tally = Tally::default();
-    for (name, bound) in OPERATIONS {
-        let (Bound::Instructions(most), inside) = (bound, get(&figures, "inside", name)) else { continue };
-        match inside {
-            Some(count) if count <= *most => tally.pass(name),
-            Some(count) => tally.fail(name, &format!("{count} instructions, at most {most}")),
-            None => tally.fail(name, "not measured"),
-        }
-    }
-    Ok(tally)
-}
-
-/// Runs the machine; what was measured, and whether all went well.
-fn measure(short: bool, seconds: &str) -> Result<(Figures, Result<()>)> {
-    setup::packages(setup::BENCH)?;
-    let ringwall = build::ringwall(Profile::Release)?;
-    let bench = guest_program()?;
-    let script = project::root().join("tools/src/bench/guest.sh");
-    let mut vm = Command::new(std::env::current_exe()?);
-    vm.current_dir(project::root()).args(["vm", "--icount", "--packed", "--timeout", seconds]);
-    for file in TOOLS.iter().map(PathBuf::from).chain([bench.clone(), ringwall.clone()]) {
-        vm.arg("--with").arg(file);
-    }
-    vm.arg("--").arg(script).arg(bench).arg(ringwall).args(short.then_some("short"));
-    let output = vm.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("cannot start the machine")?;
-    let figures = parse(&String::from_utf8_lossy(&output.stdout));
-    let result = match output.status.success() {
-        true => Ok(()),
-        false => Err(anyhow::anyhow!("the run ended with {}", output.status)),
-    };
-    Ok((figures, result))
-}
-
-/// Compiles `bench.c`.
-fn guest_program() -> Result<PathBuf> {
-    let bench = project::target().join("bench");
-    let source = project::root().join("tests/guest/bench.c");
-    process::run(
-        Command::new("gcc")
-            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o"])
-            .arg(&bench)
-            .arg(source),
-    )?;
-    Ok(bench)
-}
-
-fn parse(text: &str) -> Figures {
-    let mut figures = Figures::new();
-    let mut section = String::new();
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('@') {
-            name.clone_into(&mut section);
-        } else if let Some((name, value)) = line.split_once('\t')
-            && let Ok(value) = value.parse()
-        {
-            figures.entry(section.clone()).or_default().insert(name.to_owned(), value);
-        }
-    }
-    figures
-}
-
-fn get(figures: &Figures, section: &str, name: &str) -> Option<u64> {
-    figures.get(section)?.get(name).copied()
-}
-
-fn print_operations(figures: &Figures) {
-    let get = |section: &str, name: &str| get(figures, section, name);
-    println!("instructions                       native      inside   of native   at most");
-    for (name, bound) in OPERATIONS {
-        let (native, inside) = (get("native", name), get("inside", name));
-        let bound = match bound {
-            Bound::Instructions(count) => Some((*count, count.to_string())),
-            Bound::TimesNative(times) => native.map(|native| (native * times, format!("{times}x native"))),
-            Bound::None => None,
-        };
-        println!("{}", row(name, native, inside, bound));
-    }
-}
-
-fn print(figures: &Figures) {
-    print_operations(figures);
-    let get = |section: &str, name: &str| get(figures, section, name);
-    let runc = get("start", "runc");
-    println!("\nstart to exit of /bin/true           runc    ringwall     of runc   at most");
-    println!("{}", row("", runc, get("start", "ringwall"), runc.map(|runc| (runc, "1x runc".to_owned()))));
-    println!("\nan idle sandbox");
-    println!("{}", row("CPU in 10 s, instructions", None, get("idle", "cpu in 10 s"), Some((0, "none".to_owned()))));
-    let memory = Some((24 << 10, "24 MiB and the program's".to_owned()));
-    println!("{}", row("memory of its processes, KiB", None, get("idle", "memory in KiB"), memory));
-}
-
-/// A row of the table; what was not measured is a dash.
-fn row(name: &str, reference: Option<u64>, value: Option<u64>, bound: Option<(u64, String)>) -> String {
-    let shown = |value: Option<u64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
-    let percent = match (reference, value) {
-        (Some(reference), Some(value)) if reference > 0 => format!("{} %", value * 100 / reference),
-        _ => String::new(),
-    };
-    let (limit, verdict) = match (bound, value) {
-        (Some((most, text)), Some(value)) => (text, if value <= most { "ok" } else { "MORE" }),
-        (Some((_, text)), None) => (text, "not measured"),
-        (None, _) => (String::new(), ""),
-    };
-    format!("{name:28} {:>12} {:>11} {percent:>11}   {limit} {verdict}", shown(reference), shown(value))
-        .trim_end()
-        .to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{parse, row};
-
-    #[test]
-    fn figures_are_read_by_section() {
-        let figures = parse("@native\ngetppid\t325\n@inside\nnoise\ngetppid\t100\n");
-        assert_eq!(figures["native"]["getppid"], 325);
-        assert_eq!(figures["inside"]["getppid"], 100);
-    }
-
-    #[test]
-    fn a_figure_above_its_bound_is_said_to_be_more() {
-        assert!(row("x", Some(10), Some(11), Some((10, "1x native".into()))).ends_with("MORE"));
-        assert!(row("x", Some(10), Some(10), Some((10, "1x native".into()))).ends_with("ok"));
-    }
+    Ok(compare::check(&committed, &counts))
 }

@@ -11,8 +11,6 @@ use std::process::Command;
 
 const SOURCES: &str = "tests/guest";
 const COMPARE: &str = "tests/guest/compare.sh";
-/// No facts, but costs.
-const BENCH: &str = "bench";
 /// These run linked dynamically as well: the loader maps files, and threads and signals meet the C library's own start.
 const ALSO_DYNAMIC: &[&str] = &["memory", "signals", "threads"];
 
@@ -35,7 +33,7 @@ fn compile_all() -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(project::root().join(SOURCES)).context(SOURCES)? {
         let source = entry?.path();
         let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if source.extension().is_none_or(|extension| extension != "c") || name == BENCH {
+        if source.extension().is_none_or(|extension| extension != "c") {
             continue;
         }
         let program = folder.join(&name);

@@ -90,11 +90,6 @@ impl Budget {
         Ok(left.min(at_most))
     }
 
-    /// Whether less than that many seconds are left.
-    fn has_less_than(&self, seconds: u64) -> bool {
-        self.end.is_some_and(|end| end.saturating_duration_since(Instant::now()).as_secs() < seconds)
-    }
-
     /// Whether everything has to fit into the time of a CI run; a part that was asked for has the time it takes.
     fn is_limited(&self) -> bool {
         self.end.is_some()

@@ -131,7 +131,7 @@ impl Cgroup {
 
     /// Moves the kernel's threads that work for a VM (KVM makes one in its maker's cgroups) to the top of a version 2 hierarchy: a
     /// cgroup that has any is never frozen as a whole. Where the host does not let us, it stays so.
-    pub fn release_kernel_threads(&self) {
+    fn release_kernel_threads(&self) {
         let Some(own) = self.controller("").filter(|_| self.version == Version::V2) else { return };
         let top = own.ancestors().skip(1).take_while(|path| path.join("cgroup.procs").exists()).last();
         let Some(top) = top.map(|path| path.join("cgroup.procs")) else { return };
@@ -204,6 +204,10 @@ impl Cgroup {
         let (path, frozen, thawed) = self.freezer().ok_or_else(|| said("no cgroup freezer is mounted"))?;
         let value = if freeze { frozen } else { thawed };
         let end = Instant::now() + PATIENCE;
+        if freeze {
+            // Not before somebody freezes: a move makes Linux wait for all its CPUs, which a start need not pay for.
+            self.release_kernel_threads();
+        }
         std::fs::write(&path, value).map_err(file(&path))?;
         while self.is_frozen() != freeze {
             if Instant::now() > end {

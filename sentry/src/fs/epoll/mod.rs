@@ -23,6 +23,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use linux_raw_sys::general as raw;
+use smallvec::SmallVec;
 
 /// How many epolls may watch one another in a row (epoll_ctl(2), ELOOP).
 const MAX_DEPTH: usize = 5;
@@ -46,6 +47,9 @@ pub struct Epoll {
     /// Its own description, for who watches it.
     description: spin::Once<Weak<OpenFile>>,
 }
+
+/// Ready items and what is said of them. A few have room without a block of the heap: most waits find one or two.
+pub type Found = SmallVec<[(Arc<Item>, Report); 4]>;
 
 /// A ready item, as `epoll_wait` reports it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,33 +136,31 @@ impl Epoll {
         Ok(())
     }
 
-    /// epoll_wait(2): up to `max` ready files, none when the time is over.
-    pub fn wait(&self, current: &Current, max: usize, timeout: Timeout) -> Result<Vec<(Arc<Item>, Report)>, WaitError> {
-        let found = self.collect(max);
+    /// epoll_wait(2): adds up to `max` ready files to `found`, none when the time is over.
+    pub fn wait(&self, current: &Current, max: usize, timeout: Timeout, found: &mut Found) -> Result<(), WaitError> {
+        self.collect(max, found);
         if !found.is_empty() || timeout == Timeout::Now {
-            return Ok(found);
+            return Ok(());
         }
         let queues = [(&self.queue, Events::READABLE)];
         let result = wait_on(&queues, true, timeout.deadline(), &|| current.interrupted(), || {
-            let found = self.collect(max);
-            (!found.is_empty()).then_some(found)
+            self.collect(max, found);
+            (!found.is_empty()).then_some(())
         });
         match result {
-            Err(WaitError::TimedOut) => Ok(Vec::new()),
+            Err(WaitError::TimedOut) => Ok(()),
             other => other,
         }
     }
 
     /// Puts reported items back: their report could not be delivered.
-    pub fn give_back(&self, found: Vec<(Arc<Item>, Report)>) {
+    pub fn give_back(&self, found: &[(Arc<Item>, Report)]) {
         for (item, _) in found {
-            self.enqueue(&item, Events::empty());
+            self.enqueue(item, Events::empty());
         }
     }
 
-    fn collect(&self, max: usize) -> Vec<(Arc<Item>, Report)> {
-        let mut found = Vec::new();
-        let mut again = Vec::new();
+    fn collect(&self, max: usize, found: &mut Found) {
         let candidates = self.ready.lock().len();
         for _ in 0..candidates {
             if found.len() == max {
@@ -171,19 +173,18 @@ impl Epoll {
             let data = item.data();
             if item.mask() & raw::EPOLLONESHOT != 0 {
                 item.disarm();
-            } else if item.mask() & raw::EPOLLET == 0 {
-                again.push(item.clone());
             }
             found.push((item, Report { events: events.bits(), data }));
         }
-        // Level-triggered items stay, behind the others.
-        for item in again {
-            self.push_ready(&item);
+        // Level-triggered items stay, behind the others. Only now: nobody shall find one twice.
+        for (item, _) in found.iter() {
+            if item.mask() & (raw::EPOLLONESHOT | raw::EPOLLET) == 0 {
+                self.push_ready(item);
+            }
         }
         if !found.is_empty() && !self.queue.is_empty() && !self.ready.lock().is_empty() {
             self.queue.wake_one(Events::READABLE);
         }
-        found
     }
 
     /// Queues the item and tells those who wait.

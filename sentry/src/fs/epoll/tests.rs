@@ -1,6 +1,6 @@
 //! epoll over pipes.
 
-use super::{Epoll, Report};
+use super::{Epoll, Found, Report};
 use crate::errno::Errno;
 use crate::fake;
 use crate::fs::pipe::new_pipe;
@@ -25,7 +25,8 @@ fn drain(current: &Current, file: &OpenFile) {
 }
 
 fn now(current: &Current, epoll: &OpenFile) -> Vec<(u32, u64)> {
-    let found = Epoll::of(epoll).unwrap().wait(current, 10, Timeout::Now).unwrap();
+    let mut found = Found::new();
+    Epoll::of(epoll).unwrap().wait(current, 10, Timeout::Now, &mut found).unwrap();
     found.into_iter().map(|(_, Report { events, data })| (events, data)).collect()
 }
 
@@ -120,11 +121,14 @@ fn a_waiter_is_woken_by_another_thread_and_by_time() {
     let (current, epoll, reader, writer) = fixture();
     let set = Epoll::of(&epoll).unwrap();
     set.add(Fd::new(3), &reader, EPOLLIN, 7).unwrap();
-    assert_eq!(set.wait(&current, 1, Timeout::after_ns(1000)).unwrap().len(), 0);
+    let mut found = Found::new();
+    set.wait(&current, 1, Timeout::after_ns(1000), &mut found).unwrap();
+    assert_eq!(found.len(), 0);
     let mm = current.mm.clone();
     let run = move || poke(&fake::current_in(mm), &writer);
     let thread = platform().spawn(false, Box::new(run)).unwrap();
-    assert_eq!(set.wait(&current, 1, Timeout::Never).unwrap().len(), 1);
+    set.wait(&current, 1, Timeout::Never, &mut found).unwrap();
+    assert_eq!(found.len(), 1);
     fake::join(&thread);
     let mut items = [Polled { file: Some(reader.clone()), wanted: Events::IN, found: Events::empty() }];
     assert_eq!(wait_for_any(&current, &mut items, Timeout::Never), Ok(1));

@@ -11,7 +11,7 @@ use linker::layout::PAGE_SIZE;
 
 const PAGE: usize = PAGE_SIZE as usize;
 /// Pages read at once when nothing speaks for a sequential reader.
-const RANDOM_PAGES: u64 = 16;
+const RANDOM_PAGES: u64 = 4;
 
 impl Mapping {
     /// Reads from `offset` on, up to the end of the file. Returns bytes; an error only where none could be read.

@@ -94,7 +94,7 @@ fn sequential_reads_ask_the_source_in_large_batches_and_only_once() {
 fn a_random_read_does_not_read_far_ahead() {
     let (disk, mapping) = disk(&pattern(600 * PAGE));
     read(&mapping, 300 * PAGE as u64 + 5, 10);
-    assert_eq!(*disk.reads.lock().unwrap(), [(300, 16)]);
+    assert_eq!(*disk.reads.lock().unwrap(), [(300, 4)]);
 }
 
 #[test]
