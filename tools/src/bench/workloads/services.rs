@@ -1,7 +1,7 @@
 //! The workloads with containers that go on: servers under load from outside, idle ones, many at once.
 
 use super::peer::Network;
-use super::site::{ADDRESS, Place, Site};
+use super::site::{Place, Site};
 use crate::process;
 use anyhow::{Context, Result, bail};
 use std::collections::HashSet;
@@ -25,13 +25,9 @@ const AT_ONCE: usize = 16;
 
 /// redis, asked from outside; nanoseconds a request.
 pub fn redis(site: &Site, peer: &str, network: Network) -> Result<Vec<f64>> {
-    let address = match network {
-        Network::Host => "127.0.0.1",
-        Network::Sandbox => ADDRESS,
-    };
     let script = format!("exec {REDIS}");
     let place = site.place(peer, network, &script)?;
-    serve(place, address, 6379, || {
+    serve(place, 6379, |address| {
         let words: Vec<&str> = PING.split(' ').collect();
         let mut load = Command::new("timeout");
         load.args(["-k", "5", "120"]).args(words).args(["-h", address]);
@@ -42,9 +38,9 @@ pub fn redis(site: &Site, peer: &str, network: Network) -> Result<Vec<f64>> {
 /// nginx under wrk, from outside; nanoseconds a request.
 pub fn nginx(site: &Site, peer: &str) -> Result<Vec<f64>> {
     let place = site.place(peer, Network::Sandbox, NGINX)?;
-    serve(place, ADDRESS, 8080, || {
+    serve(place, 8080, |address| {
         let mut load = Command::new("timeout");
-        load.args(["-k", "5", "60", "wrk", "-t", "1", "-c", "16", "-d", "10s", &format!("http://{ADDRESS}:8080/")]);
+        load.args(["-k", "5", "60", "wrk", "-t", "1", "-c", "16", "-d", "10s", &format!("http://{address}:8080/")]);
         let said = process::output(&mut load)?;
         let said = String::from_utf8_lossy(&said);
         if said.contains("Non-2xx") {
@@ -56,9 +52,9 @@ pub fn nginx(site: &Site, peer: &str) -> Result<Vec<f64>> {
 }
 
 /// Starts the server, waits until it listens, puts it under load, ends it.
-fn serve(place: Place, address: &str, port: u16, load: impl Fn() -> Result<f64>) -> Result<Vec<f64>> {
+fn serve(place: Place, port: u16, load: impl Fn(&str) -> Result<f64>) -> Result<Vec<f64>> {
     let mut server = place.start()?;
-    let result = wait(&mut server, address, port).and_then(|()| load());
+    let result = wait(&mut server, &place.address, port).and_then(|()| load(&place.address));
     let said = place.log();
     place.end(server)?;
     place.clear()?;

@@ -9,15 +9,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::cell::Cell;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The address of a container in the sandbox network, and the driver's own beside it.
-pub const ADDRESS: &str = "10.77.0.2";
-const OUTSIDE: &str = "10.77.0.1/24";
-const NETWORK: &str = "ringwall-bench";
 
 /// Seconds that anything may take: what takes longer hangs.
 const MOST: &str = "240";
@@ -42,8 +38,10 @@ pub struct Place<'a> {
     site: &'a Site,
     peer: &'a str,
     network: Network,
-    /// Its name.
+    /// Its name, and its network's.
     pub id: String,
+    /// Where it is reached from outside.
+    pub address: String,
     folder: PathBuf,
 }
 
@@ -68,7 +66,7 @@ impl Site {
         if let Some(kernel) = kernel {
             site.disk(kernel)?;
         }
-        site.connect()?;
+        shell("ip link set lo up && mkdir -p /run/netns", &[])?;
         step("writing files");
         shell(include_str!("files.sh"), &[&site.data, &site.root])?;
         Ok(site)
@@ -79,18 +77,9 @@ impl Site {
         shell(include_str!("disk.sh"), &[kernel, &self.data])
     }
 
-    fn connect(&self) -> Result<()> {
-        let script = format!(
-            "ip link set lo up && mkdir -p /run/netns && ip netns add {NETWORK} && ip link add rwb0 type veth peer name eth0 netns {NETWORK} && \
-             ip address add {OUTSIDE} dev rwb0 && ip link set rwb0 up && ip -n {NETWORK} address add {ADDRESS}/24 dev eth0 && \
-             ip -n {NETWORK} link set eth0 up && ip -n {NETWORK} link set lo up"
-        );
-        shell(&script, &[])
-    }
-
     /// Removes everything.
     pub fn clear(&self) -> Result<()> {
-        shell(&format!("ip netns delete {NETWORK}; umount \"$1\" 2>/dev/null; true"), &[&self.data])?;
+        shell("umount \"$1\" 2>/dev/null; true", &[&self.data])?;
         fs::remove_dir_all(&self.work).with_context(|| format!("cannot remove {}", self.work.display()))
     }
 
@@ -103,7 +92,19 @@ impl Site {
     pub fn place<'a>(&'a self, peer: &'a str, network: Network, script: &str) -> Result<Place<'a>> {
         let number = self.count.replace(self.count.get() + 1);
         let id = format!("bench{number}");
-        let place = Place { site: self, peer, network, folder: self.work.join(&id), id };
+        let (outside, inside) = addresses(number);
+        let address = if network == Network::Host { "127.0.0.1".to_owned() } else { inside.to_string() };
+        let place = Place { site: self, peer, network, folder: self.work.join(&id), address, id };
+        if network == Network::Sandbox {
+            // A new one each time: a sandbox takes the addresses over.
+            let id = &place.id;
+            let script = format!(
+                "ip netns add {id} && ip link add {id} type veth peer name eth0 netns {id} && ip address add {outside}/30 dev {id} && \
+                 ip link set {id} up && ip -n {id} address add {inside}/30 dev eth0 && ip -n {id} link set eth0 up && \
+                 ip -n {id} link set lo up && ip -n {id} route add default via {outside}"
+            );
+            shell(&script, &[])?;
+        }
         shell(
             "mkdir -p \"$2\"/upper \"$2\"/work \"$2\"/rootfs && \
              mount -t overlay overlay -o \"lowerdir=$1,upperdir=$2/upper,workdir=$2/work\" \"$2\"/rootfs && mkdir -p \"$2\"/rootfs/data",
@@ -116,7 +117,7 @@ impl Site {
                 &[&place.root(), &self.data],
             )?;
         }
-        let namespace = PathBuf::from("/run/netns").join(NETWORK);
+        let namespace = PathBuf::from("/run/netns").join(&place.id);
         let config = bundle::config(&Bundle {
             root: &place.root(),
             data: &self.data,
@@ -142,7 +143,7 @@ impl Place<'_> {
         command.args(["-k", "5", MOST]);
         if self.peer == NATIVE {
             if self.network == Network::Sandbox {
-                command.args(["ip", "netns", "exec", NETWORK]);
+                command.args(["ip", "netns", "exec", &self.id]);
             }
             let script = fs::read_to_string(self.folder.join("script")).context("no script")?;
             command.arg("chroot").arg(self.root());
@@ -213,8 +214,17 @@ impl Place<'_> {
             let _ = delete.args(["delete", "--force", &self.id]).stdin(Stdio::null()).output();
         }
         shell("umount -R \"$1\" 2>/dev/null || umount -R -l \"$1\"", &[&self.root()])?;
+        if self.network == Network::Sandbox {
+            shell(&format!("ip netns delete {0}; ip link delete {0} 2>/dev/null; true", self.id), &[])?;
+        }
         fs::remove_dir_all(&self.folder).with_context(|| format!("cannot remove {}", self.folder.display()))
     }
+}
+
+/// The two addresses of a network of its own: the driver's and the container's.
+fn addresses(number: u32) -> (Ipv4Addr, Ipv4Addr) {
+    let network = u32::from(Ipv4Addr::new(10, 77, 0, 0)) + number % (1 << 14) * 4;
+    (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2))
 }
 
 /// Says what is done, where somebody waits.
