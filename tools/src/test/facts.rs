@@ -21,7 +21,10 @@ pub fn in_reference(budget: &Budget) -> Result<Tally> {
     let programs = compile_all()?;
     let mut vm = this_tool()?;
     vm.args(["vm", "--cpus", "2", "--timeout", &budget.seconds(600)?, "--", "sh", "-c"]);
-    vm.arg(format!("mount -t tmpfs tmpfs /tmp && exec {COMPARE} target/release/ringwall \"$@\"")).arg("sh");
+    // A workspace below /tmp would be hidden: it is put back.
+    let mount = "here=$(pwd); mkdir /run/here && mount --bind . /run/here && mount -t tmpfs tmpfs /tmp && \
+                 { [ -d \"$here\" ] || { mkdir -p \"$here\" && mount --bind /run/here \"$here\"; }; } && cd \"$here\"";
+    vm.arg(format!("{mount} && exec {COMPARE} target/release/ringwall \"$@\"")).arg("sh");
     counted(vm.args(programs), verdict)
 }
 
