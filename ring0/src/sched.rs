@@ -158,8 +158,6 @@ pub fn yield_now() {
 
 /// See `Platform::preempt`.
 pub fn preempt() {
-    // Interrupts are off here: whoever waits for this CPU to flush its TLB would wait for the end of a long call.
-    ipi::serve();
     let this = cpu();
     if this.resched.get() || current().affinity.load(Ordering::Relaxed) & 1 << this.number.get() == 0 {
         yield_now();

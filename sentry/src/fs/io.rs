@@ -194,14 +194,6 @@ impl<'a> Source<'a> {
         self.left
     }
 
-    /// Whether a signal wants to be delivered to the thread that writes: long writes stop early then.
-    pub fn interrupted(&self) -> bool {
-        match &self.origin {
-            Origin::User { current, .. } => current.interrupted(),
-            Origin::Kernel(_) => false,
-        }
-    }
-
     /// Bytes taken so far.
     pub fn done(&self) -> usize {
         self.done

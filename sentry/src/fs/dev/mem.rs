@@ -2,7 +2,6 @@
 
 use crate::errno::Errno;
 use crate::fs::{FileOps, OpenFile, OpenFlags, Sink, Source};
-use crate::platform::platform;
 use crate::random;
 use crate::syscall::{Fail, UserPtr};
 use crate::task::{Cap, Current};
@@ -55,7 +54,7 @@ impl FileOps for MemFile {
                 while sink.left() > 0 {
                     let want = sink.left().min(STEP);
                     match sink.put_zeros(want) {
-                        Ok(put) if put == want && !sink.interrupted() => platform().preempt(),
+                        Ok(put) if put == want && !sink.interrupted() => {}
                         Ok(_) => break,
                         Err(_) if sink.done() > 0 => break,
                         Err(errno) => return Err(errno.into()),
@@ -78,7 +77,16 @@ impl FileOps for MemFile {
             // Linux does not look at what it throws away either.
             Device::Null | Device::Zero => Ok((source.left(), offset)),
             Device::Full => Err(Errno::ENOSPC.into()),
-            Device::Random | Device::Urandom => Ok((random::mix_source(source)?, offset)),
+            Device::Random | Device::Urandom => {
+                while source.left() > 0 {
+                    match source.take_vec(4096) {
+                        Ok(bytes) => random::mix(&bytes),
+                        Err(_) if source.done() > 0 => break,
+                        Err(errno) => return Err(errno.into()),
+                    }
+                }
+                Ok((source.done(), offset))
+            }
         }
     }
 
