@@ -1,8 +1,8 @@
 //! The guest blob: everything below the sentry. Boots each vCPU, owns page tables, frames, threads and the request rings,
 //! and runs user code until it traps. Implements `sentry::platform::Platform`, in `platform`.
 //!
-//! Interrupts are off in this code except in the idle loop, so nothing here nests; whoever spins calls `lock::relax`,
-//! which serves the TLB shootdowns that others wait for.
+//! Interrupts are off in this code except in the idle loop and where `sched::preempt` lets them in, so nothing here nests;
+//! whoever spins calls `lock::relax`, which serves the TLB shootdowns that others wait for.
 //!
 //! Lock order, outer first: page table, run queue | timers, frame pool, heap class. The table of host calls is taken alone.
 #![no_std]

@@ -216,7 +216,7 @@ fn page_fault(address: u64, error: u64) -> Trap {
     Trap::PageFault { address: UserVa::new(address), access, present }
 }
 
-/// Serves an interrupt. Only in user mode's stead or the idle loop's, so no lock is held.
+/// Serves an interrupt. Only in user mode's stead, the idle loop's or within `sched::preempt`, so no lock is held.
 fn interrupt(vector: u8) {
     let this = cpu();
     lapic::end_of_interrupt();

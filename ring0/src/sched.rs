@@ -158,6 +158,9 @@ pub fn yield_now() {
 
 /// See `Platform::preempt`.
 pub fn preempt() {
+    // Interrupts are off in the kernel: timers, the host and whoever wants this CPU's TLB flushed would wait for the end
+    // of a long call. Serving them is what finds that the slice is over, too.
+    x86::serve_interrupts();
     let this = cpu();
     if this.resched.get() || current().affinity.load(Ordering::Relaxed) & 1 << this.number.get() == 0 {
         yield_now();

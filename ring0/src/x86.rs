@@ -100,6 +100,13 @@ pub fn wait_for_interrupt() {
     unsafe { asm!("sti", "hlt", "cli") }
 }
 
+/// Serves the interrupts that wait, if any.
+#[inline]
+pub fn serve_interrupts() {
+    // SAFETY: as in `wait_for_interrupt`; STI takes effect after the NOP.
+    unsafe { asm!("sti", "nop", "cli") }
+}
+
 /// Stops this CPU for good.
 pub fn halt_forever() -> ! {
     loop {

@@ -336,7 +336,8 @@ pub trait Platform: Send + Sync {
     fn park(&self, deadline_ns: Option<u64>);
     /// Lets others run.
     fn yield_now(&self);
-    /// Called on `Trap::Interrupt`: lets others run if the time slice is over.
+    /// Called on `Trap::Interrupt`, and now and then in a system call that takes long: serves the interrupts that wait, and
+    /// lets others run if the time slice is over. Without locks.
     fn preempt(&self);
     /// Spin-loop hint that also serves what other CPUs wait for (TLB shootdowns); every spin loop calls it.
     fn relax(&self);

@@ -3,7 +3,7 @@
 //! nothing about earlier numbers.
 
 use crate::errno::Errno;
-use crate::fs::Sink;
+use crate::fs::{Sink, Source};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank, assert_none_held};
 use alloc::vec;
@@ -140,4 +140,19 @@ pub fn fill_sink(sink: &mut Sink<'_>) -> Result<usize, Errno> {
         }
     }
     Ok(sink.done())
+}
+
+/// Mixes in what `source` has; returns bytes. A signal ends a long one early (random(4)).
+pub fn mix_source(source: &mut Source<'_>) -> Result<usize, Errno> {
+    while source.left() > 0 {
+        match source.take_vec(PAGE_SIZE as usize) {
+            Ok(bytes) => mix(&bytes),
+            Err(_) if source.done() > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+        if source.interrupted() {
+            break;
+        }
+    }
+    Ok(source.done())
 }

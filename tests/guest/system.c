@@ -329,7 +329,27 @@ static void controls(void) {
   F(ioctl(open(".", O_RDONLY), TCGETS, page));
 }
 
+// A gigabyte of random numbers takes its time, both ways; a signal ends it.
+static void long_random(void) {
+  size_t length = 1ul << 30;
+  char *bytes = mmap(0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  for (int writing = 0; writing < 2; writing++) {
+    pid_t child = fork();
+    if (child == 0) {
+      int file = open("/dev/urandom", O_RDWR);
+      for (;;)
+        if ((writing ? write(file, bytes, length) : read(file, bytes, length)) < 0) _exit(1);
+    }
+    usleep(100000);
+    int status;
+    F(kill(child, SIGKILL));
+    waitpid(child, &status, 0);
+    say("%s of /dev/urandom: ended by %d", writing ? "write" : "read", WTERMSIG(status));
+  }
+}
+
 int main(void) {
+  G(long_random);
   G(proc_files);
   G(knobs);
   G(answers);

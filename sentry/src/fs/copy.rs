@@ -3,6 +3,7 @@
 use super::open_file::{OpenFile, OpenFlags};
 use super::{FileKind, Sink, Source};
 use crate::errno::Errno;
+use crate::platform::platform;
 use crate::syscall::Fail;
 use crate::task::Current;
 use alloc::sync::Arc;
@@ -28,7 +29,7 @@ pub fn send(
     // The position is not held meanwhile: both may be one description, or somebody sends the other way.
     let from = start.unwrap_or_else(|| *input.position().lock());
     let mut buffer = vec![0; CHUNK.min(count)];
-    let moved = pump(count, |done| {
+    let moved = pump(current, count, |done| {
         let want = CHUNK.min(count - done).min(buffer.len());
         let chunk = &mut buffer[..want];
         let bytes = input.read_at(current, &mut Sink::kernel(chunk), from.saturating_add(done as u64))?;
@@ -44,7 +45,7 @@ pub fn send(
 /// sendfile from a file whose position the host keeps: what was read has to be written.
 fn send_stream(current: &Current, input: &OpenFile, out: &OpenFile, count: usize) -> Result<usize, Fail> {
     let mut buffer = vec![0; CHUNK.min(count)];
-    pump(count, |done| {
+    pump(current, count, |done| {
         let want = CHUNK.min(count - done).min(buffer.len());
         let chunk = &mut buffer[..want];
         let bytes = input.read(current, &mut Sink::kernel(chunk))?;
@@ -86,7 +87,7 @@ pub fn copy_range(
         return Err(Errno::EINVAL.into());
     }
     let mut buffer = vec![0; CHUNK.min(len)];
-    pump(len, |done| {
+    pump(current, len, |done| {
         let want = CHUNK.min(len - done).min(buffer.len());
         let chunk = &mut buffer[..want];
         let bytes = input.read_at(current, &mut Sink::kernel(chunk), in_start + done as u64)?;
@@ -97,8 +98,12 @@ pub fn copy_range(
 }
 
 /// Repeats `step` (bytes done so far → read, written) until `count` bytes went through, the input ends or the output takes
-/// less than it was offered. A failure after some bytes is a short transfer.
-fn pump(count: usize, mut step: impl FnMut(usize) -> Result<(usize, usize), Fail>) -> Result<usize, Fail> {
+/// less than it was offered, or the thread is killed. A failure after some bytes is a short transfer.
+fn pump(
+    current: &Current,
+    count: usize,
+    mut step: impl FnMut(usize) -> Result<(usize, usize), Fail>,
+) -> Result<usize, Fail> {
     let mut done = 0;
     while done < count {
         match step(done) {
@@ -110,6 +115,11 @@ fn pump(count: usize, mut step: impl FnMut(usize) -> Result<(usize, usize), Fail
             }
             Err(_) if done > 0 => break,
             Err(fail) => return Err(fail),
+        }
+        // Neither side is user memory, where long reads and writes let others in.
+        platform().preempt();
+        if current.task.is_doomed() {
+            break;
         }
     }
     Ok(done)

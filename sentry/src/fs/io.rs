@@ -2,7 +2,7 @@
 //! kernel buffer (sendfile, execve, core of splice). Both count what went through; EFAULT after some bytes is a short transfer.
 
 use crate::errno::Errno;
-use crate::platform::{Access, Frame};
+use crate::platform::{Access, Frame, platform};
 use crate::syscall::UserBuf;
 use crate::task::Current;
 use alloc::vec::Vec;
@@ -109,7 +109,7 @@ impl<'a> Sink<'a> {
                     })
                 })
             },
-            |buffer, done| crate::platform::platform().frame_read(frame, offset + done, buffer),
+            |buffer, done| platform().frame_read(frame, offset + done, buffer),
         )
     }
 
@@ -138,6 +138,7 @@ impl<'a> Sink<'a> {
                     *offset += step;
                     moved += step;
                 }
+                breathe(moved);
             }
             Target::Kernel(buffer) => {
                 let (head, rest) = core::mem::take(buffer).split_at_mut(len);
@@ -149,6 +150,14 @@ impl<'a> Sink<'a> {
         self.left = self.left.saturating_sub(moved);
         self.done += moved;
         Ok(moved)
+    }
+}
+
+/// In a long read or write, lets others at the CPU after each page.
+#[inline]
+fn breathe(moved: usize) {
+    if moved >= ZEROES.len() {
+        platform().preempt();
     }
 }
 
@@ -192,6 +201,14 @@ impl<'a> Source<'a> {
     /// Bytes that are left to take.
     pub fn left(&self) -> usize {
         self.left
+    }
+
+    /// Whether a signal wants to be delivered to the thread that writes: long writes stop early then.
+    pub fn interrupted(&self) -> bool {
+        match &self.origin {
+            Origin::User { current, .. } => current.interrupted(),
+            Origin::Kernel(_) => false,
+        }
     }
 
     /// Bytes taken so far.
@@ -243,7 +260,7 @@ impl<'a> Source<'a> {
                 })
             }),
             Piece::Kernel(bytes) => {
-                crate::platform::platform().frame_write(frame, offset + moved, bytes);
+                platform().frame_write(frame, offset + moved, bytes);
                 Ok(())
             }
         })
@@ -272,6 +289,7 @@ impl<'a> Source<'a> {
                     *offset += step;
                     moved += step;
                 }
+                breathe(moved);
             }
             Origin::Kernel(bytes) => {
                 copy(Piece::Kernel(&bytes[..len]), 0, len, &mut 0)?;

@@ -77,16 +77,7 @@ impl FileOps for MemFile {
             // Linux does not look at what it throws away either.
             Device::Null | Device::Zero => Ok((source.left(), offset)),
             Device::Full => Err(Errno::ENOSPC.into()),
-            Device::Random | Device::Urandom => {
-                while source.left() > 0 {
-                    match source.take_vec(4096) {
-                        Ok(bytes) => random::mix(&bytes),
-                        Err(_) if source.done() > 0 => break,
-                        Err(errno) => return Err(errno.into()),
-                    }
-                }
-                Ok((source.done(), offset))
-            }
+            Device::Random | Device::Urandom => Ok((random::mix_source(source)?, offset)),
         }
     }
 
