@@ -316,6 +316,7 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
     }
 
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
+    let flags = flags | if spec.statistics { BootFlags::TIME_CALLS } else { BootFlags::empty() };
     let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags };
     let Machine { vm, memory, vcpus, doorbells } = Machine::create(&kvm, &config)?;
 

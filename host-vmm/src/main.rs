@@ -16,6 +16,8 @@ mod quirk;
 mod report;
 mod serve;
 mod spec;
+mod stats;
+mod trace;
 mod vm;
 
 use std::process::ExitCode;

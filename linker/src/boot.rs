@@ -30,6 +30,8 @@ bitflags! {
         const STATISTICS = 1 << 1;
         /// The guest's TSC is the host's own, without offset or scale: ring 3 reads the same one even where it runs natively.
         const HOST_TSC = 1 << 2;
+        /// Tell the sentry when each system call came (`UserContext::error`).
+        const TIME_CALLS = 1 << 3;
     }
 }
 

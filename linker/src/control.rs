@@ -6,7 +6,8 @@
 //!                                                              ◀── Answer (one a command), Report (any time) ──
 //! ```
 
-use crate::spec::{ProcessSpec, StartSpec};
+use crate::spec::{ProcessSpec, StartSpec, TraceFilter};
+use crate::statistics::Statistics;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -95,6 +96,22 @@ pub enum What {
         /// Where.
         container: u32,
     },
+    /// Which system calls were made? → `Statistics`.
+    Statistics {
+        /// Where.
+        container: u32,
+        /// Of each thread, too.
+        threads: bool,
+    },
+    /// Write records of system calls to a descriptor until nobody reads them. → `Done`.
+    Trace {
+        /// Where.
+        container: u32,
+        /// Which calls.
+        filter: TraceFilter,
+        /// The descriptor, numbered as in `Exec`.
+        output: u32,
+    },
     /// Kill what is left of a container and forget it. → `Done`.
     Delete {
         /// Which.
@@ -114,6 +131,8 @@ impl What {
             | Self::Processes { container }
             | Self::Limit { container, .. }
             | Self::Usage { container }
+            | Self::Statistics { container, .. }
+            | Self::Trace { container, .. }
             | Self::Delete { container } => container,
         }
     }
@@ -162,6 +181,8 @@ pub enum Outcome {
     Processes(Vec<ProcessInfo>),
     /// What a container used.
     Usage(Usage),
+    /// The system calls of a container.
+    Statistics(Statistics),
 }
 
 /// A process, as ps(1) shows it.

@@ -9,10 +9,13 @@ extern crate alloc;
 
 pub mod addr;
 pub mod boot;
+pub mod calls;
 pub mod control;
 pub mod layout;
 pub mod request;
 pub mod ring;
 pub mod spec;
+pub mod statistics;
 pub mod sysctl;
+pub mod trace;
 pub mod vdso;

@@ -56,6 +56,21 @@ pub struct StartSpec {
     pub shares_uts: bool,
     /// A further container has the first one's System V objects and message queues.
     pub shares_ipc: bool,
+    /// Whether system calls are counted.
+    pub statistics: bool,
+    /// Records of system calls from the start on, and the file handle that they are written to.
+    pub trace: Option<(TraceFilter, u32)>,
+}
+
+/// Which system calls are recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceFilter {
+    /// Their numbers; empty: all.
+    pub numbers: Vec<u32>,
+    /// Of this process alone, by its number in the container.
+    pub pid: Option<u32>,
+    /// Those that failed alone.
+    pub failed: bool,
 }
 
 /// A network that was taken over from a network namespace.
@@ -261,6 +276,8 @@ pub struct SyscallOverride {
     pub number: u32,
     /// What happens instead.
     pub action: OverrideAction,
+    /// What must hold of the arguments, all of it; else the next entry of this number is looked at.
+    pub conditions: Vec<SeccompCondition>,
 }
 
 /// What an overridden call does.

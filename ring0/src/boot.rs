@@ -1,7 +1,7 @@
 //! From the ELF entry to the first kernel thread. CPU 0 sets up what all share; the others wait for it, and every CPU ends
 //! in its idle loop, from which the scheduler takes over.
 
-use crate::asm::syscall::{SYSCALL_FLAG_MASK, compat_syscall_entry, syscall_entry};
+use crate::asm::syscall::{SYSCALL_FLAG_MASK, compat_syscall_entry};
 use crate::features::features;
 use crate::frame::{self, direct};
 use crate::gdt::{self, KERNEL_CS, USER_CS32};
@@ -9,7 +9,7 @@ use crate::paging::kernel;
 use crate::percpu::{PerCpu, nth};
 use crate::platform::PLATFORM;
 use crate::x86::{rdtsc, wrmsr};
-use crate::{fpu, idt, lapic, quirk, sched, selftest, time, usercopy, vdso};
+use crate::{fpu, idt, lapic, quirk, run, sched, selftest, time, usercopy, vdso};
 use alloc::boxed::Box;
 use core::arch::asm;
 use core::cell::UnsafeCell;
@@ -71,6 +71,7 @@ pub extern "C" fn boot(number: usize) -> ! {
     let this = nth(number);
     if number == 0 {
         quirk::init(boot);
+        run::init(boot);
         init_cpu(this, number);
         assert!(boot.magic == MAGIC && boot.version == VERSION, "the boot page is of another version");
         init_shared(boot, first_tsc);
@@ -135,7 +136,7 @@ fn init_cpu(this: &'static PerCpu, number: usize) {
             | EferFlags::NO_EXECUTE_ENABLE;
         wrmsr(MSR_EFER, efer.bits());
         wrmsr(MSR_STAR, u64::from(USER_CS32) << 48 | u64::from(KERNEL_CS) << 32);
-        wrmsr(MSR_LSTAR, syscall_entry as *const () as u64);
+        wrmsr(MSR_LSTAR, run::entry());
         wrmsr(MSR_CSTAR, compat_syscall_entry as *const () as u64);
         wrmsr(MSR_SFMASK, SYSCALL_FLAG_MASK);
     }

@@ -13,7 +13,7 @@ use crate::sched;
 use crate::time;
 use crate::usercopy;
 use crate::vdso;
-use crate::x86::{halt_forever, out32};
+use crate::x86::{self, halt_forever, out32};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -232,6 +232,19 @@ impl Platform for Ring0 {
 
     fn barrier_all(&self) {
         ipi::flush_others(sched::busy_others());
+    }
+
+    #[inline]
+    fn ticks(&self) -> u64 {
+        x86::rdtsc()
+    }
+
+    fn ticks_per_ms(&self) -> u64 {
+        time::ns_to_ticks(1_000_000)
+    }
+
+    fn exits(&self) -> u64 {
+        sched::current().exits.get()
     }
 
     fn monotonic_ns(&self) -> u64 {

@@ -7,10 +7,10 @@
 //!   them are left alone (`mask_features`), and nothing else here uses them.
 //! - Ring 3 sees the host's TSC and segment limits, so the vDSO tells the time only if the guest's TSC is the host's, and never the CPU.
 
-use crate::asm::syscall::syscall_entry;
 use crate::features::Features;
 use crate::idt::PAGE_FAULT;
 use crate::percpu::attention;
+use crate::run;
 use crate::sched::SLICE_NS;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use linker::boot::{BootFlags, BootInfo, Quirks};
@@ -72,7 +72,7 @@ pub fn user_sees_our_segments() -> bool {
 
 /// Whether this page fault is a SYSCALL; makes the context look as the SYSCALL entry leaves it then.
 pub fn fault_is_syscall(context: &mut UserContext, address: u64) -> bool {
-    let entry = syscall_entry as *const () as u64;
+    let entry = run::entry();
     // The error code says what the host's tables have at that address, so it says nothing here.
     let is_syscall = has(Quirks::SYSCALL_AS_FAULT)
         && context.vector == u64::from(PAGE_FAULT)

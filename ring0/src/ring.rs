@@ -211,10 +211,11 @@ fn submit(request: Request) {
 fn ring_doorbell(sync: bool) {
     let this = cpu();
     let number = this.number.get() as u32;
-    if sync {
-        out32(PORT_DOORBELL_SYNC, number);
-    } else if shared(this).host_sleeps.0.load(Ordering::SeqCst) != 0 {
-        out32(PORT_DOORBELL_ASYNC, number);
+    let port = if sync { PORT_DOORBELL_SYNC } else { PORT_DOORBELL_ASYNC };
+    if sync || shared(this).host_sleeps.0.load(Ordering::SeqCst) != 0 {
+        let exits = &sched::current().exits;
+        exits.set(exits.get() + 1);
+        out32(port, number);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Around user mode: what must be seen to before it is entered, and what its end means. Also the kernel's own traps.
 
-use crate::asm::syscall::enter_user;
+use crate::asm::syscall::{enter_user, syscall_entry, timed_syscall_entry};
 use crate::asm::trap::TrapFrame;
 use crate::asm::usercopy::fixups;
 use crate::features::features;
@@ -18,8 +18,9 @@ use crate::thread::KThread;
 use crate::timer;
 use crate::usercopy;
 use crate::x86::{self, wrfsbase, wrmsr};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 use linker::addr::UserVa;
+use linker::boot::{BootFlags, BootInfo};
 use linker::layout::{USER_END, VECTOR_HOST, VECTOR_SHOOTDOWN, VECTOR_TIMER};
 use sentry::platform::{Access, Trap, UserContext};
 use x86_64::registers::rflags::RFlags;
@@ -39,6 +40,24 @@ const USER_FLAGS: RFlags = RFlags::ID
     .union(RFlags::CARRY_FLAG);
 /// Bit 1 of RFLAGS reads as one.
 const RESERVED_FLAG: u64 = 1 << 1;
+
+/// Whether `UserContext::error` says when a call came.
+static TIMED: AtomicBool = AtomicBool::new(false);
+
+/// Takes over whether calls are timed. Before any CPU asks for its entry.
+pub fn init(boot: &BootInfo) {
+    let flags = BootFlags::from_bits_retain(boot.flags);
+    TIMED.store(flags.contains(BootFlags::TIME_CALLS), Ordering::Relaxed);
+}
+
+/// What belongs into `LSTAR`.
+pub fn entry() -> u64 {
+    if TIMED.load(Ordering::Relaxed) {
+        timed_syscall_entry as *const () as u64
+    } else {
+        syscall_entry as *const () as u64
+    }
+}
 
 /// See `Platform::run_user`.
 #[inline]
@@ -185,6 +204,7 @@ pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
         let address = x86::cr2();
         if quirk::fault_is_syscall(context, address) {
             cpu().syscalls.fetch_add(1, Ordering::Relaxed);
+            context.error = x86::rdtsc();
             Trap::Syscall
         } else {
             cpu().fault_rip.set(context.rip);

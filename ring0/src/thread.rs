@@ -67,6 +67,8 @@ pub struct KThread {
     pub involuntary: AtomicU64,
     /// See `voluntary`.
     pub migrations: AtomicU64,
+    /// How often it left the machine to ask the host.
+    pub exits: Cell<u64>,
     /// Next in its run queue; a counted reference.
     pub next: Cell<*const KThread>,
 }
@@ -108,6 +110,7 @@ impl KThread {
     fn bare(vector: VectorArea) -> Self {
         Self {
             rsp: Cell::new(0),
+            exits: Cell::new(0),
             stack: Cell::new(None),
             main: Cell::new(None),
             table: UnsafeCell::new(None),

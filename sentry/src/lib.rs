@@ -22,6 +22,7 @@ pub mod landlock;
 pub mod load;
 pub mod mm;
 pub mod net;
+mod observe;
 pub mod perf;
 pub mod platform;
 pub mod random;

@@ -1,9 +1,11 @@
 //! `ringwall do`: a program on this system's files, which stay as they are.
 
+use super::format_trace;
 use crate::gofer::Export;
 use crate::launch::{self, Launch};
 use crate::{net, spec};
 use linker::boot::BootFlags;
+use linker::spec::TraceFilter;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -24,9 +26,22 @@ pub struct Args {
     /// Say at the end how many system calls were served inside and how often the host was needed
     #[arg(long)]
     stats: bool,
-    /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}'
-    #[arg(long, value_name = "JSON", value_parser = spec::parse_overrides)]
+    /// Show the system calls on standard error
+    #[arg(long)]
+    strace: bool,
+    /// Of these calls alone, as in openat,read
+    #[arg(long, value_name = "LIST")]
+    strace_syscalls: Option<spec::SyscallList>,
+    /// Whether system calls are counted
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    statistics: bool,
+    /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}', or @FILE with that
+    #[arg(long, value_name = "JSON")]
     syscalls: Option<spec::Overrides>,
+    /// Let a name in --syscalls that no system call has be an error
+    #[arg(long)]
+    strict: bool,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -37,16 +52,24 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let memory_bytes = args.memory.unwrap_or_else(spec::default_memory);
     let mut start = spec::host::build(args.command, memory_bytes)?;
     start.debug = args.debug;
-    start.overrides = args.syscalls.unwrap_or_default().0;
+    start.overrides = args.syscalls.unwrap_or_default().check(args.strict).map_err(anyhow::Error::msg)?;
     let taken = args.network.take_over(&net::name_servers(Path::new("/"), Path::new("/etc/resolv.conf")))?;
     start.network = taken.spec;
+    start.statistics = args.statistics;
+    let mut files = taken.sockets;
+    if args.strace {
+        let filter = TraceFilter { numbers: args.strace_syscalls.unwrap_or_default().0, ..TraceFilter::default() };
+        let log = rustix::io::dup(rustix::stdio::stderr())?;
+        start.trace = Some((filter, net::FIRST_SOCKET + u32::try_from(files.len())?));
+        files.push(format_trace::start(log)?);
+    }
     let launch = Launch {
         spec: start,
         exports: vec![Export { path: "/".into(), writable: false }],
         cpus: args.vcpus.unwrap_or_else(spec::default_cpus),
         memory_bytes,
         flags: if args.stats { BootFlags::STATISTICS } else { BootFlags::empty() },
-        files: taken.sockets,
+        files,
         pod: false,
         background: None,
     };

@@ -2,6 +2,7 @@
 
 mod do_;
 mod doctor;
+pub mod format_trace;
 mod generated;
 mod install;
 mod oci;
@@ -39,6 +40,9 @@ enum Verb {
     Syscalls(syscalls::Args),
     /// Show what the pinned processes may ask of the host
     Seccomp(seccomp::Args),
+    /// Format the records of a sandbox that was started with --strace
+    #[command(hide = true)]
+    FormatTrace(format_trace::FormArgs),
 }
 
 /// Runs the command line. Returns the exit code.
@@ -68,6 +72,7 @@ pub fn run() -> anyhow::Result<u8> {
         Verb::Oci(verb) => Ok(run_oci(&cli.global, *verb)),
         Verb::Syscalls(args) => syscalls::run(&args),
         Verb::Seccomp(args) => seccomp::run(&args),
+        Verb::FormatTrace(args) => format_trace::run(&args),
     }
 }
 

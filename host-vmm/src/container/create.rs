@@ -24,6 +24,7 @@ use crate::launch::{Background, Launch};
 use crate::spec::oci::{Bundle, NetworkNamespace, Pod};
 use crate::{net, process, report, spec};
 use linker::boot::BootFlags;
+use linker::spec::TraceFilter;
 use oci_spec::runtime::Hooks;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -55,6 +56,8 @@ pub struct Options<'a> {
     pub systemd: bool,
     /// Where the container's host processes say what they have to say.
     pub log: Option<Arc<OwnedFd>>,
+    /// Which system calls are recorded, and where to.
+    pub strace: Option<(TraceFilter, OwnedFd)>,
 }
 
 /// Sets up a container.
@@ -245,6 +248,7 @@ fn monitor_main(
         .chain(&terminal)
         .chain(&descriptors)
         .chain(options.log.as_deref())
+        .chain(options.strace.as_ref().map(|(_, to)| to))
         .map(AsFd::as_fd)
         .collect();
     process::close_all_but(&kept);
@@ -252,7 +256,7 @@ fn monitor_main(
     let error = match settle(state, &setup, terminal.as_ref(), &bundle.network) {
         Err(error) => error,
         Ok(()) => match bundle.pod.clone() {
-            Pod::Member(sandbox) => match join::join(options.root, &sandbox, bundle, descriptors, terminal) {
+            Pod::Member(sandbox) => match join::join(options, &sandbox, bundle, descriptors, terminal) {
                 Ok(joined) => monitor::run_joined(parts, joined),
                 Err(error) => error,
             },
@@ -301,6 +305,10 @@ fn prepare(options: &Options<'_>, bundle: Bundle, descriptors: Vec<OwnedFd>) -> 
     let first = net::FIRST_SOCKET + files.len() as u32;
     start.descriptors = (first..).take(descriptors.len()).collect();
     files.extend(descriptors);
+    if let Some((filter, to)) = &options.strace {
+        start.trace = Some((filter.clone(), net::FIRST_SOCKET + files.len() as u32));
+        files.push(to.try_clone().map_err(|error| Error::Io("--strace".into(), error))?);
+    }
     let memory_bytes = bundle.memory_bytes.map_or_else(spec::default_memory, guest_memory);
     start.memory_bytes = memory_bytes;
     let most = spec::default_cpus();

@@ -65,12 +65,16 @@ impl Server {
     ) -> Result<(), Errno> {
         let mut given: Vec<Option<(OwnedFd, u32)>> =
             descriptors.into_iter().zip(command.descriptors.iter().copied()).map(Some).collect();
-        let (stdio, more) = match &mut command.what {
-            What::Exec { stdio, descriptors, .. } => (stdio, descriptors),
-            What::Create { spec, .. } => (&mut spec.stdio, &mut spec.descriptors),
+        let places: Vec<&mut u32> = match &mut command.what {
+            What::Exec { stdio, descriptors, .. } => stdio.iter_mut().flatten().chain(descriptors).collect(),
+            What::Create { spec, .. } => {
+                let trace = spec.trace.as_mut().map(|(_, output)| output);
+                spec.stdio.iter_mut().flatten().chain(&mut spec.descriptors).chain(trace).collect()
+            }
+            What::Trace { output, .. } => vec![output],
             _ => return Ok(()),
         };
-        for place in stdio.iter_mut().flatten().chain(more) {
+        for place in places {
             let file = given.get_mut(*place as usize).and_then(Option::take);
             let (fd, flags) = file.ok_or(Errno::BADF)?;
             *place = self.files.insert(fd, OFlags::from_bits_retain(flags))?;

@@ -44,6 +44,8 @@ pub fn build(command: Vec<OsString>, memory_bytes: u64) -> anyhow::Result<StartS
         wait: false,
         max_tasks: 0,
         network: Default::default(),
+        statistics: true,
+        trace: None,
     })
 }
 

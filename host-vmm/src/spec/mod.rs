@@ -7,13 +7,14 @@ pub mod oci;
 mod oci_devices;
 mod oci_mounts;
 pub mod oci_process;
-mod seccomp;
+mod overrides;
+pub mod seccomp;
 mod submounts;
+
+pub use overrides::Overrides;
 
 use crate::net;
 use linker::layout::MAX_CPUS;
-use linker::spec::{OverrideAction, SyscallOverride};
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use syscalls::Sysno;
 
@@ -93,42 +94,34 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// `--syscalls`.
+/// System calls by name: `--strace-syscalls`.
 #[derive(Clone, Debug, Default)]
-pub struct Overrides(pub Vec<SyscallOverride>);
+pub struct SyscallList(pub Vec<u32>);
 
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Override {
-    action: String,
-}
+impl std::str::FromStr for SyscallList {
+    type Err = String;
 
-/// Parses `--syscalls`.
-pub fn parse_overrides(text: &str) -> Result<Overrides, String> {
-    let entries: BTreeMap<String, Override> = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    let overrides = entries.into_iter().map(|(name, entry)| {
-        let number = name.parse::<Sysno>().map_err(|()| format!("no system call {name:?}"))?.id();
-        let action = match entry.action.as_str() {
-            "intercept" => OverrideAction::Intercept,
-            "enosys" => OverrideAction::Errno(linux_raw_sys::errno::ENOSYS as u16),
-            "kill" => OverrideAction::Kill,
-            "log" => OverrideAction::Log,
-            "passthrough" => {
-                return Err(format!("{name}: passthrough is impossible: the host's kernel does not run the program"));
-            }
-            other => match other.strip_prefix("errno:").map(str::parse::<u16>) {
-                Some(Ok(errno @ 1..=4095)) => OverrideAction::Errno(errno),
-                _ => return Err(format!("{name}: unknown action {other:?}")),
-            },
-        };
-        Ok(SyscallOverride { number: number as u32, action })
-    });
-    overrides.collect::<Result<_, _>>().map(Overrides)
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let numbers = names.map(|name| match name.parse::<Sysno>() {
+            Ok(call) => Ok(call.id().cast_unsigned()),
+            Err(()) => Err(format!("no system call {name:?}")),
+        });
+        numbers.collect::<Result<_, _>>().map(Self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_of_calls_are_names() {
+        let numbers = |text: &str| text.parse::<SyscallList>().map(|list| list.0);
+        assert_eq!(numbers("read, openat"), Ok(vec![0, 257]));
+        assert_eq!(numbers(""), Ok(vec![]));
+        assert_eq!(numbers("read,raed"), Err("no system call \"raed\"".into()));
+    }
 
     #[test]
     fn sizes_are_read_with_units() {
@@ -137,19 +130,5 @@ mod tests {
         assert!(parse_size("2x").is_err());
         assert!(parse_size("1K").is_err());
         assert!(parse_size("").is_err());
-    }
-
-    #[test]
-    fn passthrough_is_refused_with_the_reason() {
-        let error = parse_overrides(r#"{"read":{"action":"passthrough"}}"#).expect_err("refused");
-        assert!(error.contains("impossible"), "{error}");
-    }
-
-    #[test]
-    fn single_calls_can_be_changed() {
-        let overrides = parse_overrides(r#"{"epoll_pwait2":{"action":"enosys"},"read":{"action":"errno:5"}}"#);
-        let overrides = overrides.expect("valid").0;
-        assert!(overrides.iter().any(|o| o.number == 441 && o.action == OverrideAction::Errno(38)));
-        assert!(overrides.iter().any(|o| o.number == 0 && o.action == OverrideAction::Errno(5)));
     }
 }

@@ -199,6 +199,8 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         network: Default::default(),
         shares_uts: shares(LinuxNamespaceType::Uts),
         shares_ipc: shares(LinuxNamespaceType::Ipc),
+        statistics: true,
+        trace: None,
     };
     if is_member && !spec.sysctls.is_empty() {
         return Err(bad("linux.sysctl", "not supported in a pod, whose parameters are its sandbox's"));

@@ -112,7 +112,8 @@ fn condition_sets(args: &[LinuxSeccompArg], place: &str) -> Result<Vec<Vec<Secco
     Ok(vec![conditions])
 }
 
-fn condition(arg: &LinuxSeccompArg) -> SeccompCondition {
+/// What must hold of an argument.
+pub(super) fn condition(arg: &LinuxSeccompArg) -> SeccompCondition {
     let mut value = arg.value();
     let compare = match arg.op() {
         LinuxSeccompOperator::ScmpCmpNe => SeccompCompare::NotEqual,

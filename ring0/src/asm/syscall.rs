@@ -188,51 +188,74 @@ unsafe extern "C" fn leave_by_iret() {
     )
 }
 
-/// Where SYSCALL lands (`LSTAR`): saves the registers straight into the context and returns from `enter_user`.
-#[unsafe(naked)]
-pub unsafe extern "C" fn syscall_entry() {
-    naked_asm!(
-        "swapgs",
-        "inc qword ptr gs:[{syscalls}]",
-        "mov gs:[{user_rsp}], rsp",
-        "mov rsp, gs:[{tss_rsp0}]",
-        "push {user_ss}",
-        "push gs:[{user_rsp}]",
-        "push r11",
-        "push {user_cs}",
-        "push rcx",
-        "sub rsp, 16",
-        "push rdi",
-        "push rsi",
-        "push rdx",
-        "push rcx",
-        "push rax",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "push rbx",
-        "push rbp",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "mov rsp, gs:[{kernel_rsp}]",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
-        kernel_rsp = const KERNEL_RSP,
-        syscalls = const SYSCALLS,
-        user_rsp = const USER_RSP,
-        tss_rsp0 = const TSS_RSP0,
-        user_ss = const USER_SS,
-        user_cs = const USER_CS,
-    )
+/// Where SYSCALL lands (`LSTAR`): saves the registers straight into the context and returns from `enter_user`. What is in the
+/// middle runs on the context with RAX and RDX free.
+macro_rules! entry {
+    ($(#[$doc:meta])* $name:ident $(, $line:literal)* $(; $key:ident = $value:expr)?) => {
+        $(#[$doc])*
+        #[unsafe(naked)]
+        pub unsafe extern "C" fn $name() {
+            naked_asm!(
+                "swapgs",
+                "inc qword ptr gs:[{syscalls}]",
+                "mov gs:[{user_rsp}], rsp",
+                "mov rsp, gs:[{tss_rsp0}]",
+                "push {user_ss}",
+                "push gs:[{user_rsp}]",
+                "push r11",
+                "push {user_cs}",
+                "push rcx",
+                "sub rsp, 16",
+                "push rdi",
+                "push rsi",
+                "push rdx",
+                "push rcx",
+                "push rax",
+                "push r8",
+                "push r9",
+                "push r10",
+                "push r11",
+                "push rbx",
+                "push rbp",
+                "push r12",
+                "push r13",
+                "push r14",
+                "push r15",
+                $($line,)*
+                "mov rsp, gs:[{kernel_rsp}]",
+                "pop r15",
+                "pop r14",
+                "pop r13",
+                "pop r12",
+                "pop rbp",
+                "pop rbx",
+                "ret",
+                kernel_rsp = const KERNEL_RSP,
+                syscalls = const SYSCALLS,
+                user_rsp = const USER_RSP,
+                tss_rsp0 = const TSS_RSP0,
+                user_ss = const USER_SS,
+                user_cs = const USER_CS,
+                $($key = const $value,)?
+            )
+        }
+    };
 }
+
+entry!(
+    /// The entry of a sandbox that does not count its calls.
+    syscall_entry
+);
+
+entry!(
+    /// The same, with the time of the call in `UserContext::error`.
+    timed_syscall_entry,
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "mov [rsp + {came}], rax";
+    came = offset_of!(UserContext, error)
+);
 
 /// Where SYSCALL from 32-bit code lands (`CSTAR`, AMD only): there is no such ABI here. Touches neither stack nor GS.
 #[unsafe(naked)]

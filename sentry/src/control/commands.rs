@@ -2,6 +2,8 @@
 
 use super::{Container, FIRST, STARTED, answer, container, container_of, exec, member, usage};
 use crate::errno::Errno;
+use crate::fs::host::client::File;
+use crate::observe;
 use crate::platform::platform;
 use crate::signal::{SigInfo, Signal, send_from_host};
 use crate::task::{Process, Tid, registry};
@@ -50,12 +52,23 @@ pub(super) fn execute(id: u64, what: What) -> Option<Outcome> {
             Ok(_) => Some(failed(Errno::EEXIST, "this container is there already")),
             Err(_) => member::create(id, container, spec),
         },
+        What::Trace { container, filter, output } => {
+            let file = File::adopt(output);
+            Some(match find(container) {
+                Ok(_) => match observe::trace::attach(container, &filter, file) {
+                    Ok(()) => Outcome::Done,
+                    Err(errno) => failed(errno, "too many are watching already"),
+                },
+                Err(failed) => failed,
+            })
+        }
         What::Start { container }
         | What::Signal { container, .. }
         | What::Resize { container, .. }
         | What::Processes { container }
         | What::Limit { container, .. }
         | What::Usage { container }
+        | What::Statistics { container, .. }
         | What::Delete { container } => {
             Some(find(container).map_or_else(|failed| failed, |place| at_once(container, &place, what)))
         }
@@ -71,8 +84,9 @@ fn at_once(number: u32, place: &Container, what: What) -> Outcome {
         What::Processes { .. } => Outcome::Processes(usage::processes(number)),
         What::Limit { memory_bytes, tasks, .. } => limit(place, memory_bytes, tasks),
         What::Usage { .. } => Outcome::Usage(usage::usage(number)),
+        What::Statistics { threads, .. } => Outcome::Statistics(observe::statistics(number, threads)),
         What::Delete { .. } => send(number, place, Target::All, Signal::SIGKILL.number() as u8),
-        What::Create { .. } | What::Exec { .. } => failed(Errno::EINVAL, "not done at once"),
+        What::Create { .. } | What::Exec { .. } | What::Trace { .. } => failed(Errno::EINVAL, "not done at once"),
     }
 }
 

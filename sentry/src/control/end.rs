@@ -1,6 +1,7 @@
 //! Ends: of processes that the host started, and of the container.
 
 use super::{FIRST, STARTED, container, container_of, forget, is_managed, report};
+use crate::observe;
 use crate::platform::platform;
 use crate::signal::Signal;
 use crate::task::{ExitStatus, OUTSIDE, Process, Tid, exit, registry};
@@ -26,6 +27,8 @@ pub fn end_container(first: &Process, status: ExitStatus) -> ! {
         let heard = |process: &Process| process.parent_pid() != OUTSIDE || registry().process(process.pid()).is_none();
         others().all(|process| process.is_exited() && heard(process)).then_some(())
     });
+    // Whoever watches sees the end before the sandbox goes.
+    observe::trace::finish();
     if is_managed() {
         report_end(FIRST, Tid::new(0), status);
     }

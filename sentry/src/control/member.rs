@@ -4,6 +4,8 @@
 use super::commands::failed;
 use super::exec::undo;
 use super::{STARTED, answer, enter, forget, wait_for};
+use crate::fs::host::client::File;
+use crate::observe;
 use crate::platform::platform;
 use crate::start::program::{self, Streams};
 use crate::start::{StartError, mounts};
@@ -40,6 +42,10 @@ pub(super) fn set_up(number: u32, spec: &StartSpec, streams: Streams) -> Result<
     let namespace = mounts::root(spec)?;
     let mut current = program::new_task(&spec.process, namespace.clone(), spaces.clone())?;
     enter(number, spec, namespace, spaces, current.process.pid());
+    if let Some((filter, output)) = &spec.trace {
+        observe::trace::attach(number, filter, File::adopt(*output))
+            .map_err(|errno| StartError::new("trace", errno))?;
+    }
     match fill(&mut current, spec, streams) {
         Ok(()) => Ok(current),
         Err(error) => {

@@ -18,6 +18,7 @@ pub use events::start_events;
 
 use crate::errno::Errno;
 use crate::fs::Namespace;
+use crate::observe;
 use crate::platform::platform;
 use crate::signal::{AfterSignals, deliver_pending};
 use crate::sync::{Lock, Rank};
@@ -56,7 +57,7 @@ struct Go {
 }
 
 /// Number of the container that came with the start specification.
-const FIRST: u32 = 0;
+pub const FIRST: u32 = 0;
 
 static CONTAINERS: Lock<BTreeMap<u32, Container>> = Lock::new(Rank::Leaf, BTreeMap::new());
 /// Terminals of the processes that the host started, by number, until these end.
@@ -81,6 +82,7 @@ fn container(number: u32) -> Option<Container> {
 fn forget(number: u32) {
     let old = CONTAINERS.lock().remove(&number);
     drop(old);
+    observe::forget(number);
 }
 
 fn is_managed() -> bool {
@@ -88,7 +90,7 @@ fn is_managed() -> bool {
 }
 
 /// The container that a process is in.
-fn container_of(process: &Process) -> u32 {
+pub fn container_of(process: &Process) -> u32 {
     let containers = CONTAINERS.lock();
     let further = containers.iter().filter(|(number, _)| **number != FIRST);
     let around = |container: &Container| pid_ns::is_within(process.space(), &container.spaces.children);

@@ -279,6 +279,18 @@ impl Platform for FakePlatform {
         fence(Ordering::SeqCst);
     }
 
+    fn ticks(&self) -> u64 {
+        monotonic_ns()
+    }
+
+    fn ticks_per_ms(&self) -> u64 {
+        1_000_000
+    }
+
+    fn exits(&self) -> u64 {
+        0
+    }
+
     fn monotonic_ns(&self) -> u64 {
         monotonic_ns()
     }

@@ -76,6 +76,9 @@ impl AddressSpace {
                         PageError::NoMemory => MemoryFault::OutOfMemory,
                     })?;
                     made = true;
+                    if let Some(calls) = user.and_then(|current| current.task.calls()) {
+                        calls.skip_exits();
+                    }
                 }
                 Step::Copy => self.copy_page(page)?,
                 Step::Grow => self.grow_stack(page)?,

@@ -10,7 +10,7 @@ mod program;
 mod tests;
 
 pub use filters::{Filters, Mode, install};
-pub use profile::{Profile, profile, set_profile};
+pub use profile::{Profile, holds, profile, set_profile};
 pub use program::{Instruction, Program};
 
 use crate::errno::Errno;

@@ -70,7 +70,8 @@ fn verdict(action: SeccompAction) -> Verdict {
     })
 }
 
-fn holds(condition: &SeccompCondition, args: &[u64; 6]) -> bool {
+/// Whether a condition holds of a call's arguments.
+pub fn holds(condition: &SeccompCondition, args: &[u64; 6]) -> bool {
     // A specification that names a seventh argument was not made by the host's code; no rule of it applies.
     let Some(arg) = args.get(usize::from(condition.index)).copied() else { return false };
     let value = condition.value;

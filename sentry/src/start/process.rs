@@ -4,6 +4,7 @@ use super::program::{self, Streams};
 use super::{StartError, mounts};
 use crate::control;
 use crate::fs;
+use crate::observe;
 use crate::platform::platform;
 use crate::task::spaces::Spaces;
 use crate::task::{INIT, registry, run};
@@ -17,6 +18,7 @@ pub fn start(spec: &StartSpec) -> Result<Infallible, StartError> {
     fs::dev::register();
     crate::tty::register();
     crate::syscall::policy::init(spec);
+    observe::init(spec).map_err(|errno| StartError::new("trace", errno))?;
     registry().lock().limit_tasks(spec.max_tasks);
     let namespace = mounts::root(spec)?;
     crate::net::stack::start(&spec.network).map_err(|errno| StartError::new("network", errno))?;

@@ -2,6 +2,7 @@
 
 use super::table::HANDLERS;
 use super::{SysResult, policy};
+use crate::observe;
 use crate::task::{Current, trace};
 
 /// Serves the system call in the context's registers. The caller stores the result.
@@ -19,9 +20,14 @@ fn serve(current: &mut Current) -> SysResult {
     }
 }
 
-/// The call is changed or filtered, or some thread is traced: a tracer comes first, then the policy.
+/// The call is changed or filtered, recorded, or some thread is traced.
 #[cold]
 fn watched(current: &mut Current) -> SysResult {
+    if policy::is_observed() { observe::trace::serve(current, traced) } else { traced(current) }
+}
+
+/// A tracer comes first, then the policy.
+fn traced(current: &mut Current) -> SysResult {
     if current.task.trace.is_traced() { trace::serve_traced(current, checked) } else { checked(current) }
 }
 

@@ -46,6 +46,8 @@ mod sched;
 mod seccomp;
 mod shm;
 mod signal;
+#[cfg(test)]
+mod signature_tests;
 mod socket;
 pub mod stat;
 mod system;

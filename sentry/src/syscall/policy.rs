@@ -5,53 +5,41 @@ use super::table::NUMBERS;
 use super::{Fail, SysResult};
 use crate::errno::Errno;
 use crate::platform::platform;
-use crate::seccomp;
+use crate::seccomp::{self, Call};
 use crate::signal::Signal;
 use crate::task::{Current, ExitStatus, exit};
 use alloc::format;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use linker::spec::{OverrideAction, StartSpec};
+use linker::spec::{OverrideAction, StartSpec, SyscallOverride};
 use syscalls::Sysno;
 
 /// What there is to look at: without any of it, this is all that the common path reads.
 static ACTIVE: AtomicU32 = AtomicU32::new(0);
-/// `ACTIVE`: a profile, filters or changes; some thread is traced.
+/// `ACTIVE`: a profile, filters or changes; some thread is traced; somebody wants records of calls.
 const FILTERING: u32 = 1;
 const TRACING: u32 = 2;
+const OBSERVED: u32 = 4;
 /// Calls that are neither changed nor ever refused by the profile, a bit each.
 static FREE: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(u64::MAX) }; NUMBERS / 64];
 /// Log lines of calls that are not served.
 static VERBOSE: AtomicBool = AtomicBool::new(false);
-/// The changed action of each call, in `encode`'s form.
-static ACTIONS: [AtomicU32; NUMBERS] = [const { AtomicU32::new(INTERCEPT) }; NUMBERS];
+/// The changes, in the order in which they are looked at.
+static CHANGES: spin::Once<Vec<SyscallOverride>> = spin::Once::new();
 /// Calls that were reported as missing, a bit each.
 static REPORTED: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
-
-const INTERCEPT: u32 = 0;
-const KILL: u32 = 1 << 16;
-const LOG: u32 = 2 << 16;
 
 /// Takes the policy over from the start specification.
 pub fn init(spec: &StartSpec) {
     VERBOSE.store(spec.debug, Ordering::Relaxed);
-    for change in &spec.overrides {
-        let code = match change.action {
-            OverrideAction::Intercept => INTERCEPT,
-            OverrideAction::Errno(errno) => u32::from(errno),
-            OverrideAction::Kill => KILL,
-            OverrideAction::Log => LOG,
-        };
-        if let Some(action) = ACTIONS.get(change.number as usize) {
-            action.store(code, Ordering::Relaxed);
-        }
-    }
+    let changes = CHANGES.call_once(|| spec.overrides.clone());
     if let Some(profile) = &spec.seccomp {
         seccomp::set_profile(profile);
     }
     let profile = seccomp::profile();
-    for (number, action) in (0u32..).zip(&ACTIONS) {
+    for number in 0..NUMBERS as u32 {
         let allowed = profile.is_none_or(|profile| profile.always_allows(number));
-        if !allowed || action.load(Ordering::Relaxed) != INTERCEPT {
+        if !allowed || changes.iter().any(|change| change.number == number) {
             FREE[number as usize / 64].fetch_and(!(1 << (number % 64)), Ordering::Relaxed);
         }
     }
@@ -74,6 +62,20 @@ pub fn set_tracing(on: bool) {
     }
 }
 
+/// Whether somebody wants records of calls.
+pub fn set_observed(on: bool) {
+    if on {
+        ACTIVE.fetch_or(OBSERVED, Ordering::SeqCst);
+    } else {
+        ACTIVE.fetch_and(!OBSERVED, Ordering::SeqCst);
+    }
+}
+
+/// See `set_observed`.
+pub fn is_observed() -> bool {
+    ACTIVE.load(Ordering::Relaxed) & OBSERVED != 0
+}
+
 /// Whether a call is served without a further look.
 #[inline]
 pub fn lets_pass(current: &Current, number: u64) -> bool {
@@ -81,7 +83,7 @@ pub fn lets_pass(current: &Current, number: u64) -> bool {
     if active == 0 {
         return true;
     }
-    if active & TRACING != 0 {
+    if active & (TRACING | OBSERVED) != 0 {
         return false;
     }
     let word = FREE.get(number as usize / 64).map_or(0, |word| word.load(Ordering::Relaxed));
@@ -94,18 +96,21 @@ pub fn check(current: &mut Current) -> Option<SysResult> {
     if let Some(result) = seccomp::check(current) {
         return Some(result);
     }
-    let number = current.regs.rax;
-    match ACTIONS.get(number as usize).map_or(INTERCEPT, |action| action.load(Ordering::Relaxed)) {
-        INTERCEPT => None,
-        KILL => {
+    let call = Call::of(current);
+    let change = CHANGES.get()?.iter().find(|change| {
+        change.number == call.number && change.conditions.iter().all(|condition| seccomp::holds(condition, &call.args))
+    });
+    match change?.action {
+        OverrideAction::Intercept => None,
+        OverrideAction::Errno(errno) => Some(Err(Errno::from_raw(errno.into()).into())),
+        OverrideAction::Kill => {
             let killed = ExitStatus::Signal { number: Signal::SIGSYS.number() as u8, core: false };
             Some(Err(Fail::Exit(exit::end_process(&current.process, killed))))
         }
-        LOG => {
-            platform().log(&format!("syscall {}", name(number)));
+        OverrideAction::Log => {
+            platform().log(&format!("syscall {}", name(current.regs.rax)));
             None
         }
-        errno => Some(Err(Errno::from_raw(i64::from(errno)).into())),
     }
 }
 

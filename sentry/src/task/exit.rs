@@ -4,6 +4,7 @@ use super::pid_ns::{self, PidNs};
 use super::registry::{INIT, OUTSIDE, Tables, registry};
 use super::{Current, ExitStatus, Process, Task, futex, trace};
 use crate::control;
+use crate::observe;
 use crate::perf;
 use crate::platform::platform;
 use crate::signal::{self, SigInfo, Signal};
@@ -27,6 +28,7 @@ pub fn exit_thread(mut current: Current, status: ExitStatus) {
         dump.leave(&mut current);
     }
     trace::exiting(&mut current, status);
+    observe::trace::thread_gone(&current, status.wait_status().cast_unsigned());
     signal::thread_exiting(&current.task);
     futex::exit_robust_list(&current);
     clear_child_tid(&mut current);
@@ -36,6 +38,7 @@ pub fn exit_thread(mut current: Current, status: ExitStatus) {
     release(current);
     process.account_thread(&task.usage());
     perf::thread_gone(&task);
+    observe::thread_gone(&task);
     match process.remove_thread(task.tid(), status) {
         None => {
             trace::thread_gone(&task, status, false);

@@ -1,6 +1,7 @@
 //! A task's loop: user mode, trap, what the trap asks for, pending signals, round again.
 
 use super::{Current, ExitStatus, exit, oom, rseq, trace};
+use crate::observe;
 use crate::platform::{Trap, platform};
 use crate::signal::{self, AfterSignals};
 use crate::syscall::{Fail, dispatch};
@@ -18,11 +19,20 @@ pub fn run(mut current: Current) {
     {
         return exit::exit_thread(current, status);
     }
+    let (platform, calls) = (platform(), observe::thread_started(&current.task));
     let status = loop {
-        let interrupted = match platform().run_user(&mut current.regs) {
+        let interrupted = match platform.run_user(&mut current.regs) {
             Trap::Syscall => {
-                let number = current.regs.rax;
-                match dispatch::dispatch(&mut current) {
+                let (number, came) = (current.regs.rax, current.regs.error);
+                let result = dispatch::dispatch(&mut current);
+                if let Some(calls) = &calls {
+                    let ticks = platform.ticks().wrapping_sub(came);
+                    match &result {
+                        Ok(value) => calls.succeeded(number, ticks, *value),
+                        Err(fail) => calls.failed(number, ticks, fail),
+                    }
+                }
+                match result {
                     Ok(value) => {
                         current.regs.rax = value;
                         None
@@ -47,6 +57,7 @@ pub fn run(mut current: Current) {
             break status;
         }
     };
+    drop(calls);
     exit::exit_thread(current, status);
 }
 

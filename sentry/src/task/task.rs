@@ -5,6 +5,7 @@ use super::trace::Trace;
 use super::{Credentials, Process, Tid, Usage};
 use crate::fs::{FdTable, FsContext};
 use crate::mm::AddressSpace;
+use crate::observe::Calls;
 use crate::perf::Counters;
 use crate::platform::{Switches, ThreadRef};
 use crate::seccomp::Filters;
@@ -44,6 +45,8 @@ pub struct Task {
     pub trace: Trace,
     /// perf_event_open(2).
     pub counters: Counters,
+    /// Its system calls, while it makes any and they are counted.
+    calls: Lock<Option<Arc<Calls>>>,
 }
 
 /// What others may see of a thread's private state. `None` after the thread let go of it at exit.
@@ -89,6 +92,7 @@ impl Task {
             signals,
             trace: Trace::default(),
             counters: Counters::default(),
+            calls: Lock::new(Rank::Leaf, None),
         }
     }
 
@@ -120,6 +124,16 @@ impl Task {
     pub fn doom(&self) {
         self.doomed.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// What it counts of its system calls.
+    pub fn calls(&self) -> Option<Arc<Calls>> {
+        self.calls.lock().clone()
+    }
+
+    /// Changes where it counts them; returns where it did.
+    pub fn set_calls(&self, calls: Option<Arc<Calls>>) -> Option<Arc<Calls>> {
+        core::mem::replace(&mut *self.calls.lock(), calls)
     }
 
     /// Its process.

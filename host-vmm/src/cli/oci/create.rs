@@ -2,12 +2,13 @@
 
 use super::Runtime;
 use super::global::FileAccess;
+use crate::cli::format_trace;
 use crate::container::create::{self, Options};
 use crate::container::state::State;
 use crate::spec::oci::{self, Bundle};
 use crate::{notice, process};
 use anyhow::{Context, ensure};
-use linker::spec::MountKind;
+use linker::spec::{MountKind, TraceFilter};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -54,7 +55,7 @@ pub fn set_up(runtime: &Runtime, args: &Args, own_terminal: bool, verb: &str) ->
     let descriptors = preserved(args.preserve_fds)?;
     let directory = absolute(&args.bundle)?;
     let mut bundle = oci::load(&directory)?;
-    adjust(runtime, &mut bundle);
+    adjust(runtime, &mut bundle)?;
     let options = Options {
         root: &runtime.root,
         id: &args.id,
@@ -66,9 +67,16 @@ pub fn set_up(runtime: &Runtime, args: &Args, own_terminal: bool, verb: &str) ->
         descriptors,
         vcpus: runtime.vcpus,
         systemd: runtime.systemd,
-        log: runtime.debug_log(verb)?,
+        log: runtime.debug_log(verb, &args.id)?,
+        strace: strace(runtime, verb, &args.id)?,
     };
     Ok(create::create(options, bundle)?)
+}
+
+/// `--strace`: which calls, and where to.
+fn strace(runtime: &Runtime, verb: &str, id: &str) -> anyhow::Result<Option<(TraceFilter, OwnedFd)>> {
+    let (Some(filter), Some(log)) = (&runtime.strace, runtime.strace_log(verb, id)?) else { return Ok(None) };
+    Ok(Some((filter.clone(), format_trace::start(log.try_clone()?)?)))
 }
 
 /// `--preserve-fds`: what the caller left open from 3 on.
@@ -86,12 +94,13 @@ fn absolute(bundle: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// What the command line says beside the bundle.
-fn adjust(runtime: &Runtime, bundle: &mut Bundle) {
+fn adjust(runtime: &Runtime, bundle: &mut Bundle) -> anyhow::Result<()> {
     bundle.spec.debug = runtime.debug;
+    bundle.spec.statistics = runtime.statistics;
     if !runtime.oci_seccomp {
         bundle.spec.seccomp = None;
     }
-    bundle.spec.overrides = runtime.overrides.0.clone();
+    bundle.spec.overrides = runtime.overrides.clone().check(runtime.strict).map_err(anyhow::Error::msg)?;
     if let Some(root) = bundle.spec.mounts.first_mut()
         && let MountKind::Host { exclusive, overlay, .. } = &mut root.kind
     {
@@ -101,4 +110,5 @@ fn adjust(runtime: &Runtime, bundle: &mut Bundle) {
     if let (true, Some(export)) = (runtime.overlay, bundle.exports.first_mut()) {
         export.writable = false;
     }
+    Ok(())
 }

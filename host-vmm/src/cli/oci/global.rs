@@ -4,6 +4,7 @@ use crate::container::{state, time};
 use crate::spec;
 use anyhow::{Context, bail, ensure};
 use clap::{ArgAction, ValueEnum};
+use linker::spec::TraceFilter;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -53,16 +54,26 @@ pub struct Global {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
     oci_seccomp: bool,
-    /// Log system calls (not supported)
+    /// Log system calls, in a file beside that of --debug-log
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
     strace: bool,
+    /// Of these calls alone, as in openat,read
+    #[arg(long, value_name = "LIST")]
+    strace_syscalls: Option<spec::SyscallList>,
+    /// Whether system calls are counted, for ringwall stats
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value_t = true, default_missing_value = "true", action = ArgAction::Set)]
+    statistics: bool,
     /// vCPUs (default: the CPUs the container may use)
     #[arg(long = "vcpus", id = "global_vcpus", value_name = "N")]
     vcpus: Option<usize>,
-    /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}'
-    #[arg(long = "syscalls", id = "global_syscalls", value_name = "JSON", value_parser = spec::parse_overrides)]
+    /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}', or @FILE with that
+    #[arg(long = "syscalls", id = "global_syscalls", value_name = "JSON")]
     syscalls: Option<spec::Overrides>,
+    /// Let a name in --syscalls that no system call has be an error
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -99,6 +110,12 @@ pub struct Runtime {
     pub vcpus: Option<usize>,
     /// `--syscalls`.
     pub overrides: spec::Overrides,
+    /// `--strict`.
+    pub strict: bool,
+    /// `--strace`, and which calls.
+    pub strace: Option<TraceFilter>,
+    /// `--statistics`.
+    pub statistics: bool,
     /// `--debug-log`.
     pub debug_log: Option<PathBuf>,
     /// `--systemd-cgroup`.
@@ -113,7 +130,7 @@ impl Global {
             "--platform={}: ringwall runs on KVM alone: its kernel is the guest of a virtual machine",
             self.platform
         );
-        ensure!(!self.strace, "--strace: not supported yet");
+        ensure!(!self.strace || self.debug_log.is_some(), "--strace: where to? --debug-log says");
         ensure!(["true", "false", "auto"].contains(&self.rootless.as_str()), "--rootless={}: unknown", self.rootless);
         let overlay = match self.overlay2.as_str() {
             "none" => false,
@@ -129,6 +146,12 @@ impl Global {
             oci_seccomp: self.oci_seccomp,
             vcpus: self.vcpus,
             overrides: self.syscalls.clone().unwrap_or_default(),
+            strict: self.strict,
+            strace: self.strace.then(|| TraceFilter {
+                numbers: self.strace_syscalls.clone().unwrap_or_default().0,
+                ..TraceFilter::default()
+            }),
+            statistics: self.statistics,
             debug_log: self.debug_log.clone(),
             systemd: self.systemd_cgroup,
         })
@@ -157,16 +180,25 @@ fn line(format: LogFormat, message: &str) -> String {
 }
 
 impl Runtime {
-    /// Opens the log for a container's host processes.
-    pub fn debug_log(&self, verb: &str) -> anyhow::Result<Option<Arc<OwnedFd>>> {
+    /// Opens the log for a container's host processes. Of the path runsc's marks are replaced: %TIMESTAMP%, %COMMAND%, %ID%.
+    pub fn debug_log(&self, verb: &str, id: &str) -> anyhow::Result<Option<Arc<OwnedFd>>> {
+        self.open_log(verb, verb, id)
+    }
+
+    /// Opens the log for system calls: where that is a directory, a file of its own in it.
+    pub fn strace_log(&self, verb: &str, id: &str) -> anyhow::Result<Option<Arc<OwnedFd>>> {
+        self.open_log("strace", verb, id)
+    }
+
+    fn open_log(&self, what: &str, verb: &str, id: &str) -> anyhow::Result<Option<Arc<OwnedFd>>> {
         let Some(path) = &self.debug_log else { return Ok(None) };
-        let is_directory = path.as_os_str().as_encoded_bytes().ends_with(b"/");
-        let file = if is_directory {
-            std::fs::create_dir_all(path).with_context(|| format!("--debug-log {}", path.display()))?;
-            path.join(format!("ringwall.log.{}.{verb}.txt", time::now().replace(':', "")))
-        } else {
-            path.clone()
-        };
+        let now = time::now().replace(':', "");
+        let text = path.to_str().with_context(|| format!("--debug-log {}: not UTF-8", path.display()))?;
+        let mut file = PathBuf::from(text.replace("%TIMESTAMP%", &now).replace("%COMMAND%", verb).replace("%ID%", id));
+        if text.ends_with('/') {
+            std::fs::create_dir_all(&file).with_context(|| format!("--debug-log {}", path.display()))?;
+            file.push(format!("ringwall.log.{now}.{what}.txt"));
+        }
         let opened: Result<File, _> = OpenOptions::new().create(true).append(true).mode(0o640).open(&file);
         let opened = opened.with_context(|| format!("--debug-log {}", Path::new(&file).display()))?;
         Ok(Some(Arc::new(opened.into())))

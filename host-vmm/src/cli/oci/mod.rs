@@ -9,11 +9,14 @@ pub mod global;
 pub mod kill;
 pub mod list;
 pub mod pause;
+pub mod policy;
 pub mod ps;
 pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod stats;
+pub mod trace;
 pub mod update;
 
 pub use global::{Global, Runtime};
@@ -50,6 +53,13 @@ pub enum Verb {
     Update(Box<update::Args>),
     /// Show what a container uses, as events
     Events(events::Args),
+    /// Show which system calls a container makes, how often and how long
+    Stats(stats::Args),
+    /// Show a container's system calls as they are made
+    Trace(trace::Args),
+    /// Find out what a container needs of its system calls, and what a profile says
+    #[command(subcommand)]
+    Policy(policy::Args),
     /// Write a config.json to start from
     Spec(spec::Args),
     /// Say what this runtime knows, as JSON
@@ -84,6 +94,9 @@ impl Verb {
             Self::Resume(_) => "resume",
             Self::Update(_) => "update",
             Self::Events(_) => "events",
+            Self::Stats(_) => "stats",
+            Self::Trace(_) => "trace",
+            Self::Policy(_) => "policy",
             Self::Spec(_) => "spec",
             Self::Features => "features",
             Self::Checkpoint(_) => "checkpoint",
@@ -107,6 +120,9 @@ impl Verb {
             Self::Resume(args) => pause::run(runtime, &args, false),
             Self::Update(args) => update::run(runtime, &args),
             Self::Events(args) => events::run(runtime, &args),
+            Self::Stats(args) => stats::run(runtime, &args),
+            Self::Trace(args) => trace::run(runtime, &args),
+            Self::Policy(args) => policy::run(runtime, &args),
             Self::Spec(args) => spec::run(&args),
             Self::Features => features::run(),
             Self::Checkpoint(_) => anyhow::bail!("checkpoint: a running virtual machine cannot be saved yet"),

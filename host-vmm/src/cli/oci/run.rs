@@ -30,8 +30,8 @@ pub struct Args {
     /// Show what the sentry does not support and, on a failure, registers
     #[arg(long)]
     debug: bool,
-    /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}'
-    #[arg(long, value_name = "JSON", value_parser = spec::parse_overrides)]
+    /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}', or @FILE with that
+    #[arg(long, value_name = "JSON")]
     syscalls: Option<spec::Overrides>,
 }
 

@@ -15,16 +15,14 @@ use linux_raw_sys::general as raw;
 /// The entries of a directory at one time, without "." and "..".
 pub struct Listing {
     entries: Vec<Entry>,
-    /// Indices by name.
-    sorted: Vec<u32>,
+    /// Indices by name, once somebody looks for one.
+    sorted: spin::Once<Vec<u32>>,
 }
 
 impl Listing {
     /// From the host's entries, in its order.
     pub fn new(entries: Vec<Entry>) -> Self {
-        let mut sorted: Vec<u32> = (0..).take(entries.len()).collect();
-        sorted.sort_unstable_by_key(|index| entries.get(*index as usize).map(|entry| &entry.name));
-        Self { entries, sorted }
+        Self { entries, sorted: spin::Once::new() }
     }
 
     /// How many.
@@ -42,7 +40,12 @@ impl Listing {
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &[u8]) -> bool {
         let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name.as_slice());
-        self.sorted.binary_search_by_key(&Some(name), key).is_ok()
+        let sorted = self.sorted.call_once(|| {
+            let mut sorted: Vec<u32> = (0..).take(self.entries.len()).collect();
+            sorted.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
+            sorted
+        });
+        sorted.binary_search_by_key(&Some(name), key).is_ok()
     }
 }
 

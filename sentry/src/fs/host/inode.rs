@@ -17,6 +17,7 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
 use hashbrown::HashMap;
+use linker::layout::PAGE_SIZE;
 use linker::request::{Attr, MakeArgs, SetAttr, StatFs};
 use linux_raw_sys::general as raw;
 
@@ -24,8 +25,10 @@ use linux_raw_sys::general as raw;
 const FRESH_NS: u64 = 1_000_000;
 /// How long everything is believed of a tree that others change seldom and by hand: a container's root.
 const QUIET_NS: u64 = 100_000_000;
-/// Names that were missing in an exclusive directory before its whole listing is fetched, which answers for all others.
+/// Names that were missing in an exclusive directory before its whole listing is fetched, which answers for all others; one
+/// more for each page of the directory, which costs about as much to read as one question, and so many more at most.
 const MISSES: u32 = 3;
+const MORE_MISSES: u64 = 64;
 /// Entries of a directory that is listed for that purpose.
 const LISTED: usize = 16 << 10;
 
@@ -153,6 +156,13 @@ struct State {
     misses: u32,
     target: Option<Arc<[u8]>>,
     xattrs: Option<Arc<[u8]>>,
+}
+
+impl State {
+    /// How many names may be missing before the directory is listed.
+    fn patience(&self) -> u32 {
+        MISSES + (self.attr.size / PAGE_SIZE).min(MORE_MISSES) as u32
+    }
 }
 
 impl HostInode {
@@ -288,14 +298,18 @@ impl HostInode {
         if self.fs.sharing == Sharing::Shared {
             return false;
         }
-        let (listing, misses) = (self.cached_listing(), self.state.lock().misses);
+        let listing = self.cached_listing();
         let listing = match listing {
             Some(listing) => Some(listing),
-            None if misses == MISSES => {
-                self.state.lock().misses += 1;
-                self.listing().ok()
+            None => {
+                let enough = {
+                    let mut state = self.state.lock();
+                    let enough = state.misses == state.patience();
+                    state.misses += u32::from(enough);
+                    enough
+                };
+                if enough { self.listing().ok() } else { None }
             }
-            None => None,
         };
         listing.is_some_and(|listing| listing.len() <= LISTED && !listing.contains(name))
     }
@@ -399,7 +413,7 @@ impl Inode for HostInode {
             Err(errno) => {
                 if errno == Errno::ENOENT {
                     let mut state = self.state.lock();
-                    state.misses = if state.misses < MISSES { state.misses + 1 } else { state.misses };
+                    state.misses += u32::from(state.misses < state.patience());
                 }
                 Err(errno)
             }

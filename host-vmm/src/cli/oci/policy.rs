@@ -1,0 +1,202 @@
+//! `policy`: what a program needs of its system calls, and what a profile says.
+
+use super::Runtime;
+use super::stats::ask;
+use crate::report;
+use crate::spec::seccomp;
+use crate::stats::name;
+use anyhow::Context;
+use linker::spec::{SeccompAction, SeccompRule, SeccompSpec};
+use linker::statistics::{Statistics, UNKNOWN};
+use oci_spec::runtime::LinuxSeccomp;
+use sentry::syscall::table::{DESCRIPTIONS, Level};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+use std::str::FromStr;
+use syscalls::Sysno;
+
+#[derive(clap::Subcommand)]
+pub enum Args {
+    /// Print the smallest policy, or seccomp profile, that lets a running container do what it did so far
+    Learn(LearnArgs),
+    /// Explain a seccomp profile
+    Check(CheckArgs),
+}
+
+#[derive(clap::Args)]
+pub struct LearnArgs {
+    /// As a profile for linux.seccomp of config.json, and docker run --security-opt seccomp=FILE; otherwise for --syscalls
+    #[arg(long)]
+    profile: bool,
+    /// Name of the container
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+#[derive(clap::Args)]
+pub struct CheckArgs {
+    /// The profile
+    #[arg(value_name = "FILE")]
+    profile: PathBuf,
+}
+
+/// Does either.
+pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
+    let text = match args {
+        Args::Learn(args) => {
+            let found = ask(runtime, &args.id, false)?;
+            let learned = if args.profile { profile(&found) } else { policy(&found) };
+            format!("{}\n", serde_json::to_string_pretty(&learned)?)
+        }
+        Args::Check(args) => {
+            let text = std::fs::read_to_string(&args.profile).with_context(|| args.profile.display().to_string())?;
+            let profile: LinuxSeccomp =
+                serde_json::from_str(&text).with_context(|| format!("{}: no profile", args.profile.display()))?;
+            explain(&profile)?
+        }
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(0)
+}
+
+/// The calls that were made, by number.
+fn made(found: &Statistics) -> BTreeSet<u32> {
+    found.calls.iter().filter(|row| row.count != 0 && row.number != UNKNOWN).map(|row| row.number).collect()
+}
+
+/// For --syscalls: every call that is served and was not made is taken for missing.
+fn policy(found: &Statistics) -> Value {
+    let made = made(found);
+    let unused = DESCRIPTIONS.iter().filter(|row| row.level != Level::Unsupported && !made.contains(&row.number));
+    Value::Object(unused.map(|row| (row.name.into(), json!({"action": "enosys"}))).collect::<Map<_, _>>())
+}
+
+/// For config.json: the calls that were made are allowed. The engine's own start (execve, exit) has to be, too.
+fn profile(found: &Statistics) -> Value {
+    let mut made = made(found);
+    made.extend([Sysno::execve, Sysno::exit_group].map(|call| call.id().cast_unsigned()));
+    let names: BTreeSet<String> = made.into_iter().map(name).collect();
+    json!({
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}],
+    })
+}
+
+/// What a profile does, in words.
+fn explain(profile: &LinuxSeccomp) -> anyhow::Result<String> {
+    let spec = seccomp::convert(profile)?;
+    for name in unknown(profile) {
+        report::line(&format!(
+            "warning: no system call {name:?} on x86-64: what the profile says of it means nothing here"
+        ));
+    }
+    let whole = |action: SeccompAction| {
+        let named = spec.rules.iter().filter(move |rule| rule.conditions.is_empty() && rule.action == action);
+        named.map(|rule| name(rule.number)).collect::<BTreeSet<_>>()
+    };
+    let mut text = format!("what no rule speaks of {}\n", says(spec.default));
+    if let Some(newest) = spec.newest {
+        text += &format!("calls newer than {} are taken for missing (ENOSYS)\n", name(newest));
+    }
+    let actions: BTreeSet<String> = spec.rules.iter().map(|rule| says(rule.action)).collect();
+    for words in actions {
+        let Some(action) = spec.rules.iter().map(|rule| rule.action).find(|action| says(*action) == words) else {
+            continue;
+        };
+        let names = whole(action);
+        if !names.is_empty() {
+            let list: Vec<&str> = names.iter().map(String::as_str).collect();
+            text += &format!("{} calls: each {words}\n  {}\n", names.len(), list.join(" "));
+        }
+    }
+    for rule in spec.rules.iter().filter(|rule| !rule.conditions.is_empty()) {
+        text += &format!("{} {} where {}\n", name(rule.number), says(rule.action), conditions(rule));
+    }
+    let free = DESCRIPTIONS.iter().filter(|row| allows(&spec, row.number)).count();
+    text += &format!(
+        "{free} of the {} calls that ringwall knows are allowed whatever their arguments\n",
+        DESCRIPTIONS.len()
+    );
+    Ok(text)
+}
+
+/// Names in a profile that no call has here; those of other architectures are many in Docker's own.
+fn unknown(profile: &LinuxSeccomp) -> BTreeSet<&String> {
+    let names = profile.syscalls().iter().flatten().flat_map(|entry| entry.names());
+    names.filter(|name| Sysno::from_str(name).is_err()).collect()
+}
+
+fn allows(spec: &SeccompSpec, number: u32) -> bool {
+    let mut rules = spec.rules.iter().filter(|rule| rule.number == number).peekable();
+    let allow = |action| matches!(action, SeccompAction::Allow | SeccompAction::Log);
+    match rules.peek() {
+        None => allow(spec.default),
+        Some(_) => {
+            rules.all(|rule| allow(rule.action))
+                && spec.rules.iter().any(|rule| rule.number == number && rule.conditions.is_empty())
+        }
+    }
+}
+
+fn says(action: SeccompAction) -> String {
+    match action {
+        SeccompAction::Allow => "is allowed".into(),
+        SeccompAction::Log => "is allowed and logged".into(),
+        SeccompAction::Errno(errno) => format!("fails with {}", crate::stats::errno_name(errno)),
+        SeccompAction::Trap => "sends SIGSYS to the thread".into(),
+        SeccompAction::KillThread => "ends the thread".into(),
+        SeccompAction::KillProcess => "ends the process".into(),
+    }
+}
+
+fn conditions(rule: &SeccompRule) -> String {
+    use linker::spec::SeccompCompare as Compare;
+    let words = rule.conditions.iter().map(|condition| {
+        let (index, value) = (condition.index, condition.value);
+        match condition.compare {
+            Compare::NotEqual => format!("argument {index} is not {value:#x}"),
+            Compare::Less => format!("argument {index} is below {value:#x}"),
+            Compare::LessOrEqual => format!("argument {index} is at most {value:#x}"),
+            Compare::Equal => format!("argument {index} is {value:#x}"),
+            Compare::GreaterOrEqual => format!("argument {index} is at least {value:#x}"),
+            Compare::Greater => format!("argument {index} is above {value:#x}"),
+            Compare::MaskedEqual(mask) => format!("argument {index} & {mask:#x} is {value:#x}"),
+        }
+    });
+    words.collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{explain, policy, profile};
+    use linker::statistics::{CallStatistics, Statistics};
+
+    fn found() -> Statistics {
+        let row = |number, count| CallStatistics { number, count, ..CallStatistics::default() };
+        Statistics { calls: vec![row(0, 3), row(39, 1), row(41, 0)], ..Statistics::default() }
+    }
+
+    #[test]
+    fn what_was_made_is_allowed_and_all_else_is_missing() {
+        let names = profile(&found())["syscalls"][0]["names"].clone();
+        assert_eq!(names, serde_json::json!(["execve", "exit_group", "getpid", "read"]));
+        let policy = policy(&found());
+        assert!(policy.get("read").is_none() && policy.get("socket").is_some_and(|entry| entry["action"] == "enosys"));
+        let overrides: crate::spec::Overrides = policy.to_string().parse().expect("its own form");
+        assert!(overrides.check(true).is_ok());
+    }
+
+    #[test]
+    fn a_profile_is_explained() {
+        let profile = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","write"],"action":"SCMP_ACT_ALLOW"},
+            {"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":16,"op":"SCMP_CMP_NE"}]}]}"#;
+        let text = explain(&serde_json::from_str(profile).expect("JSON")).expect("a profile");
+        assert!(text.contains("what no rule speaks of fails with EPERM"), "{text}");
+        assert!(text.contains("2 calls: each is allowed\n  read write"), "{text}");
+        assert!(text.contains("socket is allowed where argument 0 is not 0x10"), "{text}");
+        assert!(text.contains("\n2 of the "), "{text}");
+    }
+}

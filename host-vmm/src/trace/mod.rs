@@ -1,0 +1,18 @@
+//! Records of system calls, read and printed: `record` takes them out of a stream, `format` makes strace's lines of them, `json`
+//! objects.
+//!
+//! What calls take comes from `linker::calls`; here are the names (`flags`, `signals`) and the structs (`structs`,
+//! `socket_address`). All that a record says was written by a container, so nothing of it is trusted or printed raw.
+
+mod arguments;
+mod flags;
+pub mod format;
+pub mod json;
+pub mod record;
+mod signals;
+mod socket_address;
+mod structs;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time;

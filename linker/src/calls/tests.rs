@@ -1,0 +1,138 @@
+//! The table is whole, and what is captured of hostile arguments stays small.
+
+use super::{Arg, CAPTURE_MAX, Count, DATA_MAX, ELEMENTS_MAX, STRING_MAX, Shape, Wanted, What, captures, signature};
+use alloc::vec;
+use alloc::vec::Vec;
+use syscalls::Sysno;
+
+/// Numbers that x86-64 reserves for calls that Linux has never had.
+const NEVER_IMPLEMENTED: &[Sysno] =
+    &[Sysno::afs_syscall, Sysno::getpmsg, Sysno::putpmsg, Sysno::security, Sysno::tuxcall, Sysno::vserver];
+
+fn wanted(call: Sysno, args: &[u64], result: Option<i64>) -> Vec<Wanted> {
+    let mut registers = [0; 6];
+    registers[..args.len()].copy_from_slice(args);
+    captures(signature(call as u32).unwrap(), &registers, result).collect()
+}
+
+#[test]
+fn every_call_has_a_signature_or_was_never_implemented() {
+    for call in Sysno::iter().chain([Sysno::last()]) {
+        assert_eq!(signature(call as u32).is_none(), NEVER_IMPLEMENTED.contains(&call), "{call}");
+    }
+    assert!(signature(511).is_none());
+    assert!(signature(u32::MAX).is_none());
+}
+
+#[test]
+fn a_length_argument_stands_in_the_same_row() {
+    for signature in Sysno::iter().filter_map(|call| signature(call as u32)) {
+        assert!(signature.args.len() <= 6);
+        for arg in signature.args {
+            let index = match *arg {
+                Arg::BytesIn(index) | Arg::BytesOut(index) | Arg::VectorIn(index) | Arg::VectorOut(index) => index,
+                Arg::Poll(index) | Arg::FdSet(index) | Arg::CpusIn(index) | Arg::CpusOut(index) => index,
+                Arg::SocketAddressIn(index) | Arg::SocketAddressOut(index) => index,
+                Arg::OptionIn(index) | Arg::OptionOut(index) => index,
+                Arg::ArrayIn(_, Count::Arg(index)) | Arg::ArrayOut(_, Count::Result(index)) => index,
+                _ => continue,
+            };
+            let length = signature.args[usize::from(index)];
+            let is_length = matches!(length, Arg::Size | Arg::Uint | Arg::Int | Arg::InOut(Shape::U32));
+            assert!(is_length, "{}: {length:?}", signature.name());
+        }
+    }
+}
+
+#[test]
+fn openat_wants_its_path_at_entry_and_nothing_at_exit() {
+    let args = [u64::MAX, 0x1000, 0, 0];
+    let path = Wanted { argument: 1, address: 0x1000, what: What::String { max: STRING_MAX } };
+    assert_eq!(wanted(Sysno::openat, &args, None), [path]);
+    assert_eq!(wanted(Sysno::openat, &args, Some(3)), []);
+}
+
+#[test]
+fn read_wants_as_many_bytes_as_it_returned() {
+    let args = [3, 0x1000, 4096];
+    let bytes = |len, cut| vec![Wanted { argument: 1, address: 0x1000, what: What::Bytes { len, cut } }];
+    assert_eq!(wanted(Sysno::read, &args, None), []);
+    assert_eq!(wanted(Sysno::read, &args, Some(5)), bytes(5, false));
+    assert_eq!(wanted(Sysno::read, &args, Some(0)), bytes(0, false));
+    assert_eq!(wanted(Sysno::read, &args, Some(33)), bytes(DATA_MAX, true));
+    assert_eq!(wanted(Sysno::read, &args, Some(-14)), []);
+}
+
+#[test]
+fn an_attribute_longer_than_its_buffer_is_not_read_beyond_it() {
+    let bytes = Wanted { argument: 2, address: 0x30, what: What::Bytes { len: 0, cut: false } };
+    assert_eq!(wanted(Sysno::getxattr, &[0x10, 0x20, 0x30, 0], Some(4096)), [bytes]);
+}
+
+#[test]
+fn null_is_never_wanted() {
+    for call in Sysno::iter().filter(|call| signature(*call as u32).is_some()) {
+        assert_eq!(wanted(call, &[0; 6], None), [], "{call}");
+        assert_eq!(wanted(call, &[0; 6], Some(0)), [], "{call}");
+    }
+}
+
+#[test]
+fn a_poll_that_timed_out_wants_nothing_at_exit() {
+    let args = [0x1000, 2, 100];
+    let pollfds = Wanted { argument: 0, address: 0x1000, what: What::Bytes { len: 16, cut: false } };
+    assert_eq!(wanted(Sysno::poll, &args, None), [pollfds]);
+    assert_eq!(wanted(Sysno::poll, &args, Some(1)), [pollfds]);
+    assert_eq!(wanted(Sysno::poll, &args, Some(0)), []);
+}
+
+#[test]
+fn accept_wants_an_address_as_long_as_the_kernel_says() {
+    let at = wanted(Sysno::accept, &[3, 0x1000, 0x2000], Some(4));
+    assert_eq!(at[0].what, What::Counted { length_at: 0x2000, max: 128 });
+    assert_eq!(at[1].what, What::Bytes { len: 4, cut: false });
+    assert_eq!(wanted(Sysno::accept, &[3, 0x1000, 0], Some(4)), []);
+}
+
+#[test]
+fn what_is_wanted_is_bounded_whatever_the_arguments() {
+    let hostile = [0, 1, 2, 31, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 63, u64::MAX];
+    for call in Sysno::iter().filter(|call| signature(*call as u32).is_some()) {
+        for value in hostile {
+            for second in hostile {
+                let args = [value, second, value, second, value, second];
+                for result in [None, Some(0), Some(1), Some(i64::MAX), Some(i64::MIN)] {
+                    for wanted in wanted(call, &args, result) {
+                        assert!(is_small(wanted.what), "{call} {value:#x} {second:#x}: {wanted:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn is_small(what: What) -> bool {
+    match what {
+        What::String { max } => max <= STRING_MAX,
+        What::Bytes { len, .. } => len <= CAPTURE_MAX,
+        What::Counted { max, .. } => max <= CAPTURE_MAX,
+        What::Iovec { count, .. } => count <= ELEMENTS_MAX,
+        What::Strings { max_elements } => max_elements <= ELEMENTS_MAX,
+    }
+}
+
+#[test]
+fn a_mode_is_there_only_when_a_file_may_be_created() {
+    let open = signature(Sysno::open as u32).unwrap();
+    let creating = u64::from(linux_raw_sys::general::O_CREAT);
+    assert_eq!(open.with(&[1, 0, 0, 0, 0, 0]).args.len(), 2);
+    assert_eq!(open.with(&[1, creating, 0, 0, 0, 0]).args.len(), 3);
+}
+
+#[test]
+fn the_third_argument_of_fcntl_depends_on_its_command() {
+    use linux_raw_sys::general::{F_GETFD, F_SETLK};
+    let fcntl = signature(Sysno::fcntl as u32).unwrap();
+    assert_eq!(fcntl.with(&[3, u64::from(F_GETFD), 0, 0, 0, 0]).args.len(), 2);
+    assert_eq!(fcntl.with(&[3, u64::from(F_SETLK), 0, 0, 0, 0]).args[2], Arg::In(Shape::Flock));
+}

@@ -1,0 +1,77 @@
+//! Records of system calls, as a traced sandbox writes them and the host reads them: a `Head`, then what was captured of
+//! the caller's memory. They come one after the other in a stream; `Head::len` leads to the next.
+//!
+//! ```text
+//! Head, 112 bytes │ Capture, 8 bytes │ bytes, padded to 8 │ Capture │ bytes │ …
+//! ```
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a record tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// A call that has returned.
+    Call = 1,
+    /// A call that does not return (exit), or has not within the trace.
+    Entry = 2,
+    /// Records that there was no room for: how many is in `args[0]`.
+    Lost = 3,
+    /// A thread that ended; `result` is its wait status.
+    End = 4,
+}
+
+/// The head of a record.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Head {
+    /// Bytes of the whole record, a multiple of 8.
+    pub len: u32,
+    /// `Kind`.
+    pub kind: u32,
+    /// Process and thread, by their numbers in the container.
+    pub pid: u32,
+    /// See `pid`.
+    pub tid: u32,
+    /// The call's number.
+    pub number: u32,
+    /// The CPU where it ended.
+    pub cpu: u32,
+    /// CLOCK_REALTIME when it came, in ns.
+    pub start_ns: u64,
+    /// How long it took, in ns.
+    pub duration_ns: u64,
+    /// What it asked of the host.
+    pub exits: u64,
+    /// The arguments' registers.
+    pub args: [u64; 6],
+    /// What it returned: a value, or a negative errno.
+    pub result: i64,
+    /// Fixed; unused.
+    pub reserved: u64,
+}
+
+const _: () = assert!(size_of::<Head>() == 112);
+
+/// What of the caller's memory follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Capture {
+    /// The argument that points there, 0 to 5.
+    pub argument: u8,
+    /// `Capture::CUT`, `Capture::ELEMENT`.
+    pub flags: u8,
+    /// For an element of a vector of pointers: which.
+    pub element: u16,
+    /// Bytes that follow, before padding.
+    pub len: u32,
+}
+
+impl Capture {
+    /// There is more than was captured.
+    pub const CUT: u8 = 1;
+    /// The bytes are those of an element (of an iovec, of argv), not of the argument itself.
+    pub const ELEMENT: u8 = 2;
+}
+
+const _: () = assert!(size_of::<Capture>() == 8);
