@@ -42,10 +42,10 @@ const STAGES: &[Stage] = &[
     Stage { part: Part::Vm, name: "self-test in the emulated reference", run: programs::self_test },
     Stage { part: Part::Vm, name: "costs in instructions", run: bench::check },
     Stage { part: Part::Vm, name: "facts in the emulated reference", run: facts::in_reference },
+    Stage { part: Part::Vm, name: "the fuzzer of system calls", run: |budget| fuzz::stage(budget.at_most(300)?) },
     Stage { part: Part::More, name: "network in the emulated reference", run: network::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated reference", run: programs::in_reference },
     Stage { part: Part::More, name: "life cycles in the emulated reference", run: lifecycle::in_reference },
-    Stage { part: Part::More, name: "the fuzzer of system calls", run: |budget| fuzz::stage(budget.at_most(300)?) },
     Stage { part: Part::More, name: "pods in the emulated reference", run: lifecycle::pods_in_reference },
     Stage {
         part: Part::More,
