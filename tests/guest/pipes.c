@@ -147,6 +147,12 @@ static void splices(void) {
   F(vmsplice(q[1], BAD, 2, 0));
   F(vmsplice(q[1], v, 2000, 0));
   F(vmsplice(fd, v, 2, 0));
+  // More than a pipe holds: what fits, without waiting for the rest.
+  int full[2];
+  pipe(full);
+  struct iovec much = {mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1 << 20};
+  F(vmsplice(full[1], &much, 1, 0));
+  F(vmsplice(full[1], &much, 1, SPLICE_F_NONBLOCK));
   v[0].iov_base = BAD;
   F(vmsplice(q[1], v, 1, 0));
 }

@@ -69,9 +69,17 @@ static void waiting(void) {
   F(waitpid(child, &status, 0));
   // Children of a parent that ignores SIGCHLD vanish.
   signal(SIGCHLD, SIG_IGN);
+  struct rusage before, after;
+  getrusage(RUSAGE_CHILDREN, &before);
   child = fork();
-  if (!child) _exit(5);
+  if (!child) {
+    memset(mmap(0, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 64 << 20);
+    _exit(5);
+  }
   F(waitpid(child, &status, 0));
+  // What they used is nobody's.
+  getrusage(RUSAGE_CHILDREN, &after);
+  T(before.ru_maxrss == after.ru_maxrss);
   signal(SIGCHLD, SIG_DFL);
   struct sigaction nowait = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT};
   sigaction(SIGCHLD, &nowait, 0);

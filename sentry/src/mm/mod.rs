@@ -33,6 +33,6 @@ pub use futex::FutexKey;
 pub use map::{ALL, MapRequest, Object, Place, may_commit};
 pub use mapping::{Mapping, PageBudget, PageError, PageSource, zero_behind};
 pub use policy::Policy;
-pub use reclaim::{cached_pages, give_back};
+pub use reclaim::{cached_pages, drop_caches, give_back};
 pub use remap::Move;
 pub use report::{AreaPages, AreaReport};

@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use crate::fs::{FileOps, OpenFile, OpenFlags, Sink, anon::AnonInode};
 use crate::syscall::{Fail, UserPtr};
 use crate::task::Current;
-use crate::wait::Events;
+use crate::wait::{Events, WaitQueue};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -77,6 +77,12 @@ impl FileOps for PerfFile {
     fn poll(&self, _: &OpenFile) -> Events {
         // As of one without a buffer.
         Events::HUP
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        // Nothing ever changes: what can be polled is ready.
+        static NEVER: WaitQueue = WaitQueue::new();
+        Some(&NEVER)
     }
 
     fn ioctl(&self, current: &Current, _: &OpenFile, command: u32, arg: u64) -> Result<u64, Fail> {

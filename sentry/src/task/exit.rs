@@ -137,7 +137,7 @@ fn exit_process(process: &Arc<Process>, task: &Arc<Task>, status: ExitStatus) {
         // Its parent is the host, which hears of it; nobody inside waits for it.
         control::process_ended(process, status);
         if let Some(init) = registry().process(INIT) {
-            reap(process, &init);
+            reap(process, Some(&init));
         }
     }
     control::ENDED.wake(Events::IN);
@@ -158,7 +158,7 @@ fn end_namespace(process: &Arc<Process>, space: &Arc<PidNs>) {
     let over = || {
         let all = others();
         for zombie in all.iter().filter(|other| other.is_exited() && other.parent_pid() == process.pid()) {
-            reap(zombie, process);
+            reap(zombie, Some(process));
         }
         all.iter().all(|other| other.is_exited()).then_some(())
     };
@@ -199,7 +199,7 @@ fn note_if_newly_orphaned(
 fn tell_parent(process: &Arc<Process>, parent: &Arc<Process>, status: ExitStatus) {
     let automatic = process.exit_signal() == Signal::SIGCHLD.number() && parent.signals.ignores_children();
     if automatic {
-        reap(process, parent);
+        reap(process, None);
     }
     if let Some(number) = Signal::new(process.exit_signal()) {
         let uid = process.last_uid();
@@ -216,19 +216,19 @@ fn reap_ignored_children(parent: &Arc<Process>) {
     }
     let children: Vec<_> = registry().lock().children(parent.pid()).to_vec();
     for child in children.iter().filter(|child| child.is_exited()) {
-        reap(child, parent);
+        reap(child, None);
     }
 }
 
-/// Removes a zombie; its resources go to the parent's account. False when somebody else was quicker.
-pub(super) fn reap(process: &Arc<Process>, parent: &Process) -> bool {
+/// Removes a zombie; what it used goes to the account of whoever waited for it. False when somebody else was quicker.
+pub(super) fn reap(process: &Arc<Process>, waiter: Option<&Process>) -> bool {
     let (entry, task) = {
         let mut tables = registry().lock();
         let entry = tables.remove_process(process.pid());
         (entry, tables.remove_task(process.pid()))
     };
     let reaped = entry.is_some();
-    if reaped {
+    if let Some(parent) = waiter.filter(|_| reaped) {
         let mut usage = process.usage();
         usage.add(&process.children_usage());
         parent.account_child(&usage);

@@ -131,7 +131,7 @@ fn news(child: &Arc<Process>, parent: &Process, options: WaitOptions) -> Option<
     let report = |change| Report { pid, uid: child.last_uid(), change, usage: child.usage() };
     if let Some(status) = child.exited() {
         let wanted = options.contains(WaitOptions::EXITED);
-        return (wanted && (keep || exit::reap(child, parent))).then(|| report(Change::Exited(status)));
+        return (wanted && (keep || exit::reap(child, Some(parent)))).then(|| report(Change::Exited(status)));
     }
     let mine = |task: Arc<Task>| task.trace.tracer() == Some(parent.pid());
     let traced = child.leader().is_some_and(mine);

@@ -25,15 +25,61 @@ pub struct Node {
 /// An open descriptor of the host.
 pub struct File(u32);
 
+/// Directory entries, their names in one piece: a block of the heap for each would cost more than all else.
+#[derive(Debug, Default)]
+pub struct Entries {
+    list: Vec<Place>,
+    names: Vec<u8>,
+}
+
+/// An entry, and where its name is.
+#[derive(Debug)]
+struct Place {
+    ino: u64,
+    kind: u8,
+    len: u16,
+    at: u32,
+}
+
 /// One directory entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
     /// Inode number.
     pub ino: u64,
     /// `DT_*`.
     pub kind: u8,
     /// Name.
-    pub name: Vec<u8>,
+    pub name: &'a [u8],
+}
+
+impl Entries {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The one at `index`.
+    pub fn get(&self, index: usize) -> Option<Entry<'_>> {
+        self.list.get(index).map(|place| self.entry(place))
+    }
+
+    /// All, in the host's order, without the first `skip`.
+    pub fn iter_from(&self, skip: usize) -> impl Iterator<Item = Entry<'_>> {
+        self.list.iter().skip(skip).map(|place| self.entry(place))
+    }
+
+    fn entry(&self, place: &Place) -> Entry<'_> {
+        let at = place.at as usize;
+        let name = self.names.get(at..at + usize::from(place.len)).unwrap_or_default();
+        Entry { ino: place.ino, kind: place.kind, name }
+    }
+
+    fn push(&mut self, ino: u64, kind: u8, name: &[u8]) -> Option<()> {
+        let (at, len) = (u32::try_from(self.names.len()).ok()?, u16::try_from(name.len()).ok()?);
+        self.names.extend_from_slice(name);
+        self.list.push(Place { ino, kind, len, at });
+        Some(())
+    }
 }
 
 impl Drop for Node {
@@ -184,8 +230,8 @@ impl Node {
     }
 
     /// All entries of a directory but "." and "..".
-    pub fn read_dir(&self) -> Result<Vec<Entry>, Errno> {
-        let mut entries = Vec::new();
+    pub fn read_dir(&self) -> Result<Entries, Errno> {
+        let mut entries = Entries::default();
         let mut buffer = vec![0; DIRECTORY_BYTES];
         let mut cookie = 0;
         loop {
@@ -249,7 +295,7 @@ impl Node {
 }
 
 /// Takes packed entries apart; returns the cookie behind the last, `None` where they are malformed.
-fn parse_entries(mut bytes: &[u8], entries: &mut Vec<Entry>) -> Option<u64> {
+fn parse_entries(mut bytes: &[u8], entries: &mut Entries) -> Option<u64> {
     let mut cookie = None;
     while !bytes.is_empty() {
         let (entry, rest) = DirEntry::read_from_prefix(bytes).ok()?;
@@ -258,7 +304,7 @@ fn parse_entries(mut bytes: &[u8], entries: &mut Vec<Entry>) -> Option<u64> {
         bytes = rest.get(len.next_multiple_of(8)..)?;
         cookie = Some(entry.next);
         if name != b"." && name != b".." {
-            entries.push(Entry { ino: entry.ino, kind: entry.kind, name: name.to_vec() });
+            entries.push(entry.ino, entry.kind, name)?;
         }
     }
     cookie
@@ -351,8 +397,7 @@ impl File {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, parse_entries};
-    use alloc::vec;
+    use super::{Entries, Entry, parse_entries};
     use alloc::vec::Vec;
     use linker::request::DirEntry;
     use zerocopy::IntoBytes;
@@ -371,18 +416,18 @@ mod tests {
 
     #[test]
     fn packed_entries_come_apart_without_the_dots() {
-        let mut entries = Vec::new();
+        let mut entries = Entries::default();
         assert_eq!(parse_entries(&packed(&[b".", b"..", b"hello", b"12345678"]), &mut entries), Some(4));
-        let names: Vec<&[u8]> = entries.iter().map(|entry| &entry.name[..]).collect();
+        let names: Vec<&[u8]> = entries.iter_from(0).map(|entry| entry.name).collect();
         assert_eq!(names, [&b"hello"[..], b"12345678"]);
-        assert_eq!(entries[0], Entry { ino: 7, kind: 8, name: b"hello".to_vec() });
+        assert_eq!(entries.get(0), Some(Entry { ino: 7, kind: 8, name: b"hello" }));
     }
 
     #[test]
     fn entries_cut_short_are_refused() {
         let bytes = packed(&[b"hello"]);
         for len in 1..bytes.len() {
-            assert_eq!(parse_entries(&bytes[..len], &mut vec![]), None, "{len}");
+            assert_eq!(parse_entries(&bytes[..len], &mut Entries::default()), None, "{len}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Listings of host directories.
 
-use super::client::Entry;
+use super::client::Entries;
 use super::inode::HostInode;
 use crate::fs::regular::{FIRST_ENTRY, emit_dots};
 use crate::fs::{DirSink, FileOps, OpenFile};
@@ -14,14 +14,14 @@ use linux_raw_sys::general as raw;
 
 /// The entries of a directory at one time, without "." and "..".
 pub struct Listing {
-    entries: Vec<Entry>,
+    entries: Entries,
     /// Indices by name, once somebody looks for one.
     sorted: spin::Once<Vec<u32>>,
 }
 
 impl Listing {
     /// From the host's entries, in its order.
-    pub fn new(entries: Vec<Entry>) -> Self {
+    pub fn new(entries: Entries) -> Self {
         Self { entries, sorted: spin::Once::new() }
     }
 
@@ -32,14 +32,14 @@ impl Listing {
 
     /// Calls `emit` for each: inode number, `DT_*`, name.
     pub fn for_each(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) {
-        for entry in &self.entries {
-            emit(entry.ino, entry.kind, &entry.name);
+        for entry in self.entries.iter_from(0) {
+            emit(entry.ino, entry.kind, entry.name);
         }
     }
 
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &[u8]) -> bool {
-        let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name.as_slice());
+        let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name);
         let sorted = self.sorted.call_once(|| {
             let mut sorted: Vec<u32> = (0..).take(self.entries.len()).collect();
             sorted.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
@@ -81,8 +81,9 @@ impl FileOps for HostDirectory {
             return Ok(());
         }
         let skip = usize::try_from(position.saturating_sub(FIRST_ENTRY)).unwrap_or(usize::MAX);
-        for (next, entry) in (FIRST_ENTRY + 1..).zip(&listing.entries).skip(skip) {
-            if !emit(entry.ino, entry.kind, &entry.name, next) {
+        let first = FIRST_ENTRY.saturating_add(skip as u64);
+        for (before, entry) in (first..).zip(listing.entries.iter_from(skip)) {
+            if !emit(entry.ino, entry.kind, entry.name, before.saturating_add(1)) {
                 break;
             }
         }

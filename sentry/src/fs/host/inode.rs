@@ -1,6 +1,6 @@
 //! `HostInode`: a file of the host, and what is known of it. One object a file, however many names it has.
 
-use super::client::{Entry, Node};
+use super::client::Node;
 use super::data::Data;
 use super::directory::{HostDirectory, Listing};
 use super::file::HostFile;
@@ -268,8 +268,7 @@ impl HostInode {
             return Ok(listing);
         }
         let (before, now) = (self.state.lock().expired, platform().monotonic_ns());
-        let entries: Vec<Entry> = self.node.read_dir()?;
-        let listing = Arc::new(Listing::new(entries));
+        let listing = Arc::new(Listing::new(self.node.read_dir()?));
         if self.fs.sharing != Sharing::Shared && listing.len() <= LISTED {
             let mut state = self.state.lock();
             let old = if state.expired == before { state.listing.replace((listing.clone(), now)) } else { None };

@@ -9,6 +9,7 @@ use crate::syscall::{Fail, UserBuf};
 use crate::task::Current;
 use alloc::sync::Arc;
 use alloc::vec;
+use linker::layout::PAGE_SIZE;
 
 /// Bytes copied at a time from a file.
 const STEP: usize = 65536;
@@ -216,7 +217,10 @@ pub fn tee(current: &Current, from: &OpenFile, to: &OpenFile, len: usize, dont_w
 pub fn vmsplice(current: &Current, file: &OpenFile, pieces: &[UserBuf], dont_wait: bool) -> Result<usize, Fail> {
     let flags = file.flags();
     if let Some((end, nonblocking)) = writing(file, dont_wait).filter(|_| flags.writable()) {
-        return end.write_all(current, nonblocking, &mut Source::user(current, pieces));
+        // Waits until something fits, and then not again for the rest.
+        let mut source = Source::user(current, pieces);
+        end.wait_for_room(current, nonblocking, source.left().min(PAGE_SIZE as usize))?;
+        return end.write_all(current, true, &mut source);
     }
     match reading(file, dont_wait) {
         Some((end, nonblocking)) => end.read_all(current, nonblocking, &mut Sink::user(current, pieces)),

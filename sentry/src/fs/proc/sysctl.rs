@@ -9,7 +9,7 @@ use crate::fs::userfaultfd::UNPRIVILEGED;
 use crate::fs::{fanotify, inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
-use crate::mm::{MAX_AREAS, shm};
+use crate::mm::{MAX_AREAS, drop_caches, shm};
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
@@ -137,6 +137,22 @@ fn write_pipe_size(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Er
     Ok(())
 }
 
+fn read_nothing(_: &Current, _: &System) -> Content {
+    Ok(Vec::new())
+}
+
+/// 1: pages of files; 2: what is known of names, which is kept here; 3: both; 4: not a word about it in the log.
+fn write_drop_caches(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
+    match number_to_set(current, bytes)? {
+        1..=7 if number_to_set(current, bytes)? & 1 != 0 => {
+            drop_caches();
+        },
+        1..=7 => {}
+        _ => return Err(Errno::EINVAL),
+    }
+    Ok(())
+}
+
 /// Half of memory, in 4 KiB pages.
 fn half_of_memory() -> u64 {
     platform().memory_info().total_pages / 2
@@ -245,7 +261,7 @@ const VM: &[Item<System>] = &[
     value!("dirty_background_ratio", 10),
     value!("dirty_expire_centisecs", 3000),
     value!("dirty_writeback_centisecs", 500),
-    value!("drop_caches", 0),
+    Item { name: "drop_caches", mode: 0o200, what: What::Writable(read_nothing, write_drop_caches) },
     value!("nr_hugepages", 0),
     value!("nr_overcommit_hugepages", 0),
     value!("oom_kill_allocating_task", 1),
