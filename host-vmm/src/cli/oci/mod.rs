@@ -8,6 +8,7 @@ pub mod features;
 pub mod global;
 pub mod kill;
 pub mod list;
+pub mod metrics;
 pub mod pause;
 pub mod policy;
 pub mod ps;
@@ -16,6 +17,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod stats;
+pub mod top;
 pub mod trace;
 pub mod update;
 
@@ -55,8 +57,12 @@ pub enum Verb {
     Events(events::Args),
     /// Show which system calls a container makes, how often and how long
     Stats(stats::Args),
+    /// Show what all containers call, in a live view
+    Top(top::Args),
     /// Show a container's system calls as they are made
     Trace(trace::Args),
+    /// Print what containers call, as OpenMetrics text
+    Metrics(metrics::Args),
     /// Find out what a container needs of its system calls, and what a profile says
     #[command(subcommand)]
     Policy(policy::Args),
@@ -95,7 +101,9 @@ impl Verb {
             Self::Update(_) => "update",
             Self::Events(_) => "events",
             Self::Stats(_) => "stats",
+            Self::Top(_) => "top",
             Self::Trace(_) => "trace",
+            Self::Metrics(_) => "metrics",
             Self::Policy(_) => "policy",
             Self::Spec(_) => "spec",
             Self::Features => "features",
@@ -121,7 +129,9 @@ impl Verb {
             Self::Update(args) => update::run(runtime, &args),
             Self::Events(args) => events::run(runtime, &args),
             Self::Stats(args) => stats::run(runtime, &args),
+            Self::Top(args) => top::run(runtime, &args),
             Self::Trace(args) => trace::run(runtime, &args),
+            Self::Metrics(args) => metrics::run(runtime, &args),
             Self::Policy(args) => policy::run(runtime, &args),
             Self::Spec(args) => spec::run(&args),
             Self::Features => features::run(),

@@ -146,7 +146,7 @@ fn write_drop_caches(current: &Current, _: &System, bytes: &[u8]) -> Result<(), 
     match number_to_set(current, bytes)? {
         1..=7 if number_to_set(current, bytes)? & 1 != 0 => {
             drop_caches();
-        },
+        }
         1..=7 => {}
         _ => return Err(Errno::EINVAL),
     }
