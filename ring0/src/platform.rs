@@ -234,9 +234,8 @@ impl Platform for Ring0 {
         ipi::flush_others(sched::busy_others());
     }
 
-    #[inline]
-    fn ticks(&self) -> u64 {
-        x86::rdtsc()
+    fn clock(&self) -> fn() -> u64 {
+        x86::rdtsc
     }
 
     fn ticks_per_ms(&self) -> u64 {

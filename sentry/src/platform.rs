@@ -35,7 +35,7 @@ pub struct UserContext {
     pub rdi: u64,
     /// Exception vector of the last trap; unspecified after a system call.
     pub vector: u64,
-    /// Error code of the last trap; after a system call, when it came (`Platform::ticks`), where the sandbox counts its calls.
+    /// Error code of the last trap; after a system call, when it came (`Platform::clock`), where the sandbox counts its calls.
     pub error: u64,
     pub rip: u64,
     pub cs: u64,
@@ -348,8 +348,8 @@ pub trait Platform: Send + Sync {
     /// membarrier(2): every CPU that runs one of this process's threads passes a full barrier before this returns.
     fn barrier_all(&self);
 
-    /// The time stamp counter.
-    fn ticks(&self) -> u64;
+    /// What reads the time stamp counter: a function, so that whoever reads it at each system call calls it directly.
+    fn clock(&self) -> fn() -> u64;
     /// How far that goes in a millisecond.
     fn ticks_per_ms(&self) -> u64;
     /// How often the calling thread has left the virtual machine to ask the host.

@@ -279,8 +279,8 @@ impl Platform for FakePlatform {
         fence(Ordering::SeqCst);
     }
 
-    fn ticks(&self) -> u64 {
-        monotonic_ns()
+    fn clock(&self) -> fn() -> u64 {
+        monotonic_ns
     }
 
     fn ticks_per_ms(&self) -> u64 {

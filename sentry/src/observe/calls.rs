@@ -9,6 +9,7 @@ use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::syscall::table::NUMBERS;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linker::statistics::{BUCKETS, CallStatistics, UNKNOWN};
@@ -16,6 +17,10 @@ use once_cell::race::OnceBox;
 
 /// Buckets of calls that cannot have left the machine: one exit and entry alone takes longer, on any CPU.
 const QUICK: usize = 10;
+/// Errnos that a row has room for; few calls ever give more.
+const SLOTS: usize = 4;
+/// One more in such a slot.
+const ONE_ERROR: u64 = 1 << 16;
 
 const _: () = assert!(NUMBERS.is_power_of_two() && UNKNOWN as usize == NUMBERS - 1);
 
@@ -24,7 +29,7 @@ pub struct Calls {
     rows: Box<[OnceBox<Row>; NUMBERS]>,
     /// Which rows there are, a bit each.
     used: [AtomicU64; NUMBERS / 64],
-    /// Failures by number and errno.
+    /// Failures by number and errno, of errnos that have no slot.
     errors: Lock<Vec<((u16, u16), u64)>>,
     /// Exits of the thread that belong to a call already, or to none.
     exits: AtomicU64,
@@ -36,12 +41,20 @@ struct Row {
     returned: AtomicU64,
     exits: AtomicU64,
     histogram: [AtomicU64; BUCKETS],
+    /// The errnos that came first: number in the low 16 bits, count above; 0: none.
+    errors: [AtomicU64; SLOTS],
 }
 
 impl Default for Row {
     fn default() -> Self {
         let zero = || AtomicU64::new(0);
-        Self { ticks: zero(), returned: zero(), exits: zero(), histogram: [const { AtomicU64::new(0) }; BUCKETS] }
+        Self {
+            ticks: zero(),
+            returned: zero(),
+            exits: zero(),
+            histogram: [const { AtomicU64::new(0) }; BUCKETS],
+            errors: [const { AtomicU64::new(0) }; SLOTS],
+        }
     }
 }
 
@@ -62,34 +75,50 @@ impl Calls {
     /// Counts a call that returned `value` after `ticks`. By the thread itself.
     #[inline]
     pub fn succeeded(&self, number: u64, ticks: u64, value: u64) {
-        let index = number as usize % NUMBERS;
-        let bucket = (ticks | 1).ilog2() as usize;
-        match self.rows[index].get() {
+        // Nothing takes no time; and the half tick too much costs an instruction less.
+        let ticks = ticks | 1;
+        let bucket = ticks.ilog2() as usize;
+        match self.rows.get(number as usize).and_then(OnceBox::get) {
             Some(row) if bucket < QUICK => {
                 add(&row.ticks, ticks);
                 add(&row.returned, value);
                 add(&row.histogram[bucket], 1);
             }
-            _ => self.slowly(index, ticks, value),
+            _ => self.slowly(row_of(number), ticks, value),
         }
     }
 
     /// Counts a call that failed, or that returns nothing. By the thread itself.
-    #[cold]
+    #[inline(never)]
     pub fn failed(&self, number: u64, ticks: u64, fail: &Fail) {
-        let index = usize::try_from(number).ok().filter(|index| *index < NUMBERS).unwrap_or(UNKNOWN as usize);
-        self.slowly(index, ticks, 0);
+        self.succeeded(row_of(number) as u64, ticks, 0);
         let errno = match fail {
             Fail::NoReturn | Fail::Exit(_) => return,
             Fail::Errno(errno) => errno.raw(),
             // A signal ended it, and it may be made again.
             _ => 0,
         };
-        let key = (index as u16, errno);
+        let Some(row) = self.rows[row_of(number)].get() else { return };
+        for slot in &row.errors {
+            let known = read(slot);
+            if known == 0 || known as u16 == errno {
+                slot.store(
+                    (known & !u64::from(u16::MAX) | u64::from(errno)).wrapping_add(ONE_ERROR),
+                    Ordering::Relaxed,
+                );
+                return;
+            }
+        }
+        self.rarely(row_of(number) as u16, errno);
+    }
+
+    /// Counts an errno that has no slot in its row.
+    #[cold]
+    fn rarely(&self, index: u16, errno: u16) {
         let mut errors = self.errors.lock();
-        match errors.iter_mut().find(|(known, _)| *known == key) {
+        match errors.iter_mut().find(|(known, _)| *known == (index, errno)) {
             Some((_, count)) => *count += 1,
-            None => errors.push((key, 1)),
+            None => errors.push(((index, errno), 1)),
         }
     }
 
@@ -122,7 +151,8 @@ impl Calls {
                 while histogram.last() == Some(&0) {
                     histogram.pop();
                 }
-                let of_row = errors.iter().filter(|((number, _), _)| usize::from(*number) == index);
+                let others = errors.iter().filter(|((number, _), _)| usize::from(*number) == index);
+                let slots = row.errors.iter().map(read).filter(|slot| *slot != 0).map(errno_and_count);
                 Some(CallStatistics {
                     number: index as u32,
                     count,
@@ -130,21 +160,43 @@ impl Calls {
                     returned: read(&row.returned),
                     exits: read(&row.exits),
                     histogram,
-                    errors: of_row.map(|((_, errno), count)| (*errno, *count)).collect(),
+                    errors: slots.chain(others.map(|((_, errno), count)| (*errno, *count))).collect(),
                 })
             })
             .collect()
     }
 
-    /// Forgets everything but the rows' memory, for another thread to use. Nobody else writes any more.
-    pub fn reset(&self) {
+    /// Adds what was counted to `totals`, and forgets it, but keeps the rows' memory for another thread. Nobody else counts any
+    /// more.
+    pub fn move_to(&self, totals: &mut BTreeMap<u32, CallStatistics>, errors: Vec<((u16, u16), u64)>) {
         for index in self.numbers() {
-            let Some(row) = self.rows[index].get() else { continue };
-            for counter in [&row.ticks, &row.returned, &row.exits].into_iter().chain(&row.histogram) {
-                counter.store(0, Ordering::Relaxed);
+            let Some(row) = self.rows[index].get().filter(|row| read(&row.ticks) != 0) else { continue };
+            let total = totals.entry(index as u32).or_default();
+            total.number = index as u32;
+            total.histogram.resize(BUCKETS, 0);
+            for (sum, bucket) in total.histogram.iter_mut().zip(&row.histogram) {
+                let count = take(bucket);
+                *sum = sum.wrapping_add(count);
+                total.count = total.count.wrapping_add(count);
+            }
+            total.ticks = total.ticks.wrapping_add(take(&row.ticks));
+            total.returned = total.returned.wrapping_add(take(&row.returned));
+            total.exits = total.exits.wrapping_add(take(&row.exits));
+            for slot in row.errors.iter().map(take).filter(|slot| *slot != 0) {
+                let (errno, count) = errno_and_count(slot);
+                add_error(total, errno, count);
             }
         }
-        self.errors.lock().clear();
+        for ((index, errno), count) in errors {
+            let total = totals.entry(index.into()).or_default();
+            total.number = index.into();
+            add_error(total, errno, count);
+        }
+    }
+
+    /// Takes the failures out: before `move_to`, which is called with a lock held.
+    pub fn take_errors(&self) -> Vec<((u16, u16), u64)> {
+        core::mem::take(&mut *self.errors.lock())
     }
 
     fn numbers(&self) -> impl Iterator<Item = usize> {
@@ -153,6 +205,31 @@ impl Calls {
             (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| index * 64 + bit)
         })
     }
+}
+
+/// Adds to the failures of a row.
+pub fn add_error(row: &mut CallStatistics, errno: u16, count: u64) {
+    match row.errors.iter_mut().find(|(known, _)| *known == errno) {
+        Some((_, sum)) => *sum = sum.wrapping_add(count),
+        None => row.errors.push((errno, count)),
+    }
+}
+
+fn errno_and_count(slot: u64) -> (u16, u64) {
+    (slot as u16, slot / ONE_ERROR)
+}
+
+fn row_of(number: u64) -> usize {
+    usize::try_from(number).ok().filter(|index| *index < NUMBERS).unwrap_or(UNKNOWN as usize)
+}
+
+/// Reads a counter that nobody else writes, and begins anew.
+fn take(counter: &AtomicU64) -> u64 {
+    let value = read(counter);
+    if value != 0 {
+        counter.store(0, Ordering::Relaxed);
+    }
+    value
 }
 
 /// Adds to a counter that nobody else writes.
@@ -173,6 +250,7 @@ mod tests {
     use crate::fake;
     use crate::syscall::Fail;
     use linker::statistics::{BUCKETS, UNKNOWN};
+    use std::collections::BTreeMap;
     use std::vec::Vec;
 
     #[test]
@@ -187,15 +265,25 @@ mod tests {
         calls.failed(0, 9000, &Fail::Restart);
         calls.failed(100_000, 1, &Errno::ENOSYS.into());
         calls.failed(15, 60, &Fail::NoReturn);
+        for errno in [Errno::EPERM, Errno::EINTR, Errno::EIO, Errno::EBADF, Errno::EFAULT, Errno::EFAULT] {
+            calls.failed(16, 60, &errno.into());
+        }
         let rows = calls.read();
         assert_eq!(
             rows.iter().map(|row| (row.number, row.count)).collect::<Vec<_>>(),
-            [(0, 3), (15, 1), (39, 3), (UNKNOWN, 1)]
+            [(0, 3), (15, 1), (16, 6), (39, 3), (UNKNOWN, 1)]
         );
         assert_eq!(rows[0].errors, [(Errno::EAGAIN.raw(), 2), (0, 1)]);
-        assert_eq!((rows[0].ticks, rows[0].returned), (19_000, 0));
-        assert_eq!((rows[2].returned, rows[2].histogram[7], rows[2].histogram[BUCKETS - 1]), (21, 2, 1));
-        calls.reset();
+        assert_eq!((rows[2].errors.len(), rows[2].errors[4]), (5, (Errno::EFAULT.raw(), 2)));
+        assert_eq!((rows[0].ticks, rows[0].returned), (19_003, 0));
+        assert_eq!((rows[3].returned, rows[3].histogram[7], rows[3].histogram[BUCKETS - 1]), (21, 2, 1));
+        let (mut totals, before) = (BTreeMap::new(), calls.read());
+        let errors = calls.take_errors();
+        calls.move_to(&mut totals, errors);
+        for (row, mut total) in before.into_iter().zip(totals.into_values()) {
+            total.histogram.truncate(row.histogram.len());
+            assert_eq!(row, total);
+        }
         assert!(calls.read().iter().all(|row| row.count == 0 && row.errors.is_empty()));
     }
 }

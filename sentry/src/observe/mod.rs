@@ -56,17 +56,10 @@ pub fn thread_started(task: &Task) -> Option<Arc<Calls>> {
 pub fn thread_gone(task: &Task) {
     let Some(calls) = task.set_calls(None) else { return };
     let container = container_of(task.process());
-    let rows = calls.read();
-    {
-        let mut ended = ENDED.lock();
-        let totals = ended.entry(container).or_default();
-        for row in &rows {
-            add(totals, row);
-        }
-    }
+    let errors = calls.take_errors();
+    calls.move_to(ENDED.lock().entry(container).or_default(), errors);
     // Somebody may be reading it; then it is not used again.
     if Arc::strong_count(&calls) == 1 {
-        calls.reset();
         let mut spare = SPARE.lock();
         if spare.len() < SPARES {
             spare.push(calls);
@@ -110,9 +103,16 @@ pub fn statistics(container: u32, threads: bool) -> Statistics {
     Statistics {
         ticks_per_ms: platform().ticks_per_ms(),
         counted_ns: platform().monotonic_ns().saturating_sub(SINCE_NS.load(Ordering::Relaxed)),
-        calls: totals.into_values().filter(|row| row.count != 0).collect(),
+        calls: totals.into_values().filter(|row| row.count != 0).map(trimmed).collect(),
         threads: single,
     }
+}
+
+/// Without the zeroes at the end of its histogram.
+fn trimmed(mut row: CallStatistics) -> CallStatistics {
+    let used = row.histogram.iter().rposition(|count| *count != 0).map_or(0, |last| last + 1);
+    row.histogram.truncate(used);
+    row
 }
 
 /// Adds a row to the one of its number.
@@ -133,10 +133,7 @@ fn add(totals: &mut BTreeMap<u32, CallStatistics>, row: &CallStatistics) {
         *sum = sum.wrapping_add(*bucket);
     }
     for (errno, count) in &row.errors {
-        match total.errors.iter_mut().find(|(known, _)| known == errno) {
-            Some((_, sum)) => *sum = sum.wrapping_add(*count),
-            None => total.errors.push((*errno, *count)),
-        }
+        calls::add_error(total, *errno, *count);
     }
 }
 

@@ -140,9 +140,10 @@ pub fn serve(current: &mut Current, serve: fn(&mut Current) -> SysResult) -> Sys
         record(current, &sessions, &mut head, &captured);
         return serve(current);
     }
-    let (ticks, exits) = (platform().ticks(), platform().exits());
+    let clock = platform().clock();
+    let (ticks, exits) = (clock(), platform().exits());
     let result = serve(current);
-    let ticks = platform().ticks().wrapping_sub(ticks);
+    let ticks = clock().wrapping_sub(ticks);
     head.duration_ns = (u128::from(ticks) * 1_000_000 / u128::from(platform().ticks_per_ms().max(1))) as u64;
     head.exits = platform().exits().wrapping_sub(exits);
     head.result = match &result {

@@ -19,31 +19,35 @@ pub fn run(mut current: Current) {
     {
         return exit::exit_thread(current, status);
     }
-    let (platform, calls) = (platform(), observe::thread_started(&current.task));
+    let (platform, clock) = (platform(), platform().clock());
+    let calls = observe::thread_started(&current.task);
+    let counted = calls.as_deref();
     let status = loop {
         let interrupted = match platform.run_user(&mut current.regs) {
             Trap::Syscall => {
                 let (number, came) = (current.regs.rax, current.regs.error);
-                let result = dispatch::dispatch(&mut current);
-                if let Some(calls) = &calls {
-                    let ticks = platform.ticks().wrapping_sub(came);
-                    match &result {
-                        Ok(value) => calls.succeeded(number, ticks, *value),
-                        Err(fail) => calls.failed(number, ticks, fail),
-                    }
-                }
-                match result {
+                match dispatch::dispatch(&mut current) {
                     Ok(value) => {
                         current.regs.rax = value;
+                        if let Some(calls) = counted {
+                            calls.succeeded(number, clock().wrapping_sub(current.regs.error), value);
+                        }
                         None
                     }
-                    Err(Fail::Errno(errno)) => {
-                        current.regs.rax = errno.to_ret();
-                        None
+                    Err(fail) => {
+                        if let Some(calls) = counted {
+                            calls.failed(number, clock().wrapping_sub(came), &fail);
+                        }
+                        match fail {
+                            Fail::Errno(errno) => {
+                                current.regs.rax = errno.to_ret();
+                                None
+                            }
+                            Fail::NoReturn => None,
+                            Fail::Exit(status) => break status,
+                            fail => Some((number, fail)),
+                        }
                     }
-                    Err(Fail::NoReturn) => None,
-                    Err(Fail::Exit(status)) => break status,
-                    Err(fail) => Some((number, fail)),
                 }
             }
             trap => {
