@@ -37,7 +37,7 @@ pub struct Head {
     pub number: u32,
     /// The CPU where it ended.
     pub cpu: u32,
-    /// CLOCK_REALTIME when it came, in ns.
+    /// CLOCK_REALTIME when it came, in ns. (In the buffers of the sandbox ticks, as the duration; its writer makes ns of both.)
     pub start_ns: u64,
     /// How long it took, in ns.
     pub duration_ns: u64,

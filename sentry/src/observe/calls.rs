@@ -200,9 +200,13 @@ impl Calls {
     }
 
     fn numbers(&self) -> impl Iterator<Item = usize> {
-        self.used.iter().enumerate().flat_map(|(index, word)| {
-            let word = read(word);
-            (0..64).filter(move |bit| word >> bit & 1 != 0).map(move |bit| index * 64 + bit)
+        (0..).zip(&self.used).flat_map(|(index, word)| {
+            let mut word = read(word);
+            core::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+                word &= word - 1;
+                Some(index * 64 + bit)
+            })
         })
     }
 }

@@ -37,7 +37,9 @@ const BATCH_BYTES: usize = 64 << 10;
 const RESTART: i64 = -512;
 
 /// Who listens.
-static SESSIONS: Lock<Vec<Arc<Session>>> = Lock::new(Rank::Leaf, Vec::new());
+static SESSIONS: Lock<Option<Arc<[Arc<Session>]>>> = Lock::new(Rank::Leaf, None);
+/// The calls that any of them wants to know of, a bit each.
+static WANTED: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(0) }; NUMBERS / 64];
 
 /// One reader.
 struct Session {
@@ -82,43 +84,60 @@ pub fn attach(container: u32, filter: &TraceFilter, file: File) -> Result<(), Er
         over: AtomicBool::new(false),
         queue: WaitQueue::new(),
     });
-    {
-        let mut sessions = SESSIONS.lock();
+    change(|sessions| {
         if sessions.len() >= SESSIONS_MAX {
             return Err(Errno::EAGAIN);
         }
         sessions.push(session.clone());
-    }
+        Ok(())
+    })?;
     let writer = session.clone();
     if let Err(error) = platform().spawn(false, Box::new(move || writer::run(&writer))) {
         detach(&session);
         return Err(error.into());
     }
-    policy::set_observed(true);
     Ok(())
 }
 
 fn detach(session: &Arc<Session>) {
-    let is_last = {
-        let mut sessions = SESSIONS.lock();
+    let _ = change(|sessions| {
         sessions.retain(|other| !Arc::ptr_eq(other, session));
-        sessions.is_empty()
-    };
-    if is_last {
-        policy::set_observed(false);
+        Ok(())
+    });
+}
+
+/// Changes who listens.
+fn change(with: impl FnOnce(&mut Vec<Arc<Session>>) -> Result<(), Errno>) -> Result<(), Errno> {
+    // The old list is dropped after the lock: a session's last reference may be there.
+    let mut all = SESSIONS.lock();
+    let mut sessions = all.as_deref().map_or_else(Vec::new, <[_]>::to_vec);
+    with(&mut sessions)?;
+    for (index, word) in WANTED.iter().enumerate() {
+        let any = sessions.iter().fold(0, |any, session| any | session.numbers.get(index).copied().unwrap_or(0));
+        word.store(any, Ordering::Relaxed);
     }
+    policy::set_observed(!sessions.is_empty());
+    let old = core::mem::replace(&mut *all, (!sessions.is_empty()).then(|| sessions.into()));
+    drop(all);
+    drop(old);
+    Ok(())
+}
+
+fn sessions() -> Option<Arc<[Arc<Session>]>> {
+    SESSIONS.lock().clone()
+}
+
+/// Whether anybody wants to know of calls with this number; of numbers that no table has, who wants the last.
+#[inline]
+pub fn is_wanted(number: u64) -> bool {
+    let number = usize::try_from(number).unwrap_or(NUMBERS).min(NUMBERS - 1);
+    WANTED.get(number / 64).is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 != 0)
 }
 
 /// Serves the call in the registers, and records it for whoever wants to know.
 pub fn serve(current: &mut Current, serve: fn(&mut Current) -> SysResult) -> SysResult {
     let number = current.regs.rax;
-    let sessions: Vec<Arc<Session>> = {
-        let all = SESSIONS.lock();
-        all.iter().filter(|session| session.wants(number)).cloned().collect()
-    };
-    if sessions.is_empty() {
-        return serve(current);
-    }
+    let Some(sessions) = sessions() else { return serve(current) };
     let regs = &current.regs;
     let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
     let signature = u32::try_from(number).ok().and_then(signature);
@@ -126,12 +145,13 @@ pub fn serve(current: &mut Current, serve: fn(&mut Current) -> SysResult) -> Sys
     if let Some(signature) = signature {
         capture::take(current, signature, &args, None, &mut captured);
     }
+    let clock = platform().clock();
     let mut head = Head {
         kind: Kind::Call as u32,
         pid: current.process.shown_pid().raw(),
         tid: current.task.shown_tid().raw(),
         number: number as u32,
-        start_ns: platform().realtime_ns(),
+        start_ns: clock(),
         args,
         ..Head::default()
     };
@@ -140,11 +160,10 @@ pub fn serve(current: &mut Current, serve: fn(&mut Current) -> SysResult) -> Sys
         record(current, &sessions, &mut head, &captured);
         return serve(current);
     }
-    let clock = platform().clock();
-    let (ticks, exits) = (clock(), platform().exits());
+    let exits = platform().exits();
     let result = serve(current);
-    let ticks = clock().wrapping_sub(ticks);
-    head.duration_ns = (u128::from(ticks) * 1_000_000 / u128::from(platform().ticks_per_ms().max(1))) as u64;
+    // In ticks both: the writer makes ns of them.
+    head.duration_ns = clock().wrapping_sub(head.start_ns);
     head.exits = platform().exits().wrapping_sub(exits);
     head.result = match &result {
         Ok(value) => value.cast_signed(),
@@ -166,15 +185,12 @@ pub fn serve(current: &mut Current, serve: fn(&mut Current) -> SysResult) -> Sys
 
 /// A thread ended with this wait status.
 pub fn thread_gone(current: &Current, status: u32) {
-    let sessions: Vec<Arc<Session>> = SESSIONS.lock().clone();
-    if sessions.is_empty() {
-        return;
-    }
+    let Some(sessions) = sessions() else { return };
     let mut head = Head {
         kind: Kind::End as u32,
         pid: current.process.shown_pid().raw(),
         tid: current.task.shown_tid().raw(),
-        start_ns: platform().realtime_ns(),
+        start_ns: platform().clock()(),
         result: status.into(),
         ..Head::default()
     };
@@ -185,7 +201,8 @@ fn record(current: &Current, sessions: &[Arc<Session>], head: &mut Head, capture
     head.len = (size_of::<Head>() + captured.len()) as u32;
     let failed = (-4095..0).contains(&head.result);
     for session in sessions {
-        let wanted = (!session.failed || failed || head.kind == Kind::End as u32)
+        let wanted = (head.kind == Kind::End as u32 || session.wants(head.number))
+            && (!session.failed || failed || head.kind == Kind::End as u32)
             && session.pid.is_none_or(|pid| pid == head.pid)
             && container_of(&current.process) == session.container;
         if wanted {
@@ -195,11 +212,9 @@ fn record(current: &Current, sessions: &[Arc<Session>], head: &mut Head, capture
 }
 
 impl Session {
-    fn wants(&self, number: u64) -> bool {
-        match self.numbers.get(number as usize / 64) {
-            Some(word) => word >> (number % 64) & 1 != 0,
-            None => self.numbers.iter().all(|word| *word == u64::MAX),
-        }
+    fn wants(&self, number: u32) -> bool {
+        let number = (number as usize).min(NUMBERS - 1);
+        self.numbers.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 != 0)
     }
 
     fn put(&self, head: &Head, captured: &[u8]) {

@@ -23,7 +23,7 @@ fn serve(current: &mut Current) -> SysResult {
 /// The call is changed or filtered, recorded, or some thread is traced.
 #[cold]
 fn watched(current: &mut Current) -> SysResult {
-    if policy::is_observed() { observe::trace::serve(current, traced) } else { traced(current) }
+    if policy::is_observed(current.regs.rax) { observe::trace::serve(current, traced) } else { traced(current) }
 }
 
 /// A tracer comes first, then the policy.

@@ -4,6 +4,7 @@
 use super::table::NUMBERS;
 use super::{Fail, SysResult};
 use crate::errno::Errno;
+use crate::observe;
 use crate::platform::platform;
 use crate::seccomp::{self, Call};
 use crate::signal::Signal;
@@ -71,9 +72,9 @@ pub fn set_observed(on: bool) {
     }
 }
 
-/// See `set_observed`.
-pub fn is_observed() -> bool {
-    ACTIVE.load(Ordering::Relaxed) & OBSERVED != 0
+/// Whether somebody wants records of this call.
+pub fn is_observed(number: u64) -> bool {
+    ACTIVE.load(Ordering::Relaxed) & OBSERVED != 0 && observe::trace::is_wanted(number)
 }
 
 /// Whether a call is served without a further look.
@@ -83,7 +84,7 @@ pub fn lets_pass(current: &Current, number: u64) -> bool {
     if active == 0 {
         return true;
     }
-    if active & (TRACING | OBSERVED) != 0 {
+    if active & TRACING != 0 || active & OBSERVED != 0 && observe::trace::is_wanted(number) {
         return false;
     }
     let word = FREE.get(number as usize / 64).map_or(0, |word| word.load(Ordering::Relaxed));

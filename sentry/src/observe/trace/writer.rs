@@ -1,6 +1,6 @@
 //! The kernel thread of a session: takes what is in the buffers and writes it to the reader.
 
-use super::{BATCH_BYTES, Buffer, SESSIONS, Session, detach};
+use super::{BATCH_BYTES, Buffer, Session, detach, sessions};
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::wait::{Events, wait_on};
@@ -29,13 +29,13 @@ pub(super) fn run(session: &Arc<Session>) {
 
 /// The sandbox ends: waits until all readers have their records, a while.
 pub fn finish() {
-    let sessions: Vec<Arc<Session>> = SESSIONS.lock().clone();
+    let Some(sessions) = sessions() else { return };
     let deadline = platform().monotonic_ns().saturating_add(PATIENCE_NS);
-    for session in &sessions {
+    for session in &*sessions {
         session.ending.store(true, Ordering::SeqCst);
         session.queue.wake(Events::IN);
     }
-    for session in sessions {
+    for session in &*sessions {
         let over = || session.over.load(Ordering::SeqCst).then_some(());
         let _ = wait_on(&[(&session.queue, Events::OUT)], false, Some(deadline), &|| false, over);
     }
@@ -43,7 +43,7 @@ pub fn finish() {
 
 /// A container is gone: so are those who watch it, once they have what there is.
 pub fn forget(container: u32) {
-    let sessions: Vec<Arc<Session>> = SESSIONS.lock().clone();
+    let Some(sessions) = sessions() else { return };
     for session in sessions.iter().filter(|session| session.container == container) {
         session.ending.store(true, Ordering::SeqCst);
         session.queue.wake(Events::IN);
@@ -102,27 +102,51 @@ fn lost_record(count: u64) -> Head {
     }
 }
 
-/// Records of several buffers, in the order in which the calls ended.
-fn in_order(mut batches: Vec<Vec<u8>>) -> Vec<u8> {
-    batches.retain(|batch| !batch.is_empty());
-    if batches.len() == 1 {
-        return batches.pop().unwrap_or_default();
-    }
-    let mut records: Vec<(u64, &[u8])> = Vec::new();
+/// Records of several buffers, in the order in which the calls ended; with times of day instead of ticks.
+fn in_order(batches: Vec<Vec<u8>>) -> Vec<u8> {
+    let times = Times::now();
+    let mut records: Vec<(u64, Head, &[u8])> = Vec::new();
     for batch in &batches {
         let mut rest = batch.as_slice();
         while let Ok((head, _)) = Head::read_from_prefix(rest) {
-            let Some((record, more)) = rest.split_at_checked(head.len as usize).filter(|_| head.len != 0) else {
-                break;
-            };
-            records.push((head.start_ns.saturating_add(head.duration_ns), record));
+            let len = (head.len as usize).max(size_of::<Head>());
+            let Some((record, more)) = rest.split_at_checked(len) else { break };
+            let captured = record.get(size_of::<Head>()..).unwrap_or_default();
+            records.push((head.start_ns.wrapping_add(head.duration_ns), times.convert(head), captured));
             rest = more;
         }
     }
-    records.sort_by_key(|(end_ns, _)| *end_ns);
+    if batches.iter().filter(|batch| !batch.is_empty()).count() > 1 {
+        records.sort_by_key(|(end, ..)| *end);
+    }
     let mut all = Vec::with_capacity(batches.iter().map(Vec::len).sum());
-    for (_, record) in records {
-        all.extend_from_slice(record);
+    for (_, head, captured) in records {
+        all.extend_from_slice(head.as_bytes());
+        all.extend_from_slice(captured);
     }
     all
+}
+
+/// What ticks are in time.
+struct Times {
+    ticks: u64,
+    realtime_ns: u64,
+    ticks_per_ms: u64,
+}
+
+impl Times {
+    fn now() -> Self {
+        let platform = platform();
+        Self {
+            ticks: platform.clock()(),
+            realtime_ns: platform.realtime_ns(),
+            ticks_per_ms: platform.ticks_per_ms().max(1),
+        }
+    }
+
+    fn convert(&self, head: Head) -> Head {
+        let ns = |ticks: u64| (u128::from(ticks) * 1_000_000 / u128::from(self.ticks_per_ms)) as u64;
+        let start_ns = self.realtime_ns.saturating_sub(ns(self.ticks.saturating_sub(head.start_ns)));
+        Head { start_ns, duration_ns: ns(head.duration_ns), ..head }
+    }
 }
