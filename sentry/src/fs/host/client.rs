@@ -54,7 +54,7 @@ pub struct Entry<'a> {
 
 impl Entries {
     /// How many.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.list.len()
     }
 

@@ -27,7 +27,7 @@ impl Listing {
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.count()
     }
 
     /// Calls `emit` for each: inode number, `DT_*`, name.
@@ -41,7 +41,7 @@ impl Listing {
     pub fn contains(&self, name: &[u8]) -> bool {
         let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name);
         let sorted = self.sorted.call_once(|| {
-            let mut sorted: Vec<u32> = (0..).take(self.entries.len()).collect();
+            let mut sorted: Vec<u32> = (0..).take(self.entries.count()).collect();
             sorted.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
             sorted
         });
