@@ -23,6 +23,7 @@ pub mod update;
 
 pub use global::{Global, Runtime};
 
+use crate::container::client::Connection;
 use crate::container::state::{Directory, State};
 use crate::container::status::{self, Status};
 use clap::Subcommand;
@@ -152,6 +153,16 @@ impl Runtime {
     /// Looks a container up as it is now, and lets others change it.
     pub fn find_unlocked(&self, id: &str) -> anyhow::Result<(State, Status)> {
         self.find(id).map(|found| (found.state, found.status))
+    }
+
+    /// A connection to a container that runs and is not paused. Others may change it meanwhile.
+    pub fn connect(&self, id: &str) -> anyhow::Result<Connection> {
+        let found = self.find(id)?;
+        match found.status {
+            status if !status.is_alive() => anyhow::bail!("container not running"),
+            Status::Paused => anyhow::bail!("the container is paused: nobody can be asked"),
+            _ => Ok(Connection::open(&found.directory)?),
+        }
     }
 
     /// Looks a container up and keeps others from changing it.

@@ -1,8 +1,6 @@
 //! `stats`: the system calls of a running container.
 
 use super::Runtime;
-use crate::container::client::Connection;
-use crate::container::status::Status;
 use crate::stats::{self, Sort};
 use anyhow::bail;
 use linker::control::{Outcome, What};
@@ -54,16 +52,7 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
 
 /// Asks a container.
 pub fn ask(runtime: &Runtime, id: &str, threads: bool) -> anyhow::Result<Statistics> {
-    let found = runtime.find(id)?;
-    match found.status {
-        status if !status.is_alive() => bail!("container not running"),
-        Status::Paused => bail!("the container is paused: nobody can be asked"),
-        _ => {}
-    }
-    let mut connection = Connection::open(&found.directory)?;
-    // Others may change the container while we wait.
-    drop(found);
-    match connection.ask(What::Statistics { container: 0, threads }, Vec::new())? {
+    match runtime.connect(id)?.ask(What::Statistics { container: 0, threads }, Vec::new())? {
         Outcome::Statistics(statistics) => Ok(statistics),
         Outcome::Failed { message, .. } => bail!(message),
         other => bail!("the container answers {other:?}"),

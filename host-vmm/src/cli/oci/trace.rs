@@ -2,8 +2,6 @@
 
 use super::Runtime;
 use crate::cli::format_trace::{self, Form, FormArgs};
-use crate::container::client::Connection;
-use crate::container::status::Status;
 use crate::spec::SyscallList;
 use anyhow::{Context, bail};
 use linker::control::{Outcome, What};
@@ -39,15 +37,7 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
         Some(path) => File::create(path).with_context(|| format!("--output {}", path.display()))?,
         None => rustix::io::dup(rustix::stdio::stdout())?.into(),
     };
-    let found = runtime.find(&args.id)?;
-    match found.status {
-        status if !status.is_alive() => bail!("container not running"),
-        Status::Paused => bail!("the container is paused: nobody can be asked"),
-        _ => {}
-    }
-    let mut connection = Connection::open(&found.directory)?;
-    // Others may change the container meanwhile.
-    drop(found);
+    let mut connection = runtime.connect(&args.id)?;
     let (input, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let numbers = args.syscalls.clone().map_or_else(Vec::new, |list| list.0);
     let filter = TraceFilter { numbers, pid: args.pid, failed: args.failed };
