@@ -153,6 +153,7 @@ static void splices(void) {
   struct iovec much = {mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1 << 20};
   F(vmsplice(full[1], &much, 1, 0));
   F(vmsplice(full[1], &much, 1, SPLICE_F_NONBLOCK));
+  F(vmsplice(full[1], &much, 0, 0));
   v[0].iov_base = BAD;
   F(vmsplice(q[1], v, 1, 0));
 }

@@ -219,6 +219,9 @@ pub fn vmsplice(current: &Current, file: &OpenFile, pieces: &[UserBuf], dont_wai
     if let Some((end, nonblocking)) = writing(file, dont_wait).filter(|_| flags.writable()) {
         // Waits until something fits, and then not again for the rest.
         let mut source = Source::user(current, pieces);
+        if source.left() == 0 {
+            return Ok(0);
+        }
         end.wait_for_room(current, nonblocking, source.left().min(PAGE_SIZE as usize))?;
         return end.write_all(current, true, &mut source);
     }
