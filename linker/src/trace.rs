@@ -2,7 +2,7 @@
 //! the caller's memory. They come one after the other in a stream; `Head::len` leads to the next.
 //!
 //! ```text
-//! Head, 112 bytes │ Capture, 8 bytes │ bytes, padded to 8 │ Capture │ bytes │ …
+//! Head, 104 bytes │ Capture, 8 bytes │ bytes, padded to 8 │ Capture │ bytes │ …
 //! ```
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -35,8 +35,8 @@ pub struct Head {
     pub tid: u32,
     /// The call's number.
     pub number: u32,
-    /// The CPU where it ended.
-    pub cpu: u32,
+    /// Explicit padding.
+    pub pad: u32,
     /// CLOCK_REALTIME when it came, in ns. (In the buffers of the sandbox ticks, as the duration; its writer makes ns of both.)
     pub start_ns: u64,
     /// How long it took, in ns.
@@ -47,11 +47,9 @@ pub struct Head {
     pub args: [u64; 6],
     /// What it returned: a value, or a negative errno.
     pub result: i64,
-    /// Fixed; unused.
-    pub reserved: u64,
 }
 
-const _: () = assert!(size_of::<Head>() == 112);
+const _: () = assert!(size_of::<Head>() == 104);
 
 /// What of the caller's memory follows.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -18,7 +18,6 @@ pub fn json(record: &Record) -> Value {
                 "kind": if returned { "call" } else { "entry" },
                 "pid": head.pid,
                 "tid": head.tid,
-                "cpu": head.cpu,
                 "time_ns": head.start_ns,
                 "duration_ns": head.duration_ns,
                 "exits": head.exits,

@@ -46,7 +46,9 @@ pub fn thread_started(task: &Task) -> Option<Arc<Calls>> {
     if !ON.load(Ordering::Relaxed) {
         return None;
     }
-    let calls = SPARE.lock().pop().unwrap_or_default();
+    // Not in one: the lock would be held while memory is made.
+    let spare = SPARE.lock().pop();
+    let calls = spare.unwrap_or_default();
     calls.skip_exits();
     task.set_calls(Some(calls.clone()));
     Some(calls)

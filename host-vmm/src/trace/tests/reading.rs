@@ -6,6 +6,9 @@ use linker::trace::{Capture, Head, Kind};
 use syscalls::Sysno;
 use zerocopy::IntoBytes;
 
+/// Bytes of a record that captured nothing.
+const HEAD: u32 = size_of::<Head>() as u32;
+
 fn read() -> Vec<u8> {
     call(Sysno::read, &[3, 0x1000, 100], 5).with(1, b"hello").to_bytes()
 }
@@ -19,7 +22,7 @@ fn only(bytes: &[u8]) -> Result<bool, Malformed> {
 #[test]
 fn records_come_out_whole_however_the_stream_is_cut() {
     let stream = [read(), call(Sysno::close, &[9], -9).to_bytes(), read()].concat();
-    for step in [1, 7, 112, 113, stream.len()] {
+    for step in [1, 7, HEAD as usize, HEAD as usize + 1, stream.len()] {
         let mut reader = Reader::default();
         let mut numbers = Vec::new();
         for bytes in stream.chunks(step) {
@@ -37,7 +40,7 @@ fn records_come_out_whole_however_the_stream_is_cut() {
 
 #[test]
 fn a_length_that_no_record_has_is_refused_before_the_rest_comes() {
-    for len in [0, 8, 111, 113, 117, (64 << 10) + 8, u32::MAX] {
+    for len in [0, 8, HEAD - 1, HEAD + 1, HEAD + 5, (64 << 10) + 8, u32::MAX] {
         let head = Head { len, kind: Kind::Call as u32, ..Head::default() };
         assert_eq!(only(&head.as_bytes()[..4]), Err(Malformed::Length(len)));
     }
@@ -46,7 +49,7 @@ fn a_length_that_no_record_has_is_refused_before_the_rest_comes() {
 #[test]
 fn an_unknown_kind_is_refused() {
     for kind in [0, 5, u32::MAX] {
-        let head = Head { len: 112, kind, ..Head::default() };
+        let head = Head { len: HEAD, kind, ..Head::default() };
         assert_eq!(only(head.as_bytes()), Err(Malformed::Kind(kind)));
     }
 }
@@ -55,7 +58,7 @@ fn an_unknown_kind_is_refused() {
 fn a_capture_longer_than_its_record_is_refused() {
     for len in [9, 64 << 10, u32::MAX - 7, u32::MAX] {
         let capture = Capture { len, ..Capture::default() };
-        let head = Head { len: 128, kind: Kind::Call as u32, ..Head::default() };
+        let head = Head { len: HEAD + 16, kind: Kind::Call as u32, ..Head::default() };
         let bytes = [head.as_bytes(), capture.as_bytes(), &[0; 8]].concat();
         assert_eq!(only(&bytes), Err(Malformed::Capture { argument: 0, len, room: 8 }));
     }
@@ -80,9 +83,10 @@ fn nothing_is_read_after_a_malformed_record() {
 #[test]
 fn a_stream_that_ends_within_a_record_is_truncated() {
     let mut reader = Reader::default();
-    reader.feed(&read()[..120]);
+    let cut = HEAD as usize + 8;
+    reader.feed(&read()[..cut]);
     assert!(reader.record().unwrap().is_none());
-    assert_eq!(reader.finish(), Err(Malformed::Truncated(120)));
+    assert_eq!(reader.finish(), Err(Malformed::Truncated(cut)));
 }
 
 #[test]
