@@ -253,10 +253,14 @@ fn interrupt(vector: u8) {
     }
 }
 
-/// A trap from kernel mode: an interrupt of the idle loop, a fault in a user copy, or a bug.
+/// A trap from kernel mode: an interrupt of the idle loop or of a long call, a fault in a user copy, or a bug.
 pub extern "C" fn kernel_trap(frame: &mut TrapFrame) {
     let vector = frame.vector as u8;
     if vector >= FIRST_INTERRUPT {
+        let this = cpu();
+        if vector == VECTOR_TIMER && !sched::is_idle(this) {
+            timer::sample(this, true);
+        }
         return interrupt(vector);
     }
     let address = x86::cr2();

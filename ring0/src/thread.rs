@@ -60,6 +60,8 @@ pub struct KThread {
     pub running_since: AtomicU64,
     /// Ticks spent in the kernel, estimated by sampling.
     pub kernel_ticks: AtomicU64,
+    /// The most user ticks that anyone was told of.
+    told_user_ticks: AtomicU64,
     /// Switches away from it while it waited, and while it could have run; and to it on another CPU than before. Written by whoever
     /// switches alone.
     pub voluntary: AtomicU64,
@@ -127,6 +129,7 @@ impl KThread {
             ticks: AtomicU64::new(0),
             running_since: AtomicU64::new(0),
             kernel_ticks: AtomicU64::new(0),
+            told_user_ticks: AtomicU64::new(0),
             voluntary: AtomicU64::new(0),
             involuntary: AtomicU64::new(0),
             migrations: AtomicU64::new(0),
@@ -187,8 +190,10 @@ impl Thread for KThread {
         if since != 0 {
             ticks += crate::x86::rdtsc().saturating_sub(since);
         }
-        let kernel = self.kernel_ticks.load(Ordering::Relaxed).min(ticks);
-        (time::ticks_to_ns(ticks - kernel), time::ticks_to_ns(kernel))
+        // A sample turns into the kernel's what was taken for user mode's before: what was told of that is not taken back.
+        let user = ticks.saturating_sub(self.kernel_ticks.load(Ordering::Relaxed));
+        let user = user.max(self.told_user_ticks.fetch_max(user, Ordering::Relaxed)).min(ticks);
+        (time::ticks_to_ns(user), time::ticks_to_ns(ticks - user))
     }
 
     fn switches(&self) -> Switches {

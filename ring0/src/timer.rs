@@ -74,8 +74,8 @@ fn next_tick(this: &PerCpu, now: u64) {
     program(this, tick);
 }
 
-/// The timer ended user mode. What the thread ran since the last look is the kernel's if the interrupt had to wait until the
-/// kernel returned: then user mode got no further than its first instruction.
+/// The timer ended user mode, or interrupted a long call. What the thread ran since the last look is the kernel's if the
+/// interrupt had to wait until the kernel returned (then user mode got no further than its first instruction) or let it in.
 pub fn sample(this: &PerCpu, had_to_wait: bool) {
     let now = rdtsc();
     let since = this.sampled_tsc.replace(now).max(this.switched_tsc.get());

@@ -199,7 +199,7 @@ pub trait Thread: Send + Sync {
     fn unpark(&self);
     /// Makes the thread leave user mode soon, if it is there, so that it looks at its signals. Does not wait.
     fn kick(&self);
-    /// CPU time used so far, ns: in user mode and in the kernel.
+    /// CPU time used so far, ns: in user mode and in the kernel. Neither ever gets less.
     fn cpu_time_ns(&self) -> (u64, u64);
     /// How often it gave its CPU to others.
     fn switches(&self) -> Switches;

@@ -277,6 +277,19 @@ static void cpu_time(void) {
       munmap(mmap(0, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0), 1 << 20);
     }
   });
+  CHILD("a child whose every call is a long one", {
+    struct rusage before, last = {0};
+    getrusage(RUSAGE_SELF, &before);
+    int back = 0;
+    for (long start = now_ms(); now_ms() - start < 400;) {
+      read(fd, block, 1 << 20);
+      getrusage(RUSAGE_SELF, &usage);
+      back += timercmp(&usage.ru_utime, &last.ru_utime, <) || timercmp(&usage.ru_stime, &last.ru_stime, <);
+      last = usage;
+    }
+    T(back == 0);
+    T(usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000 >= 100);
+  });
   getrusage(RUSAGE_CHILDREN, &usage);
   long system = usage.ru_stime.tv_sec * 1000 + usage.ru_stime.tv_usec / 1000;
   user = usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000;
