@@ -179,6 +179,28 @@ pub fn alloc_user(zeroed: bool) -> Result<u64, NoMemory> {
     Ok(block.pfn)
 }
 
+/// `count` user frames with one reference each, in few blocks of consecutive ones if they are many. `NoMemory`: `each` was called
+/// for fewer.
+pub fn alloc_many(count: usize, mut each: impl FnMut(u64)) -> Result<(), NoMemory> {
+    let mut left = count;
+    while left >= BATCH {
+        let order = (left.ilog2() as usize).min(MAX_ORDER);
+        if !can_spare(1 << order) {
+            break;
+        }
+        let Some(block) = take_run(order) else { break };
+        for pfn in block.pfn..block.pfn + (1 << order) {
+            meta(pfn).0.store(word(Kind::User, 0, 1), Ordering::Relaxed);
+            each(pfn);
+        }
+        left -= 1 << order;
+    }
+    (0..left).try_for_each(|_| {
+        each(alloc_user(false)?);
+        Ok(())
+    })
+}
+
 /// 512 consecutive user frames, aligned, zero, one reference each, out of the wilderness; not when that is running low.
 pub fn alloc_user_large() -> Option<u64> {
     if FRESH.load(Ordering::Relaxed) < frames().total / 4 {
@@ -319,6 +341,16 @@ fn take_block(order: usize) -> Option<Block> {
     Some(block)
 }
 
+/// 2^order consecutive frames, however they are aligned.
+fn take_run(order: usize) -> Option<Block> {
+    let block = POOL.lock().take_run(order)?;
+    FREE.fetch_sub(1 << order, Ordering::Relaxed);
+    if block.zero {
+        touch(block.pfn);
+    }
+    Some(block)
+}
+
 /// Writes to memory that nobody has touched yet. Were it read first, the host would put its page of zeros there, a large one, and
 /// every page of it would cost two exits and stay a small one when it is written at last.
 fn touch(pfn: u64) {
@@ -385,6 +417,7 @@ impl Pool {
         Self { heads: [0; ORDERS], recycled: 0, wild: [(0, 0); 3] }
     }
 
+    /// An aligned block.
     fn take(&mut self, order: usize) -> Option<Block> {
         match (order..ORDERS).find(|&order| self.heads[order] != 0) {
             Some(found) => Some(self.take_recycled(found, order)),
@@ -399,8 +432,16 @@ impl Pool {
             let order = found.min(most);
             return Some((self.take_recycled(found, order), order));
         }
-        let (pfn, order) = self.take_wild(most).map(|pfn| (pfn, most)).or_else(|| Some((self.take_wild(0)?, 0)))?;
+        let (pfn, order) = self.take_wild_run(most).map(|pfn| (pfn, most)).or_else(|| Some((self.take_wild(0)?, 0)))?;
         Some((Block { pfn, zero: true }, order))
+    }
+
+    /// 2^order consecutive frames: a recycled block, or what comes next in the wilderness.
+    fn take_run(&mut self, order: usize) -> Option<Block> {
+        match (order..ORDERS).find(|&order| self.heads[order] != 0) {
+            Some(found) => Some(self.take_recycled(found, order)),
+            None => self.take_wild_run(order).map(|pfn| Block { pfn, zero: true }),
+        }
     }
 
     /// A block of `order` out of one of order `found`.
@@ -432,6 +473,16 @@ impl Pool {
             order += 1;
         }
         self.link(pfn, order);
+    }
+
+    /// 2^order frames from the bottom of the wilderness, where it stands: nothing is skipped, so nothing stops being known as zero.
+    fn take_wild_run(&mut self, order: usize) -> Option<u64> {
+        let size = 1 << order;
+        let (next, _) = self.wild.iter_mut().find(|(next, end)| *next + size <= *end)?;
+        let start = *next;
+        *next += size;
+        FRESH.fetch_sub(size, Ordering::Relaxed);
+        Some(start)
     }
 
     /// An aligned block from the bottom of the wilderness; what alignment skips is recycled.

@@ -16,6 +16,7 @@ use crate::vdso;
 use crate::x86::{self, halt_forever, out32};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use linker::addr::UserVa;
 use linker::boot::{BootFlags, BootInfo, ExitRecord};
@@ -125,6 +126,10 @@ impl Platform for Ring0 {
 
     fn alloc_frame(&self, zeroed: bool) -> Result<Frame, NoMemory> {
         frame::alloc_user(zeroed).map(Frame::adopt)
+    }
+
+    fn alloc_frames(&self, count: usize, frames: &mut Vec<Frame>) -> Result<(), NoMemory> {
+        frame::alloc_many(count.saturating_sub(frames.len()), |pfn| frames.push(Frame::adopt(pfn)))
     }
 
     fn frame_get(&self, pfn: u64) {

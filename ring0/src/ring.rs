@@ -114,9 +114,11 @@ pub fn call(mut request: Request, input: &[u8], output: &mut [u8]) -> Result<u64
 
 /// `Op::Read` into frames, or `Op::Write` from them: `len` bytes, beginning `skip` bytes into the first.
 pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
-    let mut segments: Vec<GuestBuf> = Vec::with_capacity(frames.len().min(MAX_SEGMENTS));
+    let mut segments: Vec<GuestBuf> = Vec::new();
     let mut left = len as u64;
     let mut skip = skip as u64;
+    // The segment that still grows, and the address behind it.
+    let (mut last, mut behind) = (GuestBuf::default(), u64::MAX);
     for frame in frames {
         crate::frame::check_user(frame.pfn());
         if skip >= PAGE_SIZE {
@@ -124,16 +126,20 @@ pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[&Frame], skip: usiz
             continue;
         }
         let bytes = left.min(PAGE_SIZE - skip);
-        let pa = GuestPa::new(frame_pa(frame.pfn()).raw() + skip);
-        let is_full = bytes == 0 || segments.len() == MAX_SEGMENTS;
-        match segments.last_mut() {
-            Some(last) if last.pa.raw() + last.len == pa.raw() => last.len += bytes,
-            _ if is_full => break,
-            _ => segments.push(GuestBuf { pa, len: bytes }),
+        let pa = frame_pa(frame.pfn()).raw() + skip;
+        if pa == behind {
+            last.len += bytes;
+        } else if bytes == 0 || segments.len() + 1 == MAX_SEGMENTS {
+            break;
+        } else {
+            segments.extend((last.len != 0).then_some(last));
+            last = GuestBuf { pa: GuestPa::new(pa), len: bytes };
         }
+        behind = pa + bytes;
         left -= bytes;
         skip = 0;
     }
+    segments.extend((last.len != 0).then_some(last));
     let mut request = Request { op: op as u16, handle: file, offset, ..Request::default() };
     let data = match segments.as_slice() {
         [] => GuestBuf::default(),

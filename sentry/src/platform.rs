@@ -7,6 +7,7 @@
 use crate::errno::Errno;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 use linker::addr::UserVa;
 use linker::boot::BootInfo;
@@ -173,6 +174,19 @@ pub trait PageTable: Send + Sync {
     fn map_large_zeroed(&self, va: UserVa, prot: Prot) -> Result<bool, NoMemory>;
     /// Maps `frame` only if nothing is mapped at `va`; `Ok(false)` otherwise (and the frame is released).
     fn map_if_absent(&self, va: UserVa, frame: Frame, prot: Prot) -> Result<bool, NoMemory>;
+    /// Maps zeroed frames where nothing is mapped, from `va` on: one, or up to `most` where the page below is mapped and writable
+    /// (memory that is filled upwards). Ends early where something is mapped, at the end of a 2 MiB block and when memory runs
+    /// short. Returns how many pages it mapped; 0 if something is at `va`.
+    fn map_zeroed(&self, va: UserVa, most: usize, prot: Prot) -> Result<usize, NoMemory>;
+    /// Maps what `frame` gives for those of `count` pages from `va` on where nothing is mapped; it is asked by position. The
+    /// pages lie in one 2 MiB block. Returns how many it mapped.
+    fn map_run(
+        &self,
+        va: UserVa,
+        count: usize,
+        prot: Prot,
+        frame: &mut dyn FnMut(usize) -> Option<Frame>,
+    ) -> Result<usize, NoMemory>;
     /// Releases everything in the range. Returns the number of pages that were mapped.
     fn unmap(&self, start: UserVa, end: UserVa) -> usize;
     /// Changes what present entries in the range allow. With `cow`, a writable `prot` only takes write away, never gives it
@@ -293,6 +307,13 @@ pub trait Platform: Send + Sync {
 
     /// A new frame, zeroed or with unspecified content (of this sandbox's own earlier use only).
     fn alloc_frame(&self, zeroed: bool) -> Result<Frame, NoMemory>;
+    /// Adds new frames with unspecified content until there are `count`; on an error, those that it got stay.
+    fn alloc_frames(&self, count: usize, frames: &mut Vec<Frame>) -> Result<(), NoMemory> {
+        while frames.len() < count {
+            frames.push(self.alloc_frame(false)?);
+        }
+        Ok(())
+    }
     /// Counts a reference (`Frame::clone`).
     fn frame_get(&self, pfn: u64);
     /// Drops a reference (`Frame::drop`).

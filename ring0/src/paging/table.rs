@@ -99,6 +99,20 @@ impl UserPageTable {
         Ok(&entries[index(va, 1)])
     }
 
+    /// The table of the lowest level for `va`, making it as needed; `None`: a large page is there.
+    fn leaf(&self, va: u64) -> Result<Option<&[AtomicU64; ENTRIES]>, NoMemory> {
+        let slot = self.make_directory(va)?;
+        let mut entry = slot.load(Ordering::Relaxed);
+        if !is_mapped(entry) {
+            entry = (frame::alloc_table(true)? * PAGE_SIZE) | TABLE_FLAGS;
+            slot.store(entry, Ordering::Release);
+        } else if entry & LARGE != 0 {
+            return Ok(None);
+        }
+        // SAFETY: as in `find`.
+        Ok(Some(unsafe { table(pfn(entry)) }))
+    }
+
     /// The slot for `va` on the lowest level, making tables and splitting a large page as needed.
     fn make(&self, va: u64) -> Result<&AtomicU64, NoMemory> {
         let slot = self.make_directory(va)?;
@@ -208,15 +222,33 @@ impl PageTable for UserPageTable {
     fn map_if_absent(&self, va: UserVa, frame: Frame, prot: Prot) -> Result<bool, NoMemory> {
         let va = checked(va);
         let _tables = self.lock.lock();
-        if matches!(self.find(va), Found::Large(_)) {
-            return Ok(false);
-        }
-        let slot = self.make(va)?;
+        let Some(entries) = self.leaf(va)? else { return Ok(false) };
+        let slot = &entries[index(va, 0)];
         if is_mapped(slot.load(Ordering::Relaxed)) {
             return Ok(false);
         }
         slot.store(new_entry(frame, prot), Ordering::Release);
         Ok(true)
+    }
+
+    fn map_zeroed(&self, va: UserVa, most: usize, prot: Prot) -> Result<usize, NoMemory> {
+        let va = checked(va);
+        let _tables = self.lock.lock();
+        let Some(entries) = self.leaf(va)? else { return Ok(0) };
+        super::fill::zeroed(entries, index(va, 0), most, prot)
+    }
+
+    fn map_run(
+        &self,
+        va: UserVa,
+        count: usize,
+        prot: Prot,
+        frame: &mut dyn FnMut(usize) -> Option<Frame>,
+    ) -> Result<usize, NoMemory> {
+        let va = checked(va);
+        let _tables = self.lock.lock();
+        let Some(entries) = self.leaf(va)? else { return Ok(0) };
+        Ok(super::fill::run(&entries[index(va, 0)..][..count], prot, frame))
     }
 
     fn unmap(&self, start: UserVa, end: UserVa) -> usize {
@@ -361,7 +393,7 @@ fn free_tables(number: u64, level: u32, entries: usize) {
     frame::free_table(number);
 }
 
-fn new_entry(frame: Frame, prot: Prot) -> u64 {
+pub(super) fn new_entry(frame: Frame, prot: Prot) -> u64 {
     let number = frame.into_pfn();
     frame::check_user(number);
     (number * PAGE_SIZE) | flags(prot)

@@ -1,6 +1,7 @@
 //! Frames, heap, page tables, user copies.
 
 use super::{DATA, NOTHING, READ_ONLY, READ_WRITE, leave_space, new_space};
+use crate::asm::mem;
 use crate::platform::PLATFORM;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -195,4 +196,61 @@ pub fn user_copy_stops_exactly_at_a_missing_page() {
     }
     leave_space();
     drop(table);
+}
+
+/// Lengths around the words', apart and overlapping both ways, against byte by byte.
+pub fn memory_functions_do_what_they_should() {
+    const SPACE: usize = 112;
+    let before = core::array::from_fn::<u8, SPACE, _>(|at| (at * 7 + at / 5) as u8);
+    for len in [0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 40, 47] {
+        for (from, to) in [(0, 0), (0, 1), (3, 12), (12, 3), (1, 60), (61, 0)] {
+            let wanted: [u8; SPACE] = core::array::from_fn(|at| match at.checked_sub(to) {
+                Some(nth) if nth < len => before[from + nth],
+                _ => before[at],
+            });
+            let mut moved = before;
+            let start = moved.as_mut_ptr();
+            // SAFETY: both ranges lie within the array.
+            unsafe { mem::memmove(start.add(to), start.add(from).cast_const(), len) };
+            assert!(same(&moved, &wanted), "memmove of {len} bytes from {from} to {to}");
+            let mut copied = before;
+            // SAFETY: both ranges lie within their arrays.
+            unsafe { mem::memcpy(copied.as_mut_ptr().add(to), before.as_ptr().add(from), len) };
+            assert!(same(&copied, &wanted), "memcpy of {len} bytes from {from} to {to}");
+            let mut filled = before;
+            // SAFETY: the range lies within the array.
+            unsafe { mem::memset(filled.as_mut_ptr().add(to), 0x1a5, len) };
+            let is_filled =
+                |(at, byte): (usize, &u8)| *byte == if at.wrapping_sub(to) < len { 0xa5 } else { before[at] };
+            assert!(filled.iter().enumerate().all(is_filled), "memset of {len} bytes at {to}");
+        }
+        compare(&before[1..=len]);
+    }
+}
+
+/// Byte by byte, and not by the function that is tried.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.iter().zip(b).fold(0, |different, (a, b)| different | core::hint::black_box(a ^ b)) == 0
+}
+
+fn compare(a: &[u8]) {
+    let mut b = a.to_vec();
+    // SAFETY: both slices have the length.
+    let order = |b: &[u8]| unsafe { mem::memcmp(a.as_ptr(), b.as_ptr(), a.len()) };
+    assert!(order(&b) == 0, "memcmp of {} equal bytes", a.len());
+    for at in 0..a.len() {
+        for other in [a[at].wrapping_add(1), a[at].wrapping_sub(1), !a[at]] {
+            b[at] = other;
+            // What comes behind the first difference does not count.
+            if let Some(behind) = b.get_mut(at + 1) {
+                *behind = !*behind;
+            }
+            let right = order(&b) != 0 && (order(&b) < 0) == (a[at] < other);
+            assert!(right, "memcmp of {} bytes that differ at {at}", a.len());
+            b[at] = a[at];
+            if let Some(behind) = b.get_mut(at + 1) {
+                *behind = !*behind;
+            }
+        }
+    }
 }

@@ -24,6 +24,7 @@ const NOTHING: Prot = Prot { read: false, write: false, execute: false };
 /// Runs it on the first kernel thread.
 pub fn run() -> ! {
     let tests: &[(&str, fn())] = &[
+        ("the memory functions do what they should", memory::memory_functions_do_what_they_should),
         ("frames are counted, recycled and zeroed", memory::frames_are_counted_recycled_and_zeroed),
         ("the heap hands out disjoint, aligned blocks", memory::heap_hands_out_disjoint_aligned_blocks),
         (

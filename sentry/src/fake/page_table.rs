@@ -80,6 +80,40 @@ impl PageTable for FakeTable {
         Ok(true)
     }
 
+    fn map_zeroed(&self, va: UserVa, most: usize, prot: Prot) -> Result<usize, NoMemory> {
+        let below = va.raw().checked_sub(PAGE_SIZE).and_then(|below| self.translate(UserVa::new(below)));
+        let most = if below.is_some_and(|below| below.prot.write) { most } else { 1 };
+        for mapped in 0..most {
+            let at = UserVa::new(va.raw() + mapped as u64 * PAGE_SIZE);
+            if mapped > 0 && at.raw().is_multiple_of(LARGE_PAGE_SIZE)
+                || !self.map_if_absent(at, platform().alloc_frame(true)?, prot)?
+            {
+                return Ok(mapped);
+            }
+        }
+        Ok(most)
+    }
+
+    fn map_run(
+        &self,
+        va: UserVa,
+        count: usize,
+        prot: Prot,
+        frame: &mut dyn FnMut(usize) -> Option<Frame>,
+    ) -> Result<usize, NoMemory> {
+        let end = va.raw() + count as u64 * PAGE_SIZE;
+        assert!(count > 0 && va.raw() / LARGE_PAGE_SIZE == (end - 1) / LARGE_PAGE_SIZE, "a run over a 2 MiB boundary");
+        let mut mapped = 0;
+        for (n, at) in (va.raw()..end).step_by(PAGE_SIZE as usize).enumerate() {
+            if self.translate(UserVa::new(at)).is_none()
+                && let Some(frame) = frame(n)
+            {
+                mapped += usize::from(self.map_if_absent(UserVa::new(at), frame, prot)?);
+            }
+        }
+        Ok(mapped)
+    }
+
     fn unmap(&self, start: UserVa, end: UserVa) -> usize {
         let range = aligned(start, end);
         let gone: Vec<Entry> = {

@@ -15,6 +15,7 @@ mod dentry;
 pub mod detached;
 pub mod dev;
 pub mod device;
+mod entries;
 pub mod epoll;
 pub mod eventfd;
 pub mod fanotify;

@@ -193,9 +193,13 @@ impl AddressSpace {
             (parts, ())
         };
         for (mapping, first, from, to) in parts {
-            mapping.cached_run(first, (to - from) / PAGE_SIZE, |index, _| {
-                if let Some(byte) = resident.get_mut(((from - start) / PAGE_SIZE + index - first) as usize) {
-                    *byte = 1;
+            let bytes = resident
+                .iter_mut()
+                .skip(((from - start) / PAGE_SIZE) as usize)
+                .take(((to - from) / PAGE_SIZE) as usize);
+            mapping.look(|cached| {
+                for (index, byte) in (first..).zip(bytes) {
+                    *byte |= u8::from(cached.holds(index));
                 }
             });
         }

@@ -4,7 +4,7 @@ use super::Mapping;
 use super::address_space::{AddressSpace, MemoryFault};
 use super::areas::STACK_GAP;
 use super::mapping::PageError;
-use super::reclaim::alloc_frame;
+use super::reclaim::{alloc_frame, with_room};
 use super::userfault::Userfault;
 use super::vma::{Backing, FileBacking, Vma, VmaFlags};
 use crate::platform::{Access, Frame, Prot, Translation, platform};
@@ -17,10 +17,18 @@ use linux_raw_sys::general::UFFD_PAGEFAULT_FLAG_MINOR;
 
 /// Pages around a faulting one that are mapped with it if they are cached.
 const AROUND: u64 = 16;
+/// Pages that a fault in anonymous memory makes where its program writes upwards. Python's start has 1,063 pages written or read:
+/// with 8, half of its faults are left, for 9 % more pages; with 16, 42 % for 14 %.
+const AHEAD: usize = 8;
+/// A private file mapping of at most this size is taken for a program's data, of which most pages are written soon: Python writes
+/// 300 of its 318 pages before it runs a line.
+const DATA_SEGMENT: u64 = 4 << 20;
 
 /// How a look at a fault under the lock ended.
 enum Step {
     Done,
+    /// An entry is there after all: look at it.
+    Present,
     /// The file's page is not cached: read it, then look again.
     Read(Arc<Mapping>, u64),
     /// A page has to be copied, which needs the lock alone.
@@ -41,15 +49,28 @@ impl AddressSpace {
     /// Makes the page at `address` present for an `access` of the kernel's. May block (file pages, userfaultfds). Called with
     /// no lock held.
     pub fn fault(&self, address: UserVa, access: Access) -> Result<(), MemoryFault> {
-        self.bring_in(address, access, None)
+        self.bring_in(address, access, false, None)
     }
 
-    /// The same for an access of the program's own: a signal ends its wait for a userfaultfd, and it tries again.
-    pub fn user_fault(&self, current: &Current, address: UserVa, access: Access) -> Result<(), MemoryFault> {
-        self.bring_in(address, access, Some(current))
+    /// The same for an access of the program's own, by what the CPU says whether an entry is `present`: a signal ends its wait for
+    /// a userfaultfd, and it tries again.
+    pub fn user_fault(
+        &self,
+        current: &Current,
+        address: UserVa,
+        access: Access,
+        present: bool,
+    ) -> Result<(), MemoryFault> {
+        self.bring_in(address, access, !present, Some(current))
     }
 
-    fn bring_in(&self, address: UserVa, access: Access, user: Option<&Current>) -> Result<(), MemoryFault> {
+    fn bring_in(
+        &self,
+        address: UserVa,
+        access: Access,
+        mut absent: bool,
+        user: Option<&Current>,
+    ) -> Result<(), MemoryFault> {
         let page = address.page_floor().raw();
         if page >= USER_END {
             return Err(MemoryFault::NotMapped);
@@ -64,12 +85,13 @@ impl AddressSpace {
                     Some(vma) if !vma.allows(access) => return Err(MemoryFault::NotAllowed),
                     Some(vma) => match self.wanting(vma, page, access) {
                         Some(question) if !made || question.1 & UFFD_PAGEFAULT_FLAG_MINOR == 0 => Step::Ask(question),
-                        _ => self.resolve(vma, page, access)?,
+                        _ => self.resolve(vma, page, access, absent)?,
                     },
                 }
             };
             match step {
                 Step::Done => return Ok(()),
+                Step::Present => absent = false,
                 Step::Read(mapping, index) => {
                     mapping.frame(index, access == Access::Write).map_err(|error| match error {
                         PageError::BeyondEnd | PageError::Source(_) => MemoryFault::BeyondEnd,
@@ -92,40 +114,43 @@ impl AddressSpace {
         }
     }
 
-    /// Looks at one fault; the areas are being read.
-    fn resolve(&self, vma: &Vma, page: u64, access: Access) -> Result<Step, MemoryFault> {
+    /// Looks at one fault; the areas are being read. `absent`: the CPU saw no entry, so most likely there is none.
+    fn resolve(&self, vma: &Vma, page: u64, access: Access, absent: bool) -> Result<Step, MemoryFault> {
         let va = UserVa::new(page);
-        if let Some(there) = self.table.translate(va) {
+        if !absent && let Some(there) = self.table.translate(va) {
             return self.resolve_present(vma, page, access, there);
         }
         // A page that is write-protected before it is there comes in read-only, and the write faults again.
         let access = if access == Access::Write && self.is_guarded(vma, page) { Access::Read } else { access };
         match &vma.backing {
             Backing::Anonymous => self.map_anonymous(vma, va, access),
-            Backing::File(file) if vma.is_shared() => Ok(self.map_shared(vma, file, page, access)?),
+            Backing::File(file) if vma.is_shared() => self.map_shared(vma, file, page, access),
             Backing::File(file) => self.map_private(vma, file, page, access),
             Backing::Special { frames, .. } => {
                 let frame = frames.get(vma.page_index(page) as usize).ok_or(MemoryFault::BeyondEnd)?;
                 // Everybody's frame: never writable, whatever mprotect said. A write comes back and gets a copy.
-                self.add_page(va, frame.clone(), Prot { write: false, ..vma.prot })?;
-                Ok(Step::Done)
+                self.add_page(va, frame.clone(), Prot { write: false, ..vma.prot })
             }
         }
     }
 
-    /// Adds a page where none is (or another thread was quicker).
+    /// Adds a page where none is. Where one is, and the CPU did not see it, another thread was quicker, or the entry allows nothing.
     #[inline]
-    fn add_page(&self, va: UserVa, frame: Frame, prot: Prot) -> Result<(), MemoryFault> {
-        if self.table.map_if_absent(va, frame, prot)? {
-            self.add_resident(1);
-        }
-        Ok(())
+    fn add_page(&self, va: UserVa, frame: Frame, prot: Prot) -> Result<Step, MemoryFault> {
+        let added = self.table.map_if_absent(va, frame, prot)?;
+        Ok(self.added(usize::from(added)))
+    }
+
+    /// Counts pages that were added; none at all: something was there.
+    #[inline]
+    fn added(&self, pages: usize) -> Step {
+        self.add_resident(pages as u64);
+        if pages == 0 { Step::Present } else { Step::Done }
     }
 
     fn map_anonymous(&self, vma: &Vma, va: UserVa, access: Access) -> Result<Step, MemoryFault> {
         if access != Access::Write {
-            self.add_page(va, zero_frame()?, Prot { write: false, ..vma.prot })?;
-            return Ok(Step::Done);
+            return self.add_page(va, zero_frame()?, Prot { write: false, ..vma.prot });
         }
         let block = va.raw() / LARGE_PAGE_SIZE * LARGE_PAGE_SIZE;
         if vma.start <= block
@@ -133,66 +158,60 @@ impl AddressSpace {
             && !vma.flags.intersects(VmaFlags::NO_HUGE | VmaFlags::GROWS_DOWN)
             && self.table.map_large_zeroed(UserVa::new(block), vma.prot) == Ok(true)
         {
-            self.add_resident(LARGE_PAGE_SIZE / PAGE_SIZE);
-            return Ok(Step::Done);
+            return Ok(self.added((LARGE_PAGE_SIZE / PAGE_SIZE) as usize));
         }
-        self.add_page(va, alloc_frame(true)?, vma.prot)?;
-        Ok(Step::Done)
+        // Whoever counts the pages, one by one, gets one.
+        let alone = vma.userfault.is_some() || vma.flags.intersects(VmaFlags::RANDOM | VmaFlags::NO_HUGE);
+        let most = if alone { 1 } else { AHEAD.min(((vma.end - va.raw()) / PAGE_SIZE) as usize) };
+        Ok(self.added(with_room(|| self.table.map_zeroed(va, most, vma.prot))?))
     }
 
     fn map_shared(&self, vma: &Vma, file: &FileBacking, page: u64, access: Access) -> Result<Step, MemoryFault> {
-        let (index, write) = (vma.page_index(page), access == Access::Write);
-        let Some(frame) = file.mapping.cached(index, write) else {
-            return Ok(Step::Read(file.mapping.clone(), index));
-        };
-        // A page with a source stays read-only until it is marked dirty by a write fault.
-        let free = write || !file.mapping.has_source() && !self.is_guarded(vma, page);
-        let prot = Prot { write: vma.prot.write && free, ..vma.prot };
-        if write {
+        if access == Access::Write {
+            let index = vma.page_index(page);
+            let Some(frame) = file.mapping.cached(index, true) else {
+                return Ok(Step::Read(file.mapping.clone(), index));
+            };
             file.note_written();
+            return self.add_page(UserVa::new(page), frame, vma.prot);
         }
-        self.add_page(UserVa::new(page), frame, prot)?;
-        if !write {
-            self.map_around(vma, file, page, Prot { write: false, ..vma.prot })?;
-        }
-        Ok(Step::Done)
+        // A page with a source stays read-only until it is marked dirty by a write fault.
+        let free = !file.mapping.has_source() && !self.is_guarded(vma, page);
+        self.map_cached(vma, file, page, Prot { write: vma.prot.write && free, ..vma.prot })
     }
 
     fn map_private(&self, vma: &Vma, file: &FileBacking, page: u64, access: Access) -> Result<Step, MemoryFault> {
+        if access != Access::Write {
+            return self.map_cached(vma, file, page, Prot { write: false, ..vma.prot });
+        }
         let index = vma.page_index(page);
         let Some(frame) = file.mapping.cached(index, false) else {
             return Ok(Step::Read(file.mapping.clone(), index));
         };
-        let prot = Prot { write: false, ..vma.prot };
-        if access == Access::Write {
-            let copy = alloc_frame(false)?;
-            platform().frame_copy(&frame, &copy);
-            file.note_copy();
-            self.add_page(UserVa::new(page), copy, vma.prot)?;
-            return Ok(Step::Done);
-        }
-        self.add_page(UserVa::new(page), frame, prot)?;
-        self.map_around(vma, file, page, prot)?;
-        Ok(Step::Done)
+        let copy = alloc_frame(false)?;
+        platform().frame_copy(&frame, &copy);
+        file.note_copy();
+        self.add_page(UserVa::new(page), copy, vma.prot)
     }
 
-    /// Maps cached neighbours too: they will be wanted soon, and a fault costs more.
-    fn map_around(&self, vma: &Vma, file: &FileBacking, page: u64, prot: Prot) -> Result<(), MemoryFault> {
-        if vma.flags.contains(VmaFlags::RANDOM) || vma.is_watched() {
-            return Ok(());
-        }
-        let window = AROUND * PAGE_SIZE;
+    /// Maps a page of a file, and cached neighbours too: they will be wanted soon, and a fault costs more.
+    fn map_cached(&self, vma: &Vma, file: &FileBacking, page: u64, prot: Prot) -> Result<Step, MemoryFault> {
+        let alone = vma.flags.contains(VmaFlags::RANDOM) || vma.is_watched();
+        let window = if alone { PAGE_SIZE } else { AROUND * PAGE_SIZE };
         let start = (page / window * window).max(vma.start);
         let end = (page / window * window).saturating_add(window).min(vma.end);
         let (first, count) = (vma.page_index(start), (end - start) / PAGE_SIZE);
-        let mut result = Ok(());
-        file.mapping.cached_run(first, count, |index, frame| {
-            let at = start + (index - first) * PAGE_SIZE;
-            if at != page && result.is_ok() {
-                result = self.add_page(UserVa::new(at), frame, prot);
-            }
+        let index = vma.page_index(page);
+        let mapped = file.mapping.look(|cached| {
+            cached.holds(index).then(|| {
+                let mut frame = |n: usize| cached.frame(first + n as u64);
+                self.table.map_run(UserVa::new(start), count as usize, prot, &mut frame)
+            })
         });
-        result
+        match mapped {
+            None => Ok(Step::Read(file.mapping.clone(), index)),
+            Some(pages) => Ok(self.added(pages?)),
+        }
     }
 
     /// A page is there, but its entry does not allow the access (or another thread was quicker).
@@ -244,10 +263,31 @@ impl AddressSpace {
             platform().frame_copy(&there.frame, &copy);
             copy
         };
+        self.table.map(va, copy, vma.prot)?;
         if let Backing::File(file) = &vma.backing {
             file.note_copy();
+            self.copy_around(vma, file, page)?;
         }
-        self.table.map(va, copy, vma.prot)?;
+        Ok(())
+    }
+
+    /// A page of a program's data was copied: so are its neighbours, as far as they are still the file's own.
+    fn copy_around(&self, vma: &Vma, file: &FileBacking, page: u64) -> Result<(), MemoryFault> {
+        if vma.end - vma.start > DATA_SEGMENT || vma.is_watched() || vma.flags.contains(VmaFlags::RANDOM) {
+            return Ok(());
+        }
+        const WINDOW: u64 = AHEAD as u64 * PAGE_SIZE;
+        let start = (page / WINDOW * WINDOW).max(vma.start);
+        let end = (page / WINDOW * WINDOW).saturating_add(WINDOW).min(vma.end);
+        for page in (start..end).step_by(PAGE_SIZE as usize) {
+            let va = UserVa::new(page);
+            let Some(there) = self.table.translate(va).filter(|there| !there.prot.write) else { continue };
+            if file.mapping.cached(vma.page_index(page), false).is_some_and(|cached| cached == there.frame) {
+                let copy = alloc_frame(false)?;
+                platform().frame_copy(&there.frame, &copy);
+                self.table.map(va, copy, vma.prot)?;
+            }
+        }
         Ok(())
     }
 

@@ -39,8 +39,14 @@ pub(in crate::mm) fn register(mapping: &Arc<Mapping>) {
 /// A frame; where there is none, caches are made to give some back.
 #[inline]
 pub(in crate::mm) fn alloc_frame(zeroed: bool) -> Result<Frame, NoMemory> {
-    match platform().alloc_frame(zeroed) {
-        Err(NoMemory) if shrink(BATCH) > 0 => platform().alloc_frame(zeroed),
+    with_room(|| platform().alloc_frame(zeroed))
+}
+
+/// What `take` takes; where there is no memory, caches are made to give some back, and it tries again.
+#[inline]
+pub(in crate::mm) fn with_room<T>(mut take: impl FnMut() -> Result<T, NoMemory>) -> Result<T, NoMemory> {
+    match take() {
+        Err(NoMemory) if shrink(BATCH) > 0 => take(),
         result => result,
     }
 }

@@ -64,13 +64,15 @@ fn encode64(buffer: &mut Vec<u8>, room: usize, ino: u64, kind: u8, name: &[u8], 
     if buffer.len() + size > room {
         return false;
     }
-    let end = buffer.len() + size;
-    buffer.extend_from_slice(&ino.to_le_bytes());
-    buffer.extend_from_slice(&next.to_le_bytes());
-    buffer.extend_from_slice(&(size as u16).to_le_bytes());
-    buffer.push(kind);
+    let mut fixed = [0; core::mem::offset_of!(raw::linux_dirent64, d_name)];
+    fixed[..8].copy_from_slice(&ino.to_le_bytes());
+    fixed[8..16].copy_from_slice(&next.to_le_bytes());
+    fixed[16..18].copy_from_slice(&(size as u16).to_le_bytes());
+    fixed[18] = kind;
+    buffer.reserve(size);
+    buffer.extend_from_slice(&fixed);
     buffer.extend_from_slice(name);
-    buffer.resize(end, 0);
+    buffer.extend_from_slice(&[0; 8][..size - head - name.len()]);
     true
 }
 

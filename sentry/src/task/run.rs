@@ -70,7 +70,7 @@ fn other_trap(current: &mut Current, trap: Trap) {
     match trap {
         Trap::PageFault { address, access, present } => {
             current.task.count_fault();
-            if let Err(fault) = current.mm.user_fault(current, address, access) {
+            if let Err(fault) = current.mm.user_fault(current, address, access, present) {
                 signal::memory_fault(current, address, access, present, fault);
             }
         }

@@ -4,6 +4,7 @@
 use super::data::close_idle;
 use super::deferred;
 use crate::errno::Errno;
+use crate::fs::entries::Entries;
 use crate::platform::{Frame, platform};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -14,6 +15,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of directory entries asked for at once.
 const DIRECTORY_BYTES: usize = 32 << 10;
+/// The first buffer: most directories fit, and one that is not needed would be cleared for nothing.
+const FIRST_DIRECTORY_BYTES: usize = 4 << 10;
 
 /// A file by name, at the gofer.
 pub struct Node {
@@ -24,63 +27,6 @@ pub struct Node {
 
 /// An open descriptor of the host.
 pub struct File(u32);
-
-/// Directory entries, their names in one piece: a block of the heap for each would cost more than all else.
-#[derive(Debug, Default)]
-pub struct Entries {
-    list: Vec<Place>,
-    names: Vec<u8>,
-}
-
-/// An entry, and where its name is.
-#[derive(Debug)]
-struct Place {
-    ino: u64,
-    kind: u8,
-    len: u16,
-    at: u32,
-}
-
-/// One directory entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<'a> {
-    /// Inode number.
-    pub ino: u64,
-    /// `DT_*`.
-    pub kind: u8,
-    /// Name.
-    pub name: &'a [u8],
-}
-
-impl Entries {
-    /// How many.
-    pub fn count(&self) -> usize {
-        self.list.len()
-    }
-
-    /// The one at `index`.
-    pub fn get(&self, index: usize) -> Option<Entry<'_>> {
-        self.list.get(index).map(|place| self.entry(place))
-    }
-
-    /// All, in the host's order, without the first `skip`.
-    pub fn iter_from(&self, skip: usize) -> impl Iterator<Item = Entry<'_>> {
-        self.list.iter().skip(skip).map(|place| self.entry(place))
-    }
-
-    fn entry(&self, place: &Place) -> Entry<'_> {
-        let at = place.at as usize;
-        let name = self.names.get(at..at + usize::from(place.len)).unwrap_or_default();
-        Entry { ino: place.ino, kind: place.kind, name }
-    }
-
-    fn push(&mut self, ino: u64, kind: u8, name: &[u8]) -> Option<()> {
-        let (at, len) = (u32::try_from(self.names.len()).ok()?, u16::try_from(name.len()).ok()?);
-        self.names.extend_from_slice(name);
-        self.list.push(Place { ino, kind, len, at });
-        Some(())
-    }
-}
 
 impl Drop for Node {
     fn drop(&mut self) {
@@ -232,14 +178,17 @@ impl Node {
     /// All entries of a directory but "." and "..".
     pub fn read_dir(&self) -> Result<Entries, Errno> {
         let mut entries = Entries::default();
-        let mut buffer = vec![0; DIRECTORY_BYTES];
+        let mut buffer = vec![0; FIRST_DIRECTORY_BYTES];
         let mut cookie = 0;
         loop {
             let len = call(Request { offset: cookie, ..request(Op::ReadDir, self.handle) }, &[], &mut buffer)?;
-            let Some(bytes) = buffer.get(..count(len, DIRECTORY_BYTES)).filter(|bytes| !bytes.is_empty()) else {
+            let Some(bytes) = buffer.get(..count(len, buffer.len())).filter(|bytes| !bytes.is_empty()) else {
                 return Ok(entries);
             };
             cookie = parse_entries(bytes, &mut entries).ok_or(Errno::EIO)?;
+            if bytes.len() > FIRST_DIRECTORY_BYTES / 2 {
+                buffer.resize(DIRECTORY_BYTES, 0);
+            }
         }
     }
 
@@ -397,7 +346,8 @@ impl File {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entries, Entry, parse_entries};
+    use super::{Entries, parse_entries};
+    use crate::fs::entries::Entry;
     use alloc::vec::Vec;
     use linker::request::DirEntry;
     use zerocopy::IntoBytes;

@@ -1,28 +1,30 @@
 //! Listings of host directories.
 
-use super::client::Entries;
 use super::inode::HostInode;
+use crate::fs::entries::Entries;
 use crate::fs::regular::{FIRST_ENTRY, emit_dots};
 use crate::fs::{DirSink, FileOps, OpenFile};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::any::Any;
+use core::hash::BuildHasher;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use linux_raw_sys::general as raw;
 
 /// The entries of a directory at one time, without "." and "..".
 pub struct Listing {
     entries: Entries,
-    /// Indices by name, once somebody looks for one.
-    sorted: spin::Once<Vec<u32>>,
+    /// Positions by name, once somebody looks for one.
+    by_name: spin::Once<HashTable<u32>>,
+    hasher: DefaultHashBuilder,
 }
 
 impl Listing {
     /// From the host's entries, in its order.
     pub fn new(entries: Entries) -> Self {
-        Self { entries, sorted: spin::Once::new() }
+        Self { entries, by_name: spin::Once::new(), hasher: DefaultHashBuilder::default() }
     }
 
     /// How many.
@@ -39,13 +41,16 @@ impl Listing {
 
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &[u8]) -> bool {
-        let key = |index: &u32| self.entries.get(*index as usize).map(|entry| entry.name);
-        let sorted = self.sorted.call_once(|| {
-            let mut sorted: Vec<u32> = (0..).take(self.entries.count()).collect();
-            sorted.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
-            sorted
+        let name_of = |index: u32| self.entries.get(index as usize).map_or(&[][..], |entry| entry.name);
+        let hash = |index: &u32| self.hasher.hash_one(name_of(*index));
+        let by_name = self.by_name.call_once(|| {
+            let mut by_name = HashTable::with_capacity(self.entries.count());
+            for (index, entry) in (0..).zip(self.entries.iter_from(0)) {
+                by_name.insert_unique(self.hasher.hash_one(entry.name), index, hash);
+            }
+            by_name
         });
-        sorted.binary_search_by_key(&Some(name), key).is_ok()
+        by_name.find(self.hasher.hash_one(name), |index| name_of(*index) == name).is_some()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::OverlayInode;
 use crate::errno::Errno;
+use crate::fs::entries::Entries;
 use crate::fs::regular::{FIRST_ENTRY, dirent_type, emit_dots};
 use crate::fs::{DirSink, FileOps, Inode, OpenFile};
 use crate::sync::{Lock, Rank};
@@ -167,7 +168,7 @@ impl OverlayInode {
 
     /// Marks an empty directory as removed; ENOTEMPTY.
     fn bury(&self) -> Result<(), Errno> {
-        if !self.entries()?.is_empty() {
+        if self.entries()?.count() != 0 {
             return Err(Errno::ENOTEMPTY);
         }
         self.names()?.lock().dead = true;
@@ -222,31 +223,33 @@ impl OverlayInode {
         Ok(())
     }
 
-    /// Number, `DT_*` and name of all entries.
-    pub(super) fn entries(&self) -> Result<Vec<(u64, u8, Arc<[u8]>)>, Errno> {
-        let mut entries = Vec::new();
+    /// All entries.
+    pub(super) fn entries(&self) -> Result<Entries, Errno> {
+        let mut entries = Entries::default();
+        let mut fits = Some(());
         if let Some(lower) = &self.lower {
-            lower.list(&mut |ino, kind, name| entries.push((ino, kind, Arc::from(name))))?;
+            lower.list(&mut |ino, kind, name| fits = fits.and_then(|()| entries.push(ino, kind, name)))?;
         }
         let names = self.names()?.lock();
         if !names.changes.is_empty() {
-            entries.retain(|(_, _, name)| !names.changes.contains_key(name));
+            let all = core::mem::take(&mut entries);
+            for entry in all.iter_from(0).filter(|entry| !names.changes.contains_key(entry.name)) {
+                fits = fits.and_then(|()| entries.push(entry.ino, entry.kind, entry.name));
+            }
         }
         for (name, change) in &names.changes {
             if let Change::Added { inode, .. } = change {
-                entries.push((inode.ino(), dirent_type(inode.kind()), name.clone()));
+                fits = fits.and_then(|()| entries.push(inode.ino(), dirent_type(inode.kind()), name));
             }
         }
-        Ok(entries)
+        fits.map(|()| entries).ok_or(Errno::EOVERFLOW)
     }
 }
-
-type Listing = Arc<Vec<(u64, u8, Arc<[u8]>)>>;
 
 /// An open directory: it lists what was there when listing began.
 pub(super) struct OverlayDir {
     inode: Arc<OverlayInode>,
-    listing: Lock<Option<Listing>>,
+    listing: Lock<Option<Arc<Entries>>>,
 }
 
 impl OverlayDir {
@@ -279,8 +282,8 @@ impl FileOps for OverlayDir {
             return Ok(());
         }
         let skip = usize::try_from(position.saturating_sub(FIRST_ENTRY)).unwrap_or(usize::MAX);
-        for (next, (ino, kind, name)) in (FIRST_ENTRY + 1..).zip(listing.iter()).skip(skip) {
-            if !emit(*ino, *kind, name, next) {
+        for (next, entry) in (FIRST_ENTRY + 1..).zip(listing.iter_from(0)).skip(skip) {
+            if !emit(entry.ino, entry.kind, entry.name, next) {
                 break;
             }
         }

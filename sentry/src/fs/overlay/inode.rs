@@ -5,6 +5,7 @@ use super::file::OverlayFile;
 use super::{Key, Overlay};
 use crate::errno::Errno;
 use crate::fs::acl::{Acl, Which};
+use crate::fs::entries::Entry;
 use crate::fs::tmpfs::TmpInode;
 use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, Trust, device};
 use crate::mm::Mapping;
@@ -232,8 +233,8 @@ impl Inode for OverlayInode {
     }
 
     fn list(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
-        for (ino, kind, name) in self.entries()? {
-            emit(ino, kind, &name);
+        for Entry { ino, kind, name } in self.entries()?.iter_from(0) {
+            emit(ino, kind, name);
         }
         Ok(())
     }

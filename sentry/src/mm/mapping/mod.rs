@@ -110,6 +110,26 @@ impl From<PageError> for Errno {
     }
 }
 
+/// The pages of a file that are here, up to its end.
+pub(in crate::mm) struct Cached<'a> {
+    pages: &'a Pages,
+    end: u64,
+}
+
+impl Cached<'_> {
+    /// Whether the page is here.
+    #[inline]
+    pub(in crate::mm) fn holds(&self, index: u64) -> bool {
+        index < self.end && self.pages.get(index).frame().is_some()
+    }
+
+    /// The page, if it is here.
+    #[inline]
+    pub(in crate::mm) fn frame(&self, index: u64) -> Option<Frame> {
+        if index < self.end { self.pages.get(index).frame().cloned() } else { None }
+    }
+}
+
 impl Mapping {
     /// The cache of a file that `source` reads and writes, `size` bytes long now.
     pub fn new(source: Arc<dyn PageSource>, size: u64) -> Arc<Self> {
@@ -220,15 +240,11 @@ impl Mapping {
         pages.get(index).frame().cloned()
     }
 
-    /// Those of the pages `first..` that are here, for fault-around: `found` gets position and frame.
-    pub(in crate::mm) fn cached_run(&self, first: u64, count: u64, mut found: impl FnMut(u64, Frame)) {
-        let end = first.saturating_add(count).min(Self::pages_of(self.size()));
-        let pages = self.pages.lock();
-        for index in first..end {
-            if let Some(frame) = pages.get(index).frame() {
-                found(index, frame.clone());
-            }
-        }
+    /// Calls `f` with a view of the pages that are here, under the lock: for faults and mincore.
+    #[inline]
+    pub(in crate::mm) fn look<R>(&self, f: impl FnOnce(&Cached<'_>) -> R) -> R {
+        let end = Self::pages_of(self.size());
+        f(&Cached { pages: &self.pages.lock(), end })
     }
 
     /// The page, read or made if it is not here. Blocks; no lock is held. `for_write` marks it dirty.
@@ -284,20 +300,10 @@ impl Mapping {
             };
             // The run of absent pages around `index`, inside the range and the file.
             let limit = range.1.min(Self::pages_of(self.size())).max(index + 1);
-            let mut begin = index;
-            while begin > range.0.max(index.saturating_sub(MAX_SEGMENTS as u64 / 2))
-                && matches!(pages.get(begin - 1), Slot::Absent)
-            {
-                begin -= 1;
-            }
-            let mut end = index + 1;
-            while end < limit.min(begin + MAX_SEGMENTS as u64) && matches!(pages.get(end), Slot::Absent) {
-                end += 1;
-            }
-            let loader = pages.new_loader();
-            for at in begin..end {
-                *pages.slot(at) = Slot::Loading(loader);
-            }
+            let lowest = range.0.max(index.saturating_sub(MAX_SEGMENTS as u64 / 2)).min(index);
+            let begin = pages.absent_before(index, lowest);
+            let end = pages.absent_behind(index + 1, limit.min(begin + MAX_SEGMENTS as u64));
+            let loader = pages.begin_load(begin, end);
             drop(pages);
             let result = Self::read_run(&**source, begin, end);
             let mut unused = Vec::new();
@@ -305,24 +311,12 @@ impl Mapping {
             let mut pages = self.pages.lock();
             let failed = match result {
                 Ok(frames) => {
-                    for (at, frame) in (begin..end).zip(frames) {
-                        if at == index {
-                            wanted = Some(frame.clone());
-                        }
-                        if matches!(pages.get(at), Slot::Loading(number) if *number == loader) {
-                            pages.put(at, Slot::Clean(frame));
-                        } else {
-                            unused.push(frame);
-                        }
-                    }
+                    wanted = frames.get((index - begin) as usize).cloned();
+                    pages.end_load(begin, loader, frames, &mut unused);
                     None
                 }
                 Err(error) => {
-                    for at in begin..end {
-                        if matches!(pages.get(at), Slot::Loading(number) if *number == loader) {
-                            *pages.slot(at) = Slot::Absent;
-                        }
-                    }
+                    pages.forget_load(begin, end, loader);
                     Some(error)
                 }
             };
@@ -341,10 +335,8 @@ impl Mapping {
 
     fn read_run(source: &dyn PageSource, begin: u64, end: u64) -> Result<Vec<Frame>, PageError> {
         reclaim::make_room(end - begin);
-        let mut frames = Vec::new();
-        for _ in begin..end {
-            frames.push(reclaim::alloc_frame(false)?);
-        }
+        let mut frames = Vec::with_capacity((end - begin) as usize);
+        reclaim::with_room(|| platform().alloc_frames((end - begin) as usize, &mut frames))?;
         let list: Vec<&Frame> = frames.iter().collect();
         source.read_pages(begin, &list).map_err(PageError::Source)?;
         Ok(frames)

@@ -96,10 +96,60 @@ impl Pages {
         true
     }
 
-    /// A number for a loader.
-    pub(super) fn new_loader(&mut self) -> u64 {
+    /// Where the run of absent pages that ends before `index` begins, `lowest` at least.
+    pub(super) fn absent_before(&self, index: u64, lowest: u64) -> u64 {
+        (lowest..index).rev().find(|&at| !matches!(self.get(at), Slot::Absent)).map_or(lowest, |at| at + 1)
+    }
+
+    /// Where the run of absent pages from `index` on ends, `limit` at most.
+    pub(super) fn absent_behind(&self, index: u64, limit: u64) -> u64 {
+        (index..limit).find(|&at| !matches!(self.get(at), Slot::Absent)).unwrap_or(limit)
+    }
+
+    /// Marks absent pages as being read; returns the number of the loader.
+    pub(super) fn begin_load(&mut self, begin: u64, end: u64) -> u64 {
         self.last_loader += 1;
-        self.last_loader
+        let loader = self.last_loader;
+        self.run(begin, end, |slot| *slot = Slot::Loading(loader));
+        loader
+    }
+
+    /// Puts what the loader read; what somebody changed meanwhile stays, and its frame goes to `unused`.
+    pub(super) fn end_load(&mut self, begin: u64, loader: u64, frames: Vec<Frame>, unused: &mut Vec<Frame>) {
+        let (end, mut put) = (begin + frames.len() as u64, 0);
+        let mut frames = frames.into_iter();
+        self.run(begin, end, |slot| {
+            let Some(frame) = frames.next() else { return };
+            if matches!(slot, Slot::Loading(number) if *number == loader) {
+                *slot = Slot::Clean(frame);
+                put += 1;
+            } else {
+                unused.push(frame);
+            }
+        });
+        self.count += put;
+    }
+
+    /// The loader read nothing.
+    pub(super) fn forget_load(&mut self, begin: u64, end: u64, loader: u64) {
+        self.run(begin, end, |slot| {
+            if matches!(slot, Slot::Loading(number) if *number == loader) {
+                *slot = Slot::Absent;
+            }
+        });
+    }
+
+    /// Calls `f` for every slot in `[begin, end)`, made if need be.
+    fn run(&mut self, begin: u64, end: u64, mut f: impl FnMut(&mut Slot)) {
+        if end <= HEAD {
+            if end as usize > self.head.len() {
+                self.head.resize_with(end as usize, Slot::default);
+            }
+            return self.head[begin as usize..end as usize].iter_mut().for_each(f);
+        }
+        for at in begin..end {
+            f(self.slot(at));
+        }
     }
 
     /// Calls `f` for each slot in `[first, end)` that is not absent, in order, until it returns false.
