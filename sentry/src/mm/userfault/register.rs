@@ -5,9 +5,11 @@ use crate::errno::Errno;
 use crate::mm::address_space::AddressSpace;
 use crate::mm::areas::{Areas, MIN_ADDRESS};
 use crate::mm::vma::{Backing, Vma};
+use crate::platform::{Frame, Translation, platform};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bitflags::bitflags;
+use linker::addr::UserVa;
 use linker::layout::{PAGE_SIZE, USER_END};
 
 bitflags! {
@@ -79,6 +81,9 @@ impl Userfault {
                 return Err(Errno::EBUSY);
             }
         }
+        for vma in found(&areas, start, end)?.filter(|vma| matches!(vma.backing, Backing::Anonymous)) {
+            drop_untouched(&mm, vma.start.max(start), vma.end.min(end));
+        }
         let spare = areas.change(start, end, |vma| {
             let had = vma.userfault.as_ref().map_or(Modes::empty(), |registered| registered.modes);
             if !had.contains(modes) {
@@ -110,6 +115,30 @@ impl Userfault {
         }
         Ok(())
     }
+}
+
+/// Takes away the pages that a fault made beside the one that was wanted, and that nobody has touched since: the userfaultfd is to be
+/// asked about them.
+fn drop_untouched(mm: &AddressSpace, start: u64, end: u64) {
+    let mut clean = Vec::new();
+    mm.table.scan(UserVa::new(start), UserVa::new(end), false, &mut |va, _, dirty| {
+        clean.extend((!dirty).then_some(va));
+    });
+    for va in clean {
+        // What the kernel wrote, by way of the frame, shows in the content alone.
+        let untouched = |there: Translation| there.prot.write && !there.dirty && is_zero(&there.frame);
+        if mm.table.translate(va).is_some_and(untouched) {
+            mm.drop_mapped(va.raw(), va.raw() + PAGE_SIZE);
+        }
+    }
+}
+
+fn is_zero(frame: &Frame) -> bool {
+    let mut bytes = [0; 512];
+    (0..PAGE_SIZE as usize).step_by(bytes.len()).all(|offset| {
+        platform().frame_read(frame, offset, &mut bytes);
+        bytes.iter().all(|&byte| byte == 0)
+    })
 }
 
 /// Takes the registrations of `[start, end)` away.
