@@ -273,7 +273,10 @@ impl AddressSpace {
 
     /// A page of a program's data was copied: so are its neighbours, as far as they are still the file's own.
     fn copy_around(&self, vma: &Vma, file: &FileBacking, page: u64) -> Result<(), MemoryFault> {
-        if vma.end - vma.start > DATA_SEGMENT || vma.is_watched() || vma.flags.contains(VmaFlags::RANDOM) {
+        if vma.end - vma.start > DATA_SEGMENT
+            || vma.is_watched()
+            || vma.flags.intersects(VmaFlags::RANDOM | VmaFlags::NO_HUGE)
+        {
             return Ok(());
         }
         const WINDOW: u64 = AHEAD as u64 * PAGE_SIZE;

@@ -91,6 +91,10 @@ impl Current {
             // From the start of the step again after a fault: a string is short.
             let end = self.retry(Access::Read, |platform| platform.copy_string_from_user(at, &mut buffer))?;
             match end {
+                Some(len) if bytes.is_empty() => {
+                    buffer.truncate(len);
+                    return Ok(buffer);
+                }
                 Some(len) => {
                     bytes.extend_from_slice(&buffer[..len]);
                     return Ok(bytes);
