@@ -20,6 +20,7 @@ pub mod eventfd;
 pub mod fanotify;
 mod fd_table;
 mod file_system;
+pub mod handle;
 pub mod host;
 mod inode;
 pub mod inotify;
@@ -66,7 +67,7 @@ pub use mount::{
     FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, is_internal, mount_at,
     next_device, unmount,
 };
-pub use open::{open, open_at, open_exec, open_exec_at, open_how};
+pub use open::{open, open_at, open_exec, open_exec_at, open_found, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
 pub use path::Path;
 pub use permission::{May, may_remove, owner_or_capable, permission};

@@ -47,6 +47,8 @@ pub(in crate::mm) struct Areas {
     pub(in crate::mm) layout: Layout,
     /// Of new areas (mlockall(MCL_FUTURE)).
     pub(in crate::mm) future: VmaFlags,
+    /// Some may be sealed.
+    pub(in crate::mm) any_sealed: bool,
     pub(in crate::mm) total_pages: u64,
     pub(in crate::mm) peak_pages: u64,
     pub(in crate::mm) data_pages: u64,

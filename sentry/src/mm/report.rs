@@ -150,6 +150,7 @@ fn words(vma: &Vma) -> Vec<&'static str> {
         (vma.flags.contains(VmaFlags::NO_HUGE), "nh"),
         (vma.flags.contains(VmaFlags::MERGEABLE), "mg"),
         (answered(vma, Modes::MINOR), "ui"),
+        (vma.is_sealed(), "sl"),
     ];
     table.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect()
 }
