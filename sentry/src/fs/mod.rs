@@ -60,7 +60,7 @@ mod walk;
 pub use context::FsContext;
 pub use create::{link, make, make_mount_point, rename, symlink, unlink};
 pub use dentry::Dentry;
-pub use fd_table::FdTable;
+pub use fd_table::{FdTable, MOST_DESCRIPTORS};
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
 pub use mount::{

@@ -36,4 +36,4 @@ pub use mapping::{CacheState, Mapping, PageBudget, PageError, PageSource, zero_b
 pub use policy::Policy;
 pub use reclaim::{cached_pages, drop_caches, give_back};
 pub use remap::Move;
-pub use report::{AreaPages, AreaReport};
+pub use report::{AreaPages, AreaReport, PageState};

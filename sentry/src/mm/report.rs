@@ -4,7 +4,7 @@ use super::address_space::AddressSpace;
 use super::userfault::Modes;
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::fs::OpenFile;
-use crate::platform::Prot;
+use crate::platform::{Prot, platform};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -52,7 +52,44 @@ pub struct AreaPages {
     pub proportional_bytes: u64,
 }
 
+/// What is at one page's place.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PageState {
+    /// The number of the frame that is there.
+    pub frame: Option<u64>,
+    /// The page is a file's, or shared.
+    pub of_file: bool,
+    /// Nobody else has it mapped.
+    pub alone: bool,
+}
+
 impl AddressSpace {
+    /// What is at each of the `count` pages from `start` on.
+    pub fn page_states(&self, start: u64, count: usize) -> Vec<PageState> {
+        let end = start + count as u64 * PAGE_SIZE;
+        let mut states = alloc::vec![PageState::default(); count];
+        let mut present = Vec::new();
+        let areas = self.areas.read();
+        for vma in areas.overlapping(start, end) {
+            let (from, to) = (UserVa::new(vma.start.max(start)), UserVa::new(vma.end.min(end)));
+            self.table.scan(from, to, false, &mut |at, frame, _| present.push((at, frame)));
+            for (at, frame) in present.drain(..) {
+                let Some(there) = self.table.translate(at) else { continue };
+                let Some(state) = states.get_mut(((at.raw() - start) / PAGE_SIZE) as usize) else { continue };
+                // What is in a file's cache is the file's; a copy of it is not. One reference is `there`'s own.
+                let cached = match &vma.backing {
+                    Backing::File(file) => file.mapping.cached(vma.page_index(at.raw()), false),
+                    _ => None,
+                };
+                let of_file = cached.is_some_and(|cached| cached == there.frame);
+                let others = 1 + u32::from(of_file);
+                let alone = platform().frame_references(&there.frame).saturating_sub(others) <= 1;
+                *state = PageState { frame: Some(frame), of_file, alone };
+            }
+        }
+        states
+    }
+
     /// The areas, by address.
     pub fn report(&self) -> Vec<AreaReport> {
         let areas = self.areas.read();
@@ -102,8 +139,7 @@ impl AddressSpace {
         for (at, dirty) in seen {
             let Some(there) = self.table.translate(at) else { continue };
             // One reference is `there`'s own.
-            let references =
-                u64::from(crate::platform::platform().frame_references(&there.frame)).saturating_sub(1).max(1);
+            let references = u64::from(platform().frame_references(&there.frame)).saturating_sub(1).max(1);
             // A file's page in the cache counts the cache too.
             let users =
                 if area.file.is_some() && !there.prot.write { references.saturating_sub(1).max(1) } else { references };
