@@ -141,6 +141,32 @@ pub fn find(mount: &Path, handle: &Handle) -> Result<Path, Errno> {
 #[cfg(test)]
 mod tests {
     use super::{Form, Handle};
+    use crate::errno::Errno;
+    use crate::fs::tests::{find, mkdir, on_tmpfs, write_file};
+    use crate::fs::{Path, rename, unlink};
+    use crate::syscall::Fd;
+
+    #[test]
+    fn a_file_is_found_by_its_handle_as_long_as_it_has_a_name() {
+        let current = on_tmpfs();
+        let directory = mkdir(&current, "/d");
+        write_file(&current, "/d/f", b"x");
+        let root = find(&current, "/").unwrap();
+        let handle = super::of(&find(&current, "/d/f").unwrap()).unwrap();
+        let of_directory = super::of(&directory).unwrap();
+        drop(directory);
+        rename(&current, Fd::CWD, b"/d/f", Fd::CWD, b"/g", 0).unwrap();
+        let found = super::find(&root, &handle).unwrap();
+        assert_eq!(found.absolute(&root), b"/g");
+        assert_eq!(super::of(&found), Some(handle));
+        assert_eq!(super::find(&root, &of_directory).unwrap().absolute(&root), b"/d");
+        drop(found);
+        unlink(&current, Fd::CWD, b"/g", false).unwrap();
+        unlink(&current, Fd::CWD, b"/d", true).unwrap();
+        let errno = |result: Result<Path, Errno>| result.err();
+        assert_eq!(errno(super::find(&root, &handle)), Some(Errno::ESTALE));
+        assert_eq!(errno(super::find(&root, &of_directory)), Some(Errno::ESTALE));
+    }
 
     #[test]
     fn a_handle_is_what_was_written() {

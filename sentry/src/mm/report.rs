@@ -195,3 +195,36 @@ fn words(vma: &Vma) -> Vec<&'static str> {
 fn answered(vma: &Vma, mode: Modes) -> bool {
     vma.userfault.as_ref().is_some_and(|registered| registered.modes.contains(mode))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::fake::{current, write_user};
+    use crate::mm::{Bounds, MapRequest, Mapping, Object, Place};
+    use crate::platform::Prot;
+    use crate::task::Limits;
+    use alloc::vec::Vec;
+    use linker::addr::UserVa;
+
+    #[test]
+    fn a_page_is_a_file_s_until_it_is_copied_and_shared_once_a_child_has_it() {
+        let current = current();
+        let (at, page) = (0x4000_0000, 4096);
+        let prot = Prot { read: true, write: true, execute: false };
+        let object = Object::File { mapping: Mapping::in_memory(2 * page, None), file: None, name: None, offset: 0 };
+        let file = MapRequest { object, ..MapRequest::anonymous(Place::Fixed(at), 2 * page, prot) };
+        let bounds = Bounds::new(&Limits::default(), true);
+        current.mm.map(&file, &bounds).unwrap();
+        current.mm.map(&MapRequest::anonymous(Place::Fixed(at + 2 * page), 2 * page, prot), &bounds).unwrap();
+        crate::fake::read_user(&current, UserVa::new(at), 1);
+        write_user(&current, UserVa::new(at + page), b"x");
+        write_user(&current, UserVa::new(at + 2 * page), b"x");
+        let states = || -> Vec<(bool, bool, bool)> {
+            let states = current.mm.page_states(at, 5);
+            states.iter().map(|state| (state.frame.is_some(), state.of_file, state.alone)).collect()
+        };
+        let nothing = (false, false, false);
+        assert_eq!(states(), [(true, true, true), (true, false, true), (true, false, true), nothing, nothing]);
+        let _child = current.mm.fork().unwrap();
+        assert_eq!(states()[1..3], [(true, false, false); 2]);
+    }
+}

@@ -4,6 +4,7 @@ use super::{Subject, access, memory};
 use crate::errno::Errno;
 use crate::fs::{FileOps, OpenFile, OpenFlags, Sink};
 use crate::mm::{AddressSpace, PageState};
+use crate::platform::platform;
 use crate::syscall::Fail;
 use crate::task::{Cap, Current};
 use alloc::sync::Arc;
@@ -53,6 +54,11 @@ impl FileOps for PageMap {
             let bytes: Vec<u8> = states.iter().flat_map(|state| word(state, frames).to_ne_bytes()).collect();
             done += sink.put(&bytes)?;
             page += count as u64;
+            // All of a program's addresses are a long way.
+            platform().preempt();
+            if current.interrupted() {
+                break;
+            }
         }
         Ok(done)
     }
