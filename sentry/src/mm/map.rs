@@ -148,6 +148,9 @@ impl AddressSpace {
             file.mapping.add_mapper(self);
         }
         areas.insert(vma);
+        if request.place == Place::Hint(0) {
+            areas.note_placed(start, len);
+        }
         let spare = areas.merge(start, start + len);
         drop(areas);
         drop((gone, spare));
