@@ -143,10 +143,12 @@ impl Areas {
     /// Takes all areas in `[start, end)` out, cutting at both ends. The caller drops them after it has released the lock.
     pub(in crate::mm) fn remove(&mut self, start: u64, end: u64) -> Vec<Vma> {
         let gone = self.take_all(start, end);
-        if self.full.is_some_and(|(at, _)| at < end) {
-            // The gap reaches up to the next area.
-            let next = self.find_above(end).map(|vma| vma.start).filter(|next| *next < self.layout.mmap_base);
-            self.full = self.full.and_then(|(_, len)| Some((next?, len)));
+        if let Some((at, len)) = self.full
+            && at < end
+        {
+            // The gap reaches up to the next area; none lies across `end` any more.
+            let next = self.vmas.range(end..).next().map(|(next, _)| *next);
+            self.full = next.filter(|next| *next < self.layout.mmap_base).map(|next| (next, len));
         }
         gone
     }
