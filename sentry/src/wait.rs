@@ -36,6 +36,8 @@ bitflags! {
 impl Events {
     /// What poll reports whether asked for or not.
     pub const ALWAYS: Self = Self::ERR.union(Self::HUP).union(Self::NVAL);
+    /// What comes once and concerns all.
+    const OVER: Self = Self::ALWAYS.union(Self::RDHUP);
     /// Readable, in both spellings.
     pub const READABLE: Self = Self::IN.union(Self::RDNORM);
     /// Writable, in both spellings.
@@ -44,8 +46,8 @@ impl Events {
 
 /// Something that wants to know of events: a parked thread, an epoll item.
 pub trait Wake: Send + Sync {
-    /// One of the events it asked for happened. Called without any lock of the queue.
-    fn wake(&self, events: Events);
+    /// One of the events it asked for happened. Called without any lock of the queue. Whether that wakes somebody.
+    fn wake(&self, events: Events) -> bool;
 }
 
 struct Entry {
@@ -72,7 +74,7 @@ impl WaitQueue {
         Self { waiters: AtomicUsize::new(0), entries: Lock::new(Rank::WaitQueue, Vec::new()) }
     }
 
-    /// Joins the queue for `mask` (`Events::ALWAYS` is added). `exclusive`: `wake_one` wakes only the first of these.
+    /// Joins the queue for `mask` (`Events::ALWAYS` is added). `exclusive`: one of these is woken for an event.
     pub fn add(&self, target: Arc<dyn Wake>, mask: Events, exclusive: bool) {
         let mut entries = self.entries.lock();
         entries.push(Entry { target, mask: mask | Events::ALWAYS, exclusive });
@@ -86,19 +88,11 @@ impl WaitQueue {
         self.waiters.store(entries.len(), Ordering::SeqCst);
     }
 
-    /// Wakes everyone who waits for one of `events`.
+    /// Wakes who waits for one of `events`: all shared waiters and one exclusive one; everyone when there is nothing more to come.
     #[inline]
     pub fn wake(&self, events: Events) {
         if self.waiters.load(Ordering::SeqCst) != 0 {
-            self.wake_some(events, usize::MAX);
-        }
-    }
-
-    /// Wakes all shared waiters and the first exclusive one.
-    #[inline]
-    pub fn wake_one(&self, events: Events) {
-        if self.waiters.load(Ordering::SeqCst) != 0 {
-            self.wake_some(events, 1);
+            self.wake_some(events);
         }
     }
 
@@ -107,36 +101,40 @@ impl WaitQueue {
         self.waiters.load(Ordering::SeqCst) == 0
     }
 
-    fn wake_some(&self, events: Events, mut exclusive: usize) {
+    fn wake_some(&self, events: Events) {
+        let over = events.intersects(Events::OVER);
         // Nearly always there is one, which needs no memory.
         let mut first: Option<Arc<dyn Wake>> = None;
         let mut others: Vec<Arc<dyn Wake>> = Vec::new();
-        {
-            let mut entries = self.entries.lock();
-            let mut served = None;
-            for (index, entry) in entries.iter().enumerate() {
-                if !entry.mask.intersects(events) || entry.exclusive && exclusive == 0 {
-                    continue;
-                }
-                if first.is_none() {
-                    first = Some(entry.target.clone());
-                } else {
-                    others.push(entry.target.clone());
-                }
-                if entry.exclusive {
-                    exclusive -= 1;
-                    served = Some(index);
-                }
-            }
-            // Exclusive waiters take turns: the one served goes to the back.
-            if let (0, Some(index)) = (exclusive, served) {
-                let entry = entries.remove(index);
-                entries.push(entry);
+        let mut in_turn = 0;
+        for entry in self.entries.lock().iter().filter(|entry| entry.mask.intersects(events)) {
+            if entry.exclusive && !over {
+                in_turn += 1;
+            } else if first.is_none() {
+                first = Some(entry.target.clone());
+            } else {
+                others.push(entry.target.clone());
             }
         }
         for target in first.into_iter().chain(others) {
             target.wake(events);
         }
+        // One that nobody waits with is told, and does not count (an epoll whose threads are busy).
+        for _ in 0..in_turn {
+            if self.next_exclusive(events).is_none_or(|target| target.wake(events)) {
+                break;
+            }
+        }
+    }
+
+    /// The exclusive waiter whose turn it is: it goes to the back.
+    fn next_exclusive(&self, events: Events) -> Option<Arc<dyn Wake>> {
+        let mut entries = self.entries.lock();
+        let index = entries.iter().position(|entry| entry.exclusive && entry.mask.intersects(events))?;
+        let entry = entries.remove(index);
+        let target = entry.target.clone();
+        entries.push(entry);
+        Some(target)
     }
 }
 
@@ -151,8 +149,9 @@ impl ThreadWaker {
 }
 
 impl Wake for ThreadWaker {
-    fn wake(&self, _: Events) {
+    fn wake(&self, _: Events) -> bool {
         self.0.unpark();
+        true
     }
 }
 
@@ -199,7 +198,7 @@ pub fn wait_on<T>(
     // An exclusive wake-up that this waiter got but did not use belongs to the next one.
     if exclusive && result.is_err() {
         for (queue, mask) in queues {
-            queue.wake_one(*mask);
+            queue.wake(*mask);
         }
     }
     result

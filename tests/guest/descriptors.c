@@ -50,6 +50,41 @@ static void none_left(void) {
   say("%s", word);
 }
 
+static void ceiling(void) {
+  const char *place = "/proc/sys/fs/nr_open";
+  char before[32] = "";
+  struct rlimit now, high = {4096, 4096};
+  int fd = open(place, O_RDWR);
+  before[read(fd, before, 31)] = 0;
+  say("%s", before);
+  F(setrlimit(RLIMIT_NOFILE, &high));
+  F(pwrite(fd, "63", 2, 0));
+  F(pwrite(fd, "2147483648", 10, 0));
+  F(pwrite(fd, "-1", 2, 0));
+  F(pwrite(fd, "x", 1, 0));
+  F(dup2(1, 200));
+  F(pwrite(fd, "128", 3, 0));
+  char text[32] = "";
+  pread(fd, text, 31, 0);
+  say("%s", text);
+  F(dup2(1, 3000));
+  F(dup2(1, 100));
+  F(fork());
+  F(unshare(CLONE_FILES));
+  high.rlim_cur = 129;
+  high.rlim_max = 129;
+  F(setrlimit(RLIMIT_NOFILE, &high));
+  getrlimit(RLIMIT_NOFILE, &now);
+  say("%d %d", (int)now.rlim_cur, (int)now.rlim_max);
+  high.rlim_max = 128;
+  high.rlim_cur = 128;
+  F(setrlimit(RLIMIT_NOFILE, &high));
+  close(200);
+  CHILD("below the ceiling", F(fcntl(1, F_DUPFD, 120) >= 120));
+  F(pwrite(fd, before, strlen(before), 0) > 0);
+}
+
 int main(void) {
+  G(ceiling);
   G(none_left);
 }

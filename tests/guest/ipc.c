@@ -190,6 +190,36 @@ static void queues(void) {
   mq_send(q, "now", 3, 0);
   SAY("told", told);
   mq_receive(q, text, sizeof text, &prio);
+  ev.sigev_signo = 65;
+  SAY("notify no signal's number", res(mq_notify(q, &ev)));
+  ev.sigev_signo = -1;
+  SAY("notify -1", res(mq_notify(q, &ev)));
+  ev.sigev_signo = 0;
+  SAY("notify 0", res(mq_notify(q, &ev)));
+  pread(fd, line, sizeof line, 0);
+  printf("%.40s\n", line);
+  mq_send(q, "now", 3, 0);
+  SAY("told", told);
+  mq_receive(q, text, sizeof text, &prio);
+  ev.sigev_signo = SIGUSR1;
+  SAY("notify", res(mq_notify(q, &ev)));
+  mqd_t q2 = mq_open("/ringwall-guest", O_RDWR);
+  pid_t other = fork();
+  if (!other) {
+    // Registrations are a process's; closing any descriptor ends its own.
+    SAY("another's", res(mq_notify(q, &ev)));
+    mq_close(q2);
+    SAY("another's", res(mq_notify(q, &ev)));
+    _exit(0);
+  }
+  waitpid(other, NULL, 0);
+  mq_close(q2);
+  other = fork();
+  if (!other) {
+    SAY("own ended", res(mq_notify(q, &ev)));
+    _exit(0);
+  }
+  waitpid(other, NULL, 0);
   attr.mq_flags = 0;
   SAY("setattr", res(mq_setattr(q, &attr, NULL)));
   struct timespec when = {1, 0};

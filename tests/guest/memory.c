@@ -393,7 +393,65 @@ static void rearranging(void) {
   F(remap_file_pages(at + 4096, 8192, 0, 0, 0));
 }
 
+static void at(int fd, const char *name, char *page) {
+  unsigned long word = 0;
+  pread(fd, &word, 8, (long)page / 4096 * 8);
+  say("%s: present %d, file %d, alone %d, frame %d", name, (int)(word >> 63), (int)(word >> 61 & 1), (int)(word >> 56 & 1),
+      (word & ((1ul << 55) - 1)) != 0);
+}
+
+static void pagemap(void) {
+  int fd = open("/proc/self/pagemap", O_RDONLY), file = open("mapped", O_RDWR | O_CREAT | O_TRUNC, 0600);
+  char *own = mmap(0, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *all = mmap(0, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ftruncate(file, 8192);
+  pwrite(file, "text", 4, 0);
+  char *mine = mmap(0, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+  at(fd, "untouched", own);
+  own[0] = all[0] = 1;
+  at(fd, "written", own);
+  at(fd, "shared", all);
+  at(fd, "shared, untouched", all + 4096);
+  T(mine[0] == 't');
+  at(fd, "a file's", mine);
+  mine[0] = 'T';
+  at(fd, "a copy of a file's", mine);
+  munmap(own + 4096, 4096);
+  at(fd, "nothing", own + 4096);
+  at(fd, "at no address", (char *)0x700000000000);
+  int ends[2], more[2];
+  pipe(ends);
+  pipe(more);
+  pid_t child = fork();
+  if (!child) {
+    write(ends[1], "x", 1);
+    read(more[0], ends, 1);
+    _exit(0);
+  }
+  read(ends[0], &file, 1);
+  at(fd, "a child's, too", own);
+  at(fd, "shared with a child", all);
+  write(more[1], "x", 1);
+  waitpid(child, 0, 0);
+  unsigned long words[4];
+  F(pread(fd, words, 8, 4));
+  F(pread(fd, words, 12, 8));
+  F(pread(fd, words, 0, 8));
+  F(pread(fd, words, 32, (long)own / 4096 * 8));
+  say("%d%d%d%d", (int)(words[0] >> 63), (int)(words[1] >> 63), (int)(words[2] >> 63), (int)(words[3] >> 63));
+  F(pread(fd, words, 32, 1l << 50));
+  F(pread(fd, BAD, 8, 0));
+  F(lseek(fd, 64, SEEK_SET));
+  F(lseek(fd, 8, SEEK_CUR));
+  F(lseek(fd, 0, SEEK_END));
+  F(read(fd, words, 8));
+  F(lseek(fd, 0, SEEK_CUR));
+  F(open("/proc/self/pagemap", O_WRONLY));
+  F(write(fd, words, 8));
+}
+
 int main(void) {
+  G(pagemap);
   G(mapping);
   G(protecting);
   G(moving);

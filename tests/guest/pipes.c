@@ -219,6 +219,49 @@ static void events_(int epoll, const char *what) {
   say("%s: %d events, %x", what, count, bits);
 }
 
+// Of several epolls that watch with EPOLLEXCLUSIVE, an event wakes one, of those that are waited with; the end of all wakes all.
+static void exclusive_(const char *name, int in, int out, const void *bytes, int size) {
+  static int *woken;
+  pid_t children[4];
+  woken = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  for (int i = 0; i < 4; i++) {
+    if ((children[i] = fork()) == 0) {
+      struct epoll_event event = {EPOLLIN | EPOLLET | EPOLLEXCLUSIVE};
+      int epoll = epoll_create1(0);
+      if (in != out) close(out);
+      epoll_ctl(epoll, EPOLL_CTL_ADD, in, &event);
+      if (epoll_wait(epoll, &event, 1, 20000) == 1) __sync_fetch_and_add(woken, 1);
+      pause();
+    }
+    pause_ms(50);
+  }
+  for (int i = 0; i < 2; i++) {
+    write(out, bytes, size);
+    pause_ms(200);
+    say("%s: %d woken", name, *woken);
+  }
+  close(out);
+  pause_ms(200);
+  if (in != out) say("%s ended: %d woken", name, *woken);
+  for (int i = 0; i < 4; i++) {
+    kill(children[i], SIGKILL);
+    waitpid(children[i], 0, 0);
+  }
+}
+
+static void exclusive(void) {
+  int p[2], s[2];
+  uint64_t one = 1;
+  pipe(p);
+  exclusive_("pipe", p[0], p[1], "x", 1);
+  socketpair(AF_UNIX, SOCK_STREAM, 0, s);
+  exclusive_("stream", s[0], s[1], "x", 1);
+  socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s);
+  exclusive_("packets", s[0], s[1], "x", 1);
+  int event = eventfd(0, 0);
+  exclusive_("eventfd", event, event, &one, 8);
+}
+
 static void epolls(void) {
   F(epoll_create(0));
   F(epoll_create1(1));
@@ -445,6 +488,7 @@ static void users(void) {
 }
 
 int main(void) {
+  G(exclusive);
   G(pipes);
   G(fifos);
   G(splices);

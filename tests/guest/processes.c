@@ -331,7 +331,32 @@ static void cloning(void) {
   F(unshare(0));
 }
 
+// A number that nobody has can be had again: it is the next one behind the last.
+static void next_number(void) {
+  int fd = open("/proc/sys/kernel/ns_last_pid", O_RDWR), status;
+  char text[16];
+  pid_t first = fork();
+  if (!first) _exit(0);
+  waitpid(first, &status, 0);
+  sprintf(text, "%d", first - 1);
+  F(write(fd, text, strlen(text)) > 0);
+  pid_t again = fork();
+  if (!again) _exit(0);
+  waitpid(again, &status, 0);
+  T(first == again);
+  memset(text, 0, sizeof text);
+  pread(fd, text, 15, 0);
+  T(atoi(text) == again);
+  F(pwrite(fd, "-1", 2, 0));
+  F(pwrite(fd, "4194305", 7, 0));
+  F(pwrite(fd, "x", 1, 0));
+  setuid(1000);
+  F(pwrite(fd, "5", 1, 0));
+  F(access("/proc/sys/kernel/ns_last_pid", W_OK));
+}
+
 int main(void) {
+  G(next_number);
   G(waiting);
   G(groups);
   G(orphans);

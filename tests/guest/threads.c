@@ -68,6 +68,43 @@ static void waking(void) {
   F(done);
 }
 
+static int place[2], order[8], came;
+
+struct rank {
+  int name, priority, at;
+};
+
+static void *ranked(void *arg) {
+  struct rank *rank = arg;
+  struct sched_param param = {rank->priority};
+  if (rank->priority && sched_setscheduler(0, SCHED_FIFO, &param)) perror("sched_setscheduler");
+  futex(&place[rank->at], FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, 0, 0, 0);
+  order[__sync_fetch_and_add(&came, 1)] = rank->name;
+  return 0;
+}
+
+// The highest real-time priority is woken first; of one priority, who came first.
+static void by_priority(void) {
+  static struct rank ranks[] = {{1, 0}, {2, 2}, {3, 9}, {4, 0}, {5, 9}, {6, 4, 1}, {7, 1, 1}};
+  pthread_t threads[7];
+  for (int i = 0; i < 7; i++) {
+    pthread_create(&threads[i], 0, ranked, &ranks[i]);
+    pause_ms(50);
+  }
+  F(futex(&place[0], FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, 0, 0, 0));
+  pause_ms(50);
+  F(order[0]);
+  F(futex(&place[0], FUTEX_CMP_REQUEUE | FUTEX_PRIVATE_FLAG, 1, (void *)1, &place[1], 0));
+  pause_ms(50);
+  F(order[1]);
+  for (int i = 2; i < 7; i++) {
+    F(futex(&place[i < 5], FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, 0, 0, 0));
+    pause_ms(50);
+    F(order[i]);
+  }
+  for (int i = 0; i < 7; i++) pthread_join(threads[i], 0);
+}
+
 static void shared_between_processes(void) {
   int *map = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t child = fork();
@@ -243,6 +280,7 @@ int main(void) {
   G(crooked);
   G(arguments);
   G(waking);
+  G(by_priority);
   G(shared_between_processes);
   G(robust_lists);
   G(ends);

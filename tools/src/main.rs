@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod demo;
+mod docs;
 mod fuzz;
 mod lint;
 mod ltp;
@@ -44,6 +45,8 @@ enum Verb {
     BenchDrive(bench::DriveArgs),
     /// Run a shell session, Python and nginx inside ringwall, and say what it took
     Demo,
+    /// Make the pages of docs/ that are generated
+    Docs,
     /// Make system calls at random inside a sandbox, and see that it bears them
     Fuzz(fuzz::FuzzArgs),
     /// Check format, warnings, machine code, fences and sizes
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&args).map(|()| 0),
         Verb::BenchDrive(args) => bench::drive(&args).map(|()| 0),
         Verb::Demo => demo::run(),
+        Verb::Docs => docs::run().map(|()| 0),
         Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Lint => lint::run().map(|tally| {
             println!("{tally}");

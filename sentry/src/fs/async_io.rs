@@ -23,10 +23,11 @@ impl Async {
 }
 
 impl Wake for Async {
-    fn wake(&self, events: Events) {
-        let Some(file) = self.file.upgrade() else { return };
+    fn wake(&self, events: Events) -> bool {
+        let Some(file) = self.file.upgrade() else { return false };
         let (code, band) = kind(events);
         send(&file.owner(), code, band.bits().into(), self.fd);
+        true
     }
 }
 

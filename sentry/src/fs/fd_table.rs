@@ -7,6 +7,14 @@ use crate::syscall::Fd;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// `/proc/sys/fs/nr_open`: numbers that a table grows to at most, whatever RLIMIT_NOFILE says.
+pub static MOST_DESCRIPTORS: AtomicU32 = AtomicU32::new(1 << 20);
+
+fn most_descriptors() -> usize {
+    MOST_DESCRIPTORS.load(Ordering::Relaxed) as usize
+}
 
 /// Descriptors in a chunk.
 const CHUNK: usize = 64;
@@ -57,10 +65,13 @@ impl Slots {
         fd.map(Fd::new).ok_or(Errno::EMFILE)
     }
 
-    /// The place of a number, with a chunk made for it if need be; ENOMEM where there is no room for the table.
+    /// The place of a number, with a chunk made for it if need be; EMFILE and ENOMEM where there is no room for the table.
     fn place(&mut self, index: usize) -> Result<&mut Option<Slot>, Errno> {
         let chunk = index / CHUNK;
         if chunk >= self.chunks.len() {
+            if index >= most_descriptors() {
+                return Err(Errno::EMFILE);
+            }
             let more = chunk + 1 - self.chunks.len();
             self.chunks.try_reserve(more).map_err(|_| Errno::ENOMEM)?;
             self.chunks.resize_with(chunk + 1, || None);
@@ -99,9 +110,19 @@ impl FdTable {
         Self { slots: RwLock::new(Rank::FdTable, Slots::default()) }
     }
 
-    /// A copy for fork.
-    pub fn duplicate(&self) -> Self {
+    /// A copy for a program that must have one.
+    pub fn copy(&self) -> Self {
         Self { slots: RwLock::new(Rank::FdTable, self.slots.read().clone()) }
+    }
+
+    /// A copy. EMFILE where a number is in use that no table grows to any more.
+    pub fn duplicate(&self) -> Result<Self, Errno> {
+        let copy = self.slots.read().clone();
+        let last = if copy.chunks.len() * CHUNK > most_descriptors() { copy.used().next_back() } else { None };
+        if last.is_some_and(|(fd, _)| usize::try_from(fd.raw()).is_ok_and(|last| last >= most_descriptors())) {
+            return Err(Errno::EMFILE);
+        }
+        Ok(Self { slots: RwLock::new(Rank::FdTable, copy) })
     }
 
     /// The file behind `fd`; EBADF if there is none. (O_PATH files included: what reads or writes checks access.)
@@ -136,7 +157,9 @@ impl FdTable {
         limit: usize,
     ) -> Result<Option<Arc<OpenFile>>, Errno> {
         let index = usize::try_from(fd.raw()).ok().filter(|index| *index < limit).ok_or(Errno::EBADF)?;
-        let old = self.slots.write().place(index)?.replace(Slot { file, close_on_exec });
+        // What is no number for want of room is none at all here, as on Linux.
+        let full = |errno| if errno == Errno::EMFILE { Errno::EBADF } else { errno };
+        let old = self.slots.write().place(index).map_err(full)?.replace(Slot { file, close_on_exec });
         Ok(old.map(|slot| slot.file))
     }
 
@@ -207,7 +230,7 @@ mod tests {
         assert_eq!(table.add(file.clone(), false, 70, limit), Ok(Fd::new(70)));
         assert_eq!(table.add(file, false, 0, limit), Ok(Fd::new(1)));
         assert_eq!((table.count(), table.last()), (4, Some(high)));
-        assert_eq!(table.duplicate().take(|_, close_on_exec| close_on_exec).len(), 1);
+        assert_eq!(table.duplicate().expect("room").take(|_, close_on_exec| close_on_exec).len(), 1);
         assert_eq!(table.numbers(), [0, 1, 70, high.raw()].map(Fd::new));
         assert_eq!(table.slots.read().chunks.iter().flatten().count(), 3);
     }

@@ -1,6 +1,7 @@
 //! What the mounts of one file system share.
 
 use super::dentry::Dentry;
+use super::handle::Handles;
 use super::inode::Inode;
 use super::mount::MOUNT_CHANGES;
 use alloc::string::String;
@@ -25,13 +26,14 @@ pub(super) struct FileSystem {
     info: FsInfo,
     read_only: AtomicBool,
     root: Arc<Dentry>,
+    handles: Handles,
 }
 
 impl FileSystem {
     /// One that begins at `root`.
     pub(super) fn new(root: Arc<dyn Inode>, info: FsInfo) -> Arc<Self> {
         let read_only = AtomicBool::new(info.read_only);
-        Arc::new(Self { info, read_only, root: Dentry::root(root, b"") })
+        Arc::new(Self { info, read_only, root: Dentry::root(root, b""), handles: Handles::new() })
     }
 
     /// Where it begins.
@@ -42,6 +44,11 @@ impl FileSystem {
     /// Whether it is read-only through all of its mounts.
     pub(super) fn is_read_only(&self) -> bool {
         self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// The file handles that were asked for.
+    pub(super) fn handles(&self) -> &Handles {
+        &self.handles
     }
 
     pub(super) fn info(&self) -> &FsInfo {

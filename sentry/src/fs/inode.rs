@@ -1,6 +1,7 @@
 //! `Inode`: a file, whatever its file system. Calls may block on the host; none is made with a spinning lock held.
 
 use super::acl::{Acl, Which};
+use super::handle::Handle;
 use super::open_file::{FileOps, OpenFile, OpenFlags};
 use crate::errno::Errno;
 use crate::mm::Mapping;
@@ -156,6 +157,10 @@ pub trait Inode: IntoAny + Send + Sync {
     }
     /// Where a socket's inode keeps the socket bound to it.
     fn socket_slot(&self) -> Option<&super::Slot> {
+        None
+    }
+    /// What the file is known by without its name (name_to_handle_at); `None` where files are not found by that.
+    fn handle(&self) -> Option<Handle> {
         None
     }
     /// A symbolic link's target.

@@ -21,6 +21,7 @@ pub mod eventfd;
 pub mod fanotify;
 mod fd_table;
 mod file_system;
+pub mod handle;
 pub mod host;
 mod inode;
 pub mod inotify;
@@ -60,14 +61,14 @@ mod walk;
 pub use context::FsContext;
 pub use create::{link, make, make_mount_point, rename, symlink, unlink};
 pub use dentry::Dentry;
-pub use fd_table::FdTable;
+pub use fd_table::{FdTable, MOST_DESCRIPTORS};
 pub use inode::{FileKind, Inode, IntoAny, Trust};
 pub use io::{Sink, Source};
 pub use mount::{
     FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, is_internal, mount_at,
     next_device, unmount,
 };
-pub use open::{open, open_at, open_exec, open_exec_at, open_how};
+pub use open::{open, open_at, open_exec, open_exec_at, open_found, open_how};
 pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
 pub use path::Path;
 pub use permission::{May, may_remove, owner_or_capable, permission};

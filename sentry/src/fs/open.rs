@@ -40,13 +40,7 @@ pub fn open_how(
     if flags.contains(OpenFlags::PATH) {
         flags &= OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::CLOEXEC;
     }
-    let unnamed = flags.bits() & raw::__O_TMPFILE != 0;
-    if unnamed && (!flags.contains(OpenFlags::TMPFILE) || !flags.writable() || flags.contains(OpenFlags::CREAT)) {
-        return Err(Errno::EINVAL.into());
-    }
-    if flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) {
-        return Err(Errno::EINVAL.into());
-    }
+    let unnamed = check_making(flags)?;
     if !flags.contains(OpenFlags::NOFOLLOW) && !flags.contains(OpenFlags::CREAT | OpenFlags::EXCL) {
         resolve |= LookupFlags::FOLLOW;
     }
@@ -80,6 +74,40 @@ pub fn open_at(current: &Current, place: &Path, flags: OpenFlags) -> Result<Arc<
         inotify::event(place.dentry(), raw::IN_MODIFY);
     }
     Ok(file)
+}
+
+/// Opens what was found without a name, and is meant by none (open_by_handle_at).
+pub fn open_found(current: &Current, place: &Path, mut flags: OpenFlags) -> Result<Arc<OpenFile>, Fail> {
+    if flags.contains(OpenFlags::PATH) {
+        flags &= OpenFlags::PATH | OpenFlags::DIRECTORY | OpenFlags::NOFOLLOW | OpenFlags::CLOEXEC;
+    }
+    let unnamed = check_making(flags)?;
+    if flags.contains(OpenFlags::DIRECTORY) && !place.dentry().is_directory() {
+        return Err(Errno::ENOTDIR.into());
+    }
+    if unnamed {
+        return open_unnamed(current, place, flags, 0);
+    }
+    if place.inode().kind() == FileKind::Symlink && !flags.contains(OpenFlags::PATH) {
+        return Err(Errno::ELOOP.into());
+    }
+    if flags.contains(OpenFlags::CREAT) {
+        if flags.contains(OpenFlags::EXCL) {
+            return Err(Errno::EEXIST.into());
+        }
+        if place.dentry().is_directory() {
+            return Err(Errno::EISDIR.into());
+        }
+    }
+    open_at(current, place, flags)
+}
+
+/// EINVAL for flags of making files that do not go together. Whether one without a name is made.
+fn check_making(flags: OpenFlags) -> Result<bool, Errno> {
+    let unnamed = flags.bits() & raw::__O_TMPFILE != 0;
+    let wrong =
+        unnamed && (!flags.contains(OpenFlags::TMPFILE) || !flags.writable() || flags.contains(OpenFlags::CREAT));
+    if wrong || flags.contains(OpenFlags::CREAT | OpenFlags::DIRECTORY) { Err(Errno::EINVAL) } else { Ok(unnamed) }
 }
 
 /// Opens `path` for execve: a regular file that the caller may execute, on a mount that allows it; else EACCES.

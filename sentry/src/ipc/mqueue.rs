@@ -52,8 +52,8 @@ pub struct Notify {
 pub enum How {
     /// SIGEV_NONE: not at all.
     Nothing,
-    /// By a signal with this value.
-    Signal(Signal, u64),
+    /// By a signal with this value; without one, by nothing that is seen.
+    Signal(Option<Signal>, u64),
     /// SIGEV_THREAD: by this message to a netlink socket that a thread of the C library's reads.
     Message(Mailbox, [u8; COOKIE]),
 }
@@ -244,7 +244,7 @@ impl Queue {
     fn text(&self) -> Vec<u8> {
         let state = self.state.lock();
         let (kind, signo, pid) = state.notify.as_ref().map_or((0, 0, 0), |notify| match notify.how {
-            How::Signal(signal, _) => (raw::SIGEV_SIGNAL, signal.number(), notify.process.raw()),
+            How::Signal(signal, _) => (raw::SIGEV_SIGNAL, signal.map_or(0, Signal::number), notify.process.raw()),
             How::Nothing => (raw::SIGEV_NONE, 0, notify.process.raw()),
             How::Message(..) => (raw::SIGEV_THREAD, 0, notify.process.raw()),
         });
@@ -354,8 +354,8 @@ fn ended(error: WaitError) -> Fail {
 
 fn tell(current: &Current, notify: &Notify) {
     match &notify.how {
-        How::Nothing => {}
-        How::Signal(signal, value) => {
+        How::Nothing | How::Signal(None, _) => {}
+        How::Signal(Some(signal), value) => {
             let Some(process) = registry().process(notify.process) else { return };
             let (pid, uid) = (registry().shown(current.process.pid(), process.space()).raw(), current.creds.uid);
             signal::send_to_process(&process, SigInfo::message(*signal, pid, uid, *value));

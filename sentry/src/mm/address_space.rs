@@ -152,6 +152,7 @@ impl AddressSpace {
         let areas = self.areas.write();
         let mut copy = Areas::default();
         copy.layout = areas.layout;
+        copy.any_sealed = areas.any_sealed;
         let mut resident = 0;
         let (mut notices, guards) = (Vec::new(), Guards::new());
         for vma in areas.iter() {

@@ -47,6 +47,10 @@ pub(in crate::mm) struct Areas {
     pub(in crate::mm) layout: Layout,
     /// Of new areas (mlockall(MCL_FUTURE)).
     pub(in crate::mm) future: VmaFlags,
+    /// Between this address and `mmap_base` there is no room for so many bytes: where many areas are, looking begins below it.
+    full: Option<(u64, u64)>,
+    /// Some may be sealed.
+    pub(in crate::mm) any_sealed: bool,
     pub(in crate::mm) total_pages: u64,
     pub(in crate::mm) peak_pages: u64,
     pub(in crate::mm) data_pages: u64,
@@ -138,6 +142,18 @@ impl Areas {
 
     /// Takes all areas in `[start, end)` out, cutting at both ends. The caller drops them after it has released the lock.
     pub(in crate::mm) fn remove(&mut self, start: u64, end: u64) -> Vec<Vma> {
+        let gone = self.take_all(start, end);
+        if let Some((at, len)) = self.full
+            && at < end
+        {
+            // The gap reaches up to the next area; none lies across `end` any more.
+            let next = self.vmas.range(end..).next().map(|(next, _)| *next);
+            self.full = next.filter(|next| *next < self.layout.mmap_base).map(|next| (next, len));
+        }
+        gone
+    }
+
+    fn take_all(&mut self, start: u64, end: u64) -> Vec<Vma> {
         self.cut(start);
         self.cut(end);
         let starts: Vec<u64> = self.vmas.range(start..end.max(start)).map(|(start, _)| *start).collect();
@@ -147,7 +163,7 @@ impl Areas {
     /// Changes every area in `[start, end)`, cutting at both ends and merging what became alike. Returns what merging left
     /// over, to be dropped after the lock is released.
     pub(in crate::mm) fn change(&mut self, start: u64, end: u64, mut f: impl FnMut(&mut Vma)) -> Vec<Vma> {
-        for mut vma in self.remove(start, end) {
+        for mut vma in self.take_all(start, end) {
             f(&mut vma);
             self.insert(vma);
         }
@@ -203,6 +219,8 @@ impl Areas {
             let at = high.checked_sub(len)? / step * step;
             (at >= low.max(MIN_ADDRESS)).then_some(at)
         };
+        let known = self.full.filter(|(_, least)| top == self.layout.mmap_base && len >= *least);
+        let top = known.map_or(top, |(at, _)| at);
         let mut high = self.find(top).map_or(top, Self::low_edge).min(top);
         for (_, vma) in self.vmas.range(..high).rev() {
             if let Some(at) = fit(vma.end, high) {
@@ -211,6 +229,15 @@ impl Areas {
             high = high.min(Self::low_edge(vma));
         }
         fit(MIN_ADDRESS, high)
+    }
+
+    /// An area of `len` bytes went where `free_below` found the highest place for it.
+    pub(in crate::mm) fn note_placed(&mut self, start: u64, len: u64) {
+        // What has to begin at a large page's address may have passed by gaps that are large enough.
+        let any_place = !len.is_multiple_of(LARGE_PAGE_SIZE) && start < self.layout.mmap_base;
+        if any_place && self.full.is_none_or(|(_, least)| len <= least) {
+            self.full = Some((start, len));
+        }
     }
 
     /// A free range of `len` bytes, the lowest in `[bottom, top)`.
@@ -223,5 +250,70 @@ impl Areas {
             }
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MIN_ADDRESS, PAGE_SIZE};
+    use crate::fake::current;
+    use crate::mm::{AddressSpace, Bounds, MapRequest, Place};
+    use crate::platform::Prot;
+    use crate::task::Limits;
+    use alloc::vec::Vec;
+    use linker::addr::UserVa;
+
+    /// The highest place for `len` bytes, looked for from the top each time.
+    fn highest(mm: &AddressSpace, len: u64) -> u64 {
+        let areas = mm.areas.read();
+        let mut high = areas.layout.mmap_base;
+        let below: Vec<_> = areas.iter().filter(|vma| vma.start < high).map(|vma| (vma.start, vma.end)).collect();
+        for (start, end) in below.into_iter().rev() {
+            if high.saturating_sub(end) >= len {
+                return high - len;
+            }
+            high = high.min(start);
+        }
+        assert!(high >= MIN_ADDRESS + len);
+        high - len
+    }
+
+    #[test]
+    fn an_area_goes_to_the_highest_place_whatever_came_and_went_before() {
+        let current = current();
+        let bounds = Bounds::new(&Limits::default(), true);
+        let mut made: Vec<(u64, u64)> = Vec::new();
+        let mut random = 7u32;
+        let mut next = |below: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u64::from((random >> 8) % below)
+        };
+        for round in 0..2000 {
+            if next(3) > 0 || made.is_empty() {
+                let len = (1 + next(if round % 100 < 50 { 3 } else { 20 })) * PAGE_SIZE;
+                let expected = highest(&current.mm, len);
+                // Neighbours that differ do not merge.
+                let prot = Prot { read: true, write: round % 2 == 0, execute: false };
+                let at = current.mm.map(&MapRequest::anonymous(Place::Hint(0), len, prot), &bounds).unwrap().raw();
+                assert_eq!(at, expected, "round {round}");
+                made.push((at, len));
+            } else {
+                let (at, len) = made.swap_remove(next(made.len() as u32) as usize);
+                let from = next((len / PAGE_SIZE) as u32) * PAGE_SIZE;
+                match next(4) {
+                    0 => {
+                        let prot = Prot { read: true, write: false, execute: false };
+                        current.mm.protect(at + from, at + len, prot, false, &bounds).unwrap();
+                        made.push((at, len));
+                    }
+                    _ => {
+                        current.mm.unmap(UserVa::new(at + from), len - from).unwrap();
+                        if from > 0 {
+                            made.push((at, from));
+                        }
+                    }
+                }
+            }
+        }
     }
 }

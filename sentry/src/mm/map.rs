@@ -120,6 +120,9 @@ impl AddressSpace {
         }
         let start = choose(&areas, request)?;
         let replaces = matches!(request.place, Place::Fixed(_));
+        if replaces {
+            areas.check_unsealed(start, start + len)?;
+        }
         let vma = new_area(&areas, request, start);
         // What is replaced does not count against the limits.
         let freed: u64 = if replaces { overlap(&areas, start, start + len, |_| true) } else { 0 };
@@ -145,6 +148,9 @@ impl AddressSpace {
             file.mapping.add_mapper(self);
         }
         areas.insert(vma);
+        if request.place == Place::Hint(0) {
+            areas.note_placed(start, len);
+        }
         let spare = areas.merge(start, start + len);
         drop(areas);
         drop((gone, spare));
@@ -195,6 +201,7 @@ impl AddressSpace {
         }
         let end = start + len.next_multiple_of(PAGE_SIZE);
         let mut areas = self.areas.write();
+        areas.check_unsealed(start, end)?;
         // Cutting a hole makes one more area.
         if areas.len() >= max_areas() && areas.find(start).is_some_and(|vma| vma.start < start && vma.end > end) {
             return Err(Errno::ENOMEM);
@@ -235,6 +242,10 @@ impl AddressSpace {
                 || excess(prot.execute, vma.may.execute)
             {
                 result = Err(Errno::EACCES);
+                break;
+            }
+            if vma.is_sealed() {
+                result = Err(Errno::EPERM);
                 break;
             }
             if prot.write && !vma.prot.write && !vma.is_shared() && !vma.grows_down() {
@@ -286,6 +297,9 @@ impl AddressSpace {
         let (mut gone, mut notices) = (Vec::new(), Vec::new());
         let mut locked = false;
         if new_end < old_end {
+            if areas.check_unsealed(new_end, old_end).is_err() {
+                return old;
+            }
             (gone, notices) = self.cut_out(&mut areas, new_end, old_end);
         } else if new_end > old_end {
             let len = new_end - old_end;

@@ -20,6 +20,7 @@ mod reclaim;
 mod remap;
 mod remote;
 mod report;
+mod seal;
 pub mod shm;
 #[cfg(test)]
 mod tests;
@@ -31,8 +32,8 @@ pub use areas::{Layout, MAX_AREAS};
 pub use dump::DumpArea;
 pub use futex::FutexKey;
 pub use map::{ALL, MapRequest, Object, Place, may_commit};
-pub use mapping::{Mapping, PageBudget, PageError, PageSource, zero_behind};
+pub use mapping::{CacheState, Mapping, PageBudget, PageError, PageSource, zero_behind};
 pub use policy::Policy;
 pub use reclaim::{cached_pages, drop_caches, give_back};
 pub use remap::Move;
-pub use report::{AreaPages, AreaReport};
+pub use report::{AreaPages, AreaReport, PageState};

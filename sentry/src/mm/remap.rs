@@ -122,10 +122,12 @@ impl AddressSpace {
         if old_len == 0 && !vma.is_shared() {
             return Err(Errno::EINVAL);
         }
+        areas.check_unsealed(old, old + old_len.max(1))?;
         if let Move::To(to) = how {
             if areas.len() + 3 >= max_areas() {
                 return Err(Errno::ENOMEM);
             }
+            areas.check_unsealed(to, to + new_len)?;
             let (cut, early) = self.cut_out(areas, to, to + new_len);
             gone.areas.extend(cut);
             gone.notices.extend(early);

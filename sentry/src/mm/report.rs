@@ -4,7 +4,7 @@ use super::address_space::AddressSpace;
 use super::userfault::Modes;
 use super::vma::{Backing, Vma, VmaFlags};
 use crate::fs::OpenFile;
-use crate::platform::Prot;
+use crate::platform::{Prot, platform};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -52,7 +52,44 @@ pub struct AreaPages {
     pub proportional_bytes: u64,
 }
 
+/// What is at one page's place.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct PageState {
+    /// The number of the frame that is there.
+    pub frame: Option<u64>,
+    /// The page is a file's, or shared.
+    pub of_file: bool,
+    /// Nobody else has it mapped.
+    pub alone: bool,
+}
+
 impl AddressSpace {
+    /// What is at each of the `count` pages from `start` on.
+    pub fn page_states(&self, start: u64, count: usize) -> Vec<PageState> {
+        let end = start + count as u64 * PAGE_SIZE;
+        let mut states = alloc::vec![PageState::default(); count];
+        let mut present = Vec::new();
+        let areas = self.areas.read();
+        for vma in areas.overlapping(start, end) {
+            let (from, to) = (UserVa::new(vma.start.max(start)), UserVa::new(vma.end.min(end)));
+            self.table.scan(from, to, false, &mut |at, frame, _| present.push((at, frame)));
+            for (at, frame) in present.drain(..) {
+                let Some(there) = self.table.translate(at) else { continue };
+                let Some(state) = states.get_mut(((at.raw() - start) / PAGE_SIZE) as usize) else { continue };
+                // What is in a file's cache is the file's; a copy of it is not. One reference is `there`'s own.
+                let cached = match &vma.backing {
+                    Backing::File(file) => file.mapping.cached(vma.page_index(at.raw()), false),
+                    _ => None,
+                };
+                let of_file = cached.is_some_and(|cached| cached == there.frame);
+                let others = 1 + u32::from(of_file);
+                let alone = platform().frame_references(&there.frame).saturating_sub(others) <= 1;
+                *state = PageState { frame: Some(frame), of_file, alone };
+            }
+        }
+        states
+    }
+
     /// The areas, by address.
     pub fn report(&self) -> Vec<AreaReport> {
         let areas = self.areas.read();
@@ -102,8 +139,7 @@ impl AddressSpace {
         for (at, dirty) in seen {
             let Some(there) = self.table.translate(at) else { continue };
             // One reference is `there`'s own.
-            let references =
-                u64::from(crate::platform::platform().frame_references(&there.frame)).saturating_sub(1).max(1);
+            let references = u64::from(platform().frame_references(&there.frame)).saturating_sub(1).max(1);
             // A file's page in the cache counts the cache too.
             let users =
                 if area.file.is_some() && !there.prot.write { references.saturating_sub(1).max(1) } else { references };
@@ -150,6 +186,7 @@ fn words(vma: &Vma) -> Vec<&'static str> {
         (vma.flags.contains(VmaFlags::NO_HUGE), "nh"),
         (vma.flags.contains(VmaFlags::MERGEABLE), "mg"),
         (answered(vma, Modes::MINOR), "ui"),
+        (vma.is_sealed(), "sl"),
     ];
     table.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect()
 }
@@ -157,4 +194,37 @@ fn words(vma: &Vma) -> Vec<&'static str> {
 /// Whether a userfaultfd answers for that.
 fn answered(vma: &Vma, mode: Modes) -> bool {
     vma.userfault.as_ref().is_some_and(|registered| registered.modes.contains(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fake::{current, write_user};
+    use crate::mm::{Bounds, MapRequest, Mapping, Object, Place};
+    use crate::platform::Prot;
+    use crate::task::Limits;
+    use alloc::vec::Vec;
+    use linker::addr::UserVa;
+
+    #[test]
+    fn a_page_is_a_file_s_until_it_is_copied_and_shared_once_a_child_has_it() {
+        let current = current();
+        let (at, page) = (0x4000_0000, 4096);
+        let prot = Prot { read: true, write: true, execute: false };
+        let object = Object::File { mapping: Mapping::in_memory(2 * page, None), file: None, name: None, offset: 0 };
+        let file = MapRequest { object, ..MapRequest::anonymous(Place::Fixed(at), 2 * page, prot) };
+        let bounds = Bounds::new(&Limits::default(), true);
+        current.mm.map(&file, &bounds).unwrap();
+        current.mm.map(&MapRequest::anonymous(Place::Fixed(at + 2 * page), 2 * page, prot), &bounds).unwrap();
+        crate::fake::read_user(&current, UserVa::new(at), 1);
+        write_user(&current, UserVa::new(at + page), b"x");
+        write_user(&current, UserVa::new(at + 2 * page), b"x");
+        let states = || -> Vec<(bool, bool, bool)> {
+            let states = current.mm.page_states(at, 5);
+            states.iter().map(|state| (state.frame.is_some(), state.of_file, state.alone)).collect()
+        };
+        let nothing = (false, false, false);
+        assert_eq!(states(), [(true, true, true), (true, false, true), (true, false, true), nothing, nothing]);
+        let _child = current.mm.fork().unwrap();
+        assert_eq!(states()[1..3], [(true, false, false); 2]);
+    }
 }

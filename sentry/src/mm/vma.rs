@@ -34,6 +34,8 @@ bitflags! {
         /// mbind's mode, a number, and whether it named the node.
         const POLICY_MODE = 7 << 14;
         const POLICY_NODE = 1 << 17;
+        /// Nothing about it changes any more (mseal).
+        const SEALED = 1 << 18;
     }
 }
 

@@ -63,6 +63,6 @@ impl<T> Drop for SleepGuard<'_, T> {
     fn drop(&mut self) {
         *self.lock.value.lock() = self.value.take();
         self.lock.taken.store(false, Ordering::SeqCst);
-        self.lock.queue.wake_one(Events::IN);
+        self.lock.queue.wake(Events::IN);
     }
 }

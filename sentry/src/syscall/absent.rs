@@ -63,10 +63,6 @@ pub(super) const ROWS: &[Row] = &[
     // One node of memory.
     absent!(set_mempolicy_home_node, ENOSYS, "one memory node; as without CONFIG_NUMA"),
     // Not written yet.
-    absent!(name_to_handle_at, EOPNOTSUPP, "no file system gives handles"),
-    absent!(open_by_handle_at, EPERM, "no file system gives handles"),
-    absent!(cachestat, ENOSYS, "as before Linux 6.5"),
-    absent!(mseal, ENOSYS, "as before Linux 6.10"),
     absent!(file_getattr, EOPNOTSUPP, "no file system has such attributes"),
     absent!(file_setattr, EOPNOTSUPP, "no file system has such attributes"),
 ];

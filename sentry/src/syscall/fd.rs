@@ -29,7 +29,7 @@ pub fn close_range(current: &mut Current, first: u32, last: u32, flags: u32) -> 
         return Err(Errno::EINVAL);
     }
     if flags & CLOSE_RANGE_UNSHARE != 0 && Arc::strong_count(&current.files) > 1 {
-        current.files = Arc::new(current.files.duplicate());
+        current.files = Arc::new(current.files.duplicate()?);
         current.publish();
     }
     let within = |fd: Fd| u32::try_from(fd.raw()).is_ok_and(|number| (first..=last).contains(&number));

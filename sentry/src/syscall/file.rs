@@ -5,11 +5,13 @@ use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, Fd, UserBuf, UserPtr, UserStr};
 use crate::errno::Errno;
 use crate::fs::regular::MAX_FILE_SIZE;
-use crate::fs::{FileKind, LookupFlags, OpenFile, OpenFlags, Sink, Source, attr, copy, inotify, lookup};
+use crate::fs::{self, FileKind, LookupFlags, May, OpenFile, OpenFlags, Sink, Source, attr, copy, inotify, lookup};
 use crate::landlock::files::may_truncate;
+use crate::mm::CacheState;
 use crate::task::Current;
 use alloc::sync::Arc;
 use linker::addr::UserVa;
+use linker::layout::PAGE_SIZE;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
@@ -346,6 +348,32 @@ pub fn copy_file_range(
     Ok(moved)
 }
 
+/// cachestat(2). Pages that were dropped are not counted, and none is on its way to the host while nobody waits for that.
+pub fn cachestat(
+    current: &mut Current,
+    fd: Fd,
+    range: UserPtr<[u64; 2]>,
+    to: UserPtr<[u64; 5]>,
+    flags: u32,
+) -> Result<(), Errno> {
+    let file = open_file(current, fd)?;
+    let [start, len] = range.read(current)?;
+    let allowed = file.flags().writable()
+        || fs::owner_or_capable(&current.creds, &file.inode().attr()?)
+        || fs::permission(&current.creds, &**file.inode(), May::WRITE).is_ok();
+    if !allowed {
+        return Err(Errno::EPERM);
+    }
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let last = if len == 0 { u64::MAX } else { start.wrapping_add(len).wrapping_sub(1) };
+    let mapping = file.inode().mapping();
+    let state = mapping
+        .map_or_else(|_| CacheState::default(), |mapping| mapping.cache_state(start / PAGE_SIZE, last / PAGE_SIZE));
+    to.write(current, &[state.cached, state.dirty, 0, 0, 0])
+}
+
 /// The open file behind `fd`; EBADF also where it was opened with O_PATH.
 pub(super) fn open_file(current: &Current, fd: Fd) -> Result<Arc<OpenFile>, Errno> {
     let file = current.file(fd)?;
@@ -376,4 +404,9 @@ pub(super) const ROWS: &[Row] = &[
     row!(readahead = readahead(3), Full, "advice is not needed"),
     row!(sendfile = sendfile(4), Full, ""),
     row!(copy_file_range = copy_file_range(6), Full, ""),
+    row!(
+        cachestat = cachestat(4),
+        Partial,
+        "pages that were dropped are not counted; as Linux 6.18, compared by hand: the judge's Linux has none"
+    ),
 ];

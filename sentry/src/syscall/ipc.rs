@@ -434,8 +434,10 @@ pub fn mq_notify(current: &mut Current, fd: Fd, event: UserPtr<SigEvent>) -> Res
             let event = at.read(current)?;
             let how = match event.notify {
                 general::SIGEV_NONE => How::Nothing,
+                // 0 is a signal that is never sent, as for kill(2).
+                general::SIGEV_SIGNAL if event.signal == 0 => How::Signal(None, event.value),
                 general::SIGEV_SIGNAL => {
-                    How::Signal(Signal::new(event.signal as u32).ok_or(Errno::EINVAL)?, event.value)
+                    How::Signal(Some(Signal::new(event.signal as u32).ok_or(Errno::EINVAL)?), event.value)
                 }
                 general::SIGEV_THREAD => {
                     let cookie = UserPtr::<[u8; COOKIE]>::new(UserVa::new(event.value)).read(current)?;

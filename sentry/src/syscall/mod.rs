@@ -19,6 +19,7 @@ mod file;
 #[cfg(test)]
 mod fs_tests;
 mod futex;
+mod handle;
 mod ids;
 mod inotify;
 pub mod iovec;

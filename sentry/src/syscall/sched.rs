@@ -4,9 +4,11 @@ use super::table::{Level, Row, arg, finish, row};
 use super::task::RusageAbi;
 use super::{Fail, UserPtr};
 use crate::errno::Errno;
+use crate::fs::MOST_DESCRIPTORS;
 use crate::platform::platform;
 use crate::task::{Cap, Current, Task, Tid, Usage, registry};
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 use linker::addr::UserVa;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
@@ -387,8 +389,9 @@ pub fn prlimit64(
             if soft > hard {
                 return Err(Errno::EINVAL);
             }
-            // NR_OPEN (fs/file.c): descriptors have a ceiling of their own.
-            if hard > before.1 && !may_raise || resource == raw::RLIMIT_NOFILE && hard > 1 << 20 {
+            // Descriptors have a ceiling of their own.
+            let most = u64::from(MOST_DESCRIPTORS.load(Ordering::Relaxed));
+            if hard > before.1 && !may_raise || resource == raw::RLIMIT_NOFILE && hard > most {
                 return Err(Errno::EPERM);
             }
             limits.set(resource, soft, hard);

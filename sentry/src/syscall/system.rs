@@ -97,8 +97,8 @@ pub fn sysinfo(current: &mut Current, to: UserPtr<Sysinfo>) -> Result<(), Errno>
     let info = Sysinfo {
         uptime: i64::try_from(load::uptime_ns() / 1_000_000_000).unwrap_or(i64::MAX),
         loads: load::averages().map(|load| load << (system::SI_LOAD_SHIFT - load::SHIFT)),
-        totalram: memory.total_pages,
-        freeram: memory.free_pages,
+        totalram: memory.total_pages * PAGE_SIZE,
+        freeram: memory.free_pages * PAGE_SIZE,
         sharedram: 0,
         bufferram: 0,
         totalswap: 0,
@@ -107,7 +107,8 @@ pub fn sysinfo(current: &mut Current, to: UserPtr<Sysinfo>) -> Result<(), Errno>
         pad: [0; 3],
         totalhigh: 0,
         freehigh: 0,
-        mem_unit: PAGE_SIZE as u32,
+        // Linux says bytes as long as they fit, and programs rely on it.
+        mem_unit: 1,
         pad_end: 0,
     };
     to.write(current, &info)

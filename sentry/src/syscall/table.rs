@@ -86,6 +86,7 @@ pub const FAMILIES: &[&[Row]] = &[
     super::pipe::ROWS,
     super::poll::ROWS,
     super::futex::ROWS,
+    super::handle::ROWS,
     super::ids::ROWS,
     super::inotify::ROWS,
     super::ipc::ROWS,

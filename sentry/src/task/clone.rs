@@ -194,7 +194,7 @@ fn copy_current(
     let flags = args.flags;
     let share = |flag| flags.contains(flag);
     let mm = if share(CloneFlags::VM) { parent.mm.clone() } else { parent.mm.fork()? };
-    let files = if share(CloneFlags::FILES) { parent.files.clone() } else { Arc::new(parent.files.duplicate()) };
+    let files = if share(CloneFlags::FILES) { parent.files.clone() } else { Arc::new(parent.files.duplicate()?) };
     let fs = if share(CloneFlags::FS) { parent.fs.clone() } else { parent.fs.duplicate() };
     if share(CloneFlags::NEWNS) {
         fs.unshare_namespace(creds.user.clone())?;

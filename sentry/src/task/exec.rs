@@ -79,7 +79,7 @@ fn commit(current: &mut Current, image: Image, creds: Arc<Credentials>, comm: &[
     let old = core::mem::replace(&mut current.mm, image.mm);
     if Arc::strong_count(&current.files) > 1 && current.process.thread_count() == 1 {
         // CLONE_FILES ends at execve; a copy that only `/proc` looks at costs nothing.
-        current.files = Arc::new(current.files.duplicate());
+        current.files = Arc::new(current.files.copy());
     }
     for file in current.files.take(|_, close_on_exec| close_on_exec) {
         crate::fs::close(current, file);

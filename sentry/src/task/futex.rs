@@ -21,12 +21,15 @@ const BUCKETS: usize = 256;
 struct Waiter {
     thread: ThreadRef,
     bitset: u32,
+    /// Of real time, when it began to wait; 0 for all other threads.
+    priority: u32,
     woken: AtomicBool,
     /// Changes when requeued; guarded by both buckets' locks then.
     key: Lock<FutexKey>,
 }
 
 struct Bucket {
+    /// The highest priority first; of one priority, in the order of coming.
     waiters: Lock<Vec<Arc<Waiter>>>,
 }
 
@@ -36,6 +39,17 @@ fn index_of(key: &FutexKey) -> usize {
     // Fibonacci hashing: the top bits of the product mix all of the input's.
     let mixed = (key.object ^ key.offset.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 56) as usize % BUCKETS
+}
+
+/// Adds a waiter to a bucket.
+#[inline]
+fn join(waiters: &mut Vec<Arc<Waiter>>, waiter: Arc<Waiter>) {
+    if waiter.priority == 0 {
+        waiters.push(waiter);
+    } else {
+        let at = waiters.partition_point(|other| other.priority >= waiter.priority);
+        waiters.insert(at, waiter);
+    }
 }
 
 /// FUTEX_WAIT_BITSET: parks while the word is `expected`, until a wake that shares a bit, or `deadline_ns` (monotonic).
@@ -56,10 +70,11 @@ pub fn wait(
     let waiter = Arc::new(Waiter {
         thread: platform().current_thread(),
         bitset,
+        priority: current.task.real_time_priority(),
         woken: AtomicBool::new(false),
         key: Lock::new(Rank::Leaf, key),
     });
-    TABLE[index_of(&key)].waiters.lock().push(waiter.clone());
+    join(&mut TABLE[index_of(&key)].waiters.lock(), waiter.clone());
     let outcome = match current.load_u32(at) {
         Ok(word) if word == expected => park(current, &waiter, deadline_ns),
         Ok(_) => Err(Fail::Errno(Errno::EAGAIN)),
@@ -173,13 +188,14 @@ pub fn wait_any(current: &Current, words: &[Word], deadline_ns: Option<u64>) -> 
         waiters.push(Arc::new(Waiter {
             thread: platform().current_thread(),
             bitset: raw::FUTEX_BITSET_MATCH_ANY,
+            priority: current.task.real_time_priority(),
             woken: AtomicBool::new(false),
             key: Lock::new(Rank::Leaf, key),
         }));
     }
     for waiter in &waiters {
         let index = index_of(&waiter.key.lock());
-        TABLE[index].waiters.lock().push(waiter.clone());
+        join(&mut TABLE[index].waiters.lock(), waiter.clone());
     }
     let unchanged = words.iter().try_for_each(|word| match current.load_u32(word.at) {
         Ok(value) if value == word.expected => Ok(()),
@@ -334,10 +350,11 @@ pub fn requeue(
             }
         }
         let moved = moving.len();
-        match &mut second {
-            Some(second) if from < to => second.extend(moving),
-            _ => first.extend(moving),
-        }
+        let target = match &mut second {
+            Some(second) if from < to => &mut **second,
+            _ => &mut *first,
+        };
+        moving.into_iter().for_each(|waiter| join(target, waiter));
         break moved;
     };
     for waiter in &woken {

@@ -77,6 +77,11 @@ impl PidNs {
         self.table.lock().last
     }
 
+    /// The next number given is the one behind this, if that is free.
+    pub fn set_last(&self, number: u32) {
+        self.table.lock().last = number;
+    }
+
     /// Limits the tasks in it; 0 for no limit. Those that are there already stay.
     pub fn limit_tasks(&self, most: u32) {
         self.table.lock().most = most as usize;

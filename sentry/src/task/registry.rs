@@ -145,6 +145,11 @@ impl Registry {
     pub fn last_number(&self) -> Tid {
         Tid::new(self.tables.lock().last)
     }
+
+    /// The next number given is the one behind this, if that is free.
+    pub fn set_last_number(&self, number: Tid) {
+        self.tables.lock().last = number.raw();
+    }
 }
 
 impl Tables {

@@ -156,6 +156,9 @@ pub fn maker(current: &Current, flags: CloneFlags) -> Result<Arc<Credentials>, E
 pub fn unshare(current: &mut Current, flags: CloneFlags) -> Result<(), Errno> {
     let creds = maker(current, flags)?;
     let spaces = Spaces::derive(&current.task, flags, &creds.user)?;
+    // The thread's own reference and the one that it shows others are two.
+    let shared = flags.contains(CloneFlags::FILES) && Arc::strong_count(&current.files) > 2;
+    let files = if shared { Some(Arc::new(current.files.duplicate()?)) } else { None };
     if flags.intersects(CloneFlags::FS | CloneFlags::NEWNS | CloneFlags::NEWUSER) {
         let fs = current.fs.duplicate();
         if flags.contains(CloneFlags::NEWNS) {
@@ -163,8 +166,8 @@ pub fn unshare(current: &mut Current, flags: CloneFlags) -> Result<(), Errno> {
         }
         current.fs = fs;
     }
-    if flags.contains(CloneFlags::FILES) && Arc::strong_count(&current.files) > 1 {
-        current.files = Arc::new(current.files.duplicate());
+    if let Some(files) = files {
+        current.files = files;
     }
     current.task.set_spaces(spaces);
     current.creds = creds;

@@ -11,7 +11,7 @@ use crate::platform::platform;
 use crate::sync::{Lock, Rank, SleepLock};
 use crate::syscall::{Fail, Fd};
 use crate::task::Current;
-use crate::wait::Events;
+use crate::wait::{Events, wait_on};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
@@ -169,7 +169,8 @@ fn deliver(terminal: &Terminal, bytes: &[u8]) {
         let taken = terminal.receive(rest);
         rest = rest.get(taken..).unwrap_or_default();
         if taken == 0 {
-            crate::wait::block(&terminal.master_queue, Events::WRITABLE, || terminal.has_incoming_room().then_some(()));
+            let room = || terminal.has_incoming_room().then_some(());
+            let _ = wait_on(&[(&terminal.master_queue, Events::WRITABLE)], false, None, &|| false, room);
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct BenchArgs {
 /// `cargo xtask bench`.
 pub fn run(args: &BenchArgs) -> Result<()> {
     if args.render {
-        return report::write(&Outcome::committed()?);
+        return render();
     }
     // Read before anything takes its hour.
     let old = args.compare.as_deref().map(Outcome::load).transpose()?;
@@ -100,6 +100,11 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         report::write(&outcome)?;
     }
     Ok(())
+}
+
+/// Makes the page of the committed result.
+pub fn render() -> Result<()> {
+    report::write(&Outcome::committed()?)
 }
 
 /// The stage of the full run: no operation may cost more than is committed.

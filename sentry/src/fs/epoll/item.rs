@@ -121,13 +121,12 @@ impl Item {
 }
 
 impl Wake for Item {
-    fn wake(&self, events: Events) {
+    fn wake(&self, events: Events) -> bool {
         if !self.events().intersects(events) {
-            return;
+            return false;
         }
-        if let (Some(epoll), Some(this)) = (self.epoll.upgrade(), self.this.upgrade()) {
-            epoll.enqueue(&this, events & Events::BY_RING);
-        }
+        let (Some(epoll), Some(this)) = (self.epoll.upgrade(), self.this.upgrade()) else { return false };
+        epoll.enqueue(&this, events & Events::BY_RING)
     }
 }
 

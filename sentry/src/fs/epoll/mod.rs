@@ -183,15 +183,17 @@ impl Epoll {
             }
         }
         if !found.is_empty() && !self.queue.is_empty() && !self.ready.lock().is_empty() {
-            self.queue.wake_one(Events::READABLE);
+            self.queue.wake(Events::READABLE);
         }
     }
 
-    /// Queues the item and tells those who wait.
+    /// Queues the item and tells those who wait, if there are any.
     /// `cause`: what to say beside that it is readable.
-    fn enqueue(&self, item: &Arc<Item>, cause: Events) {
+    fn enqueue(&self, item: &Arc<Item>, cause: Events) -> bool {
         self.push_ready(item);
-        self.queue.wake_one(Events::READABLE | cause);
+        let waited_for = !self.queue.is_empty();
+        self.queue.wake(Events::READABLE | cause);
+        waited_for
     }
 
     fn push_ready(&self, item: &Arc<Item>) {

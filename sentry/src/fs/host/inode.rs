@@ -6,12 +6,14 @@ use super::directory::{HostDirectory, Listing};
 use super::file::HostFile;
 use crate::errno::Errno;
 use crate::fs::device::open_device;
+use crate::fs::handle::Handle;
 use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot, Trust};
 use crate::mm::Mapping;
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
+use crate::time::NS_PER_SEC;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
@@ -499,6 +501,13 @@ impl Inode for HostInode {
 
     fn socket_slot(&self) -> Option<&Slot> {
         (self.kind == FileKind::Socket).then_some(&self.slot)
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        let attr = self.state.lock().attr;
+        // The host may give a number again: a file is also when it was made, and where.
+        let made = (attr.btime.sec as u64).wrapping_mul(NS_PER_SEC).wrapping_add(attr.btime.nsec as u64) ^ attr.dev;
+        Some(Handle::new(attr.ino, (made ^ made >> 32) as u32))
     }
 
     fn read_link(&self, _current: &Current) -> Result<Vec<u8>, Errno> {

@@ -6,6 +6,7 @@ use super::{Key, Overlay};
 use crate::errno::Errno;
 use crate::fs::acl::{Acl, Which};
 use crate::fs::entries::Entry;
+use crate::fs::handle::Handle;
 use crate::fs::tmpfs::TmpInode;
 use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, Trust, device};
 use crate::mm::Mapping;
@@ -222,6 +223,12 @@ impl Inode for OverlayInode {
             return self.exchange(name, &new_dir, new_name);
         }
         self.move_entry(name, &new_dir, new_name, flags)
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        // What is copied up stays the file that it was.
+        let below = self.lower.as_ref().and_then(|lower| lower.handle()).map_or(0, |lower| lower.generation);
+        Some(Handle::new(self.ino, below ^ self.device as u32))
     }
 
     fn read_link(&self, current: &Current) -> Result<Vec<u8>, Errno> {

@@ -6,14 +6,14 @@ use crate::errno::Errno;
 use crate::fs::lock::lease;
 use crate::fs::pseudo::{Item, What, directory, file};
 use crate::fs::userfaultfd::UNPRIVILEGED;
-use crate::fs::{fanotify, inotify, pipe};
+use crate::fs::{MOST_DESCRIPTORS, fanotify, inotify, pipe};
 use crate::ipc::{mqueue, msg, sem};
 use crate::keys;
 use crate::mm::{MAX_AREAS, drop_caches, shm};
 use crate::platform::platform;
 use crate::random;
 use crate::settings;
-use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX, user_ns};
+use crate::task::{Cap, Current, LAST_CAP, PID_MAX, THREADS_MAX, Tid, registry, user_ns};
 use crate::uts;
 use alloc::format;
 use alloc::string::String;
@@ -137,6 +137,41 @@ fn write_pipe_size(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Er
     Ok(())
 }
 
+fn read_last_pid(current: &Current, _: &System) -> Content {
+    let last = current.process.space().as_ref().map_or_else(|| registry().last_number().raw(), |ns| ns.last());
+    Ok(format!("{last}\n").into_bytes())
+}
+
+/// Who restores processes gives them their old numbers by this.
+fn write_last_pid(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
+    let space = current.process.space();
+    let owner = space.as_ref().map_or(&None, |ns| ns.owner());
+    if !current.creds.has_in(owner, Cap::CheckpointRestore) && !current.creds.has_in(owner, Cap::SysAdmin) {
+        return Err(Errno::EPERM);
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    let number = text.trim().parse().ok().filter(|number| *number <= PID_MAX).ok_or(Errno::EINVAL)?;
+    match space {
+        Some(ns) => ns.set_last(number),
+        None => registry().set_last_number(Tid::new(number)),
+    }
+    Ok(())
+}
+
+fn read_nr_open(_: &Current, _: &System) -> Content {
+    Ok(format!("{}\n", MOST_DESCRIPTORS.load(Ordering::Relaxed)).into_bytes())
+}
+
+fn write_nr_open(current: &Current, _: &System, bytes: &[u8]) -> Result<(), Errno> {
+    // sysctl_nr_open_min and _max (fs/file.c).
+    let wanted = number_to_set(current, bytes)?;
+    if !(64..=0x7fff_ffc0).contains(&wanted) {
+        return Err(Errno::EINVAL);
+    }
+    MOST_DESCRIPTORS.store(wanted, Ordering::Relaxed);
+    Ok(())
+}
+
 fn read_nothing(_: &Current, _: &System) -> Content {
     Ok(Vec::new())
 }
@@ -186,6 +221,7 @@ const KERNEL: &[Item<System>] = &[
     Item { name: "hostname", mode: 0o644, what: What::Writable(read_hostname, write_hostname) },
     Item { name: "domainname", mode: 0o644, what: What::Writable(read_domainname, write_domainname) },
     value!("pid_max", PID_MAX),
+    Item { name: "ns_last_pid", mode: 0o666, what: What::Writable(read_last_pid, write_last_pid) },
     value!("threads-max", THREADS_MAX),
     value!("cap_last_cap", LAST_CAP),
     value!("ngroups_max", linux_raw_sys::general::NGROUPS_MAX),
@@ -276,7 +312,7 @@ const VM: &[Item<System>] = &[
 const FS: &[Item<System>] = &[
     value!("file-max", i64::MAX),
     value!("file-nr", format!("{}\t0\t{}", crate::task::registry().counts().0 * 4, i64::MAX)),
-    value!("nr_open", 1_048_576),
+    Item { name: "nr_open", mode: 0o644, what: What::Writable(read_nr_open, write_nr_open) },
     value!("inode-nr", "1024\t0"),
     value!("inode-state", "1024\t0\t0\t0\t0\t0\t0"),
     value!("dentry-state", "1024\t512\t45\t0\t0\t0"),

@@ -6,6 +6,7 @@
 
 mod file;
 
+use super::handle::{Form, Handle};
 use super::{FileKind, FileOps, Inode, OpenFlags, Path, Trust, mount::next_device};
 use crate::errno::Errno;
 use crate::platform::platform;
@@ -347,6 +348,15 @@ impl<C: Context> Inode for Node<C> {
     fn trust(&self) -> Trust {
         // What hangs on a task goes with it; what comes and goes is asked for again.
         if !matches!(self.item.what, What::Dynamic(..)) && C::PERMANENT { Trust::Always } else { Trust::Never }
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        // Programs know a control group by its number. Of others Linux gives none.
+        (self.fs.magic == raw::CGROUP2_SUPER_MAGIC).then_some(Handle {
+            form: Form::Number,
+            number: self.ino,
+            generation: 0,
+        })
     }
 
     fn read_link(&self, current: &Current) -> Result<Vec<u8>, Errno> {

@@ -5,6 +5,7 @@ use super::dir::{Entries, TmpDir};
 use super::file::TmpFile;
 use crate::errno::Errno;
 use crate::fs::acl::{Acl, Which};
+use crate::fs::handle::Handle;
 use crate::fs::regular::{MAX_FILE_SIZE, mode_after_write, now};
 use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, device};
 use crate::mm::Mapping;
@@ -326,6 +327,11 @@ impl Inode for TmpInode {
     fn rename(&self, name: &[u8], new_dir: &Arc<dyn Inode>, new_name: &[u8], flags: u32) -> Result<(), Errno> {
         let new_dir = new_dir.as_any().downcast_ref::<Self>().filter(|dir| Arc::ptr_eq(&dir.fs, &self.fs));
         self.move_entry(name, new_dir.ok_or(Errno::EXDEV)?, new_name, flags)
+    }
+
+    fn handle(&self) -> Option<Handle> {
+        // No number is given twice.
+        Some(Handle::new(self.ino, self.fs.device as u32))
     }
 
     fn read_link(&self, _: &Current) -> Result<Vec<u8>, Errno> {

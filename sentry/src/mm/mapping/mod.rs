@@ -83,6 +83,15 @@ struct Mappers {
     prune_at: usize,
 }
 
+/// Pages of a file that are in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CacheState {
+    /// All of them.
+    pub cached: u64,
+    /// Those that are newer than the source.
+    pub dirty: u64,
+}
+
 /// Why a page of a file cannot be mapped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageError {
@@ -180,6 +189,17 @@ impl Mapping {
     /// Pages that are in memory.
     pub fn cached_pages(&self) -> u64 {
         self.pages.lock().count
+    }
+
+    /// What is in memory of the pages `first..=last`.
+    pub fn cache_state(&self, first: u64, last: u64) -> CacheState {
+        let mut state = CacheState::default();
+        self.pages.lock().for_each(first, last.saturating_add(1), |_, slot| {
+            state.cached += u64::from(slot.frame().is_some());
+            state.dirty += u64::from(matches!(slot, Slot::Dirty(_)));
+            true
+        });
+        state
     }
 
     /// Whether it has a source.

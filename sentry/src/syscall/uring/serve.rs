@@ -415,12 +415,13 @@ struct Bell {
 }
 
 impl Wake for Bell {
-    fn wake(&self, events: Events) {
+    fn wake(&self, events: Events) -> bool {
         if events.contains(Events::BY_RING) {
             self.by_ring.store(true, Ordering::SeqCst);
         }
         self.rung.store(true, Ordering::SeqCst);
         self.thread.unpark();
+        true
     }
 }
 

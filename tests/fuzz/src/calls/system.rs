@@ -123,7 +123,7 @@ pub const ABSENT: &[Call] = calls![
     landlock_create_ruleset(Buf, Len, Small(3));
     landlock_add_rule(Fd, Small(3), Buf, Int);
     landlock_restrict_self(Fd, Int);
-    name_to_handle_at(At, Path, Bytes(136), Bytes(4), Flags(bits!(libc: AT_EMPTY_PATH AT_SYMLINK_FOLLOW)));
+    name_to_handle_at(At, Path, Bytes(136), Bytes(4), Flags(bits!(libc: AT_EMPTY_PATH AT_SYMLINK_FOLLOW AT_HANDLE_FID AT_HANDLE_MNT_ID_UNIQUE)));
     open_by_handle_at(At, Bytes(136), Flags(super::OPEN_FLAGS));
     file_getattr(At, Path, Buf, Len, Int);
     file_setattr(At, Path, Buf, Len, Int);

@@ -20,7 +20,7 @@ const STRINGS: u64 = 6 << 20;
 /// Auxiliary vector entries at most.
 const AUX_ENTRIES: usize = 64;
 
-fn mm_of(subject: &Subject) -> Option<Arc<AddressSpace>> {
+pub(super) fn mm_of(subject: &Subject) -> Option<Arc<AddressSpace>> {
     subject.task().ok()?.published().mm
 }
 

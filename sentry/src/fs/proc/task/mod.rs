@@ -8,6 +8,7 @@ mod files;
 mod memory;
 mod misc;
 mod mounts;
+mod pagemap;
 pub(in crate::fs) mod status;
 
 use crate::errno::Errno;
@@ -191,6 +192,7 @@ macro_rules! entries {
             Item { name: "ns", mode: 0o511, what: What::Directory(misc::NAMESPACES) },
             file("oom_score", misc::oom_score),
             Item { name: "oom_score_adj", mode: 0o644, what: What::Writable(misc::oom_score_adj, misc::set_oom_score_adj) },
+            Item { name: "pagemap", mode: 0o400, what: What::Special(pagemap::open) },
             guarded("personality", 0o400, |_, _| Ok(b"00000000\n".to_vec())),
             Item { name: "projid_map", mode: 0o644, what: What::Writable(misc::projid_map, misc::set_projid_map) },
             Item { name: "root", mode: 0o777, what: What::Magic(files::root) },

@@ -198,7 +198,7 @@ impl Tcp {
         let listeners = PORTS.listeners(NetNs::key(self.options.network()), to);
         let listener = listeners.get(choice(listeners.len())).ok_or(Errno::ECONNREFUSED)?;
         let end = listener.enqueue(self, local, to)?;
-        listener.queue.wake_one(Events::READABLE);
+        listener.queue.wake(Events::READABLE);
         Ok(End::Local(Arc::new(end)))
     }
 }

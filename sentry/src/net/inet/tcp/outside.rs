@@ -92,7 +92,7 @@ impl Tcp {
         };
         match refused {
             Some(connection) => connection.close(true),
-            None => self.queue.wake_one(Events::READABLE),
+            None => self.queue.wake(Events::READABLE),
         }
     }
 
