@@ -200,6 +200,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         shares_uts: shares(LinuxNamespaceType::Uts),
         shares_ipc: shares(LinuxNamespaceType::Ipc),
         statistics: true,
+        calls_at_end: false,
         trace: None,
     };
     if is_member && !spec.sysctls.is_empty() {
