@@ -6,6 +6,8 @@
 mod cli;
 mod container;
 mod gofer;
+mod hostcalls;
+mod lat;
 mod launch;
 mod machine;
 mod net;

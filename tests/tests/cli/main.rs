@@ -4,6 +4,7 @@ mod bundles;
 mod elf;
 mod endings;
 mod kills;
+mod latency;
 mod page;
 mod refusals;
 mod streams;
