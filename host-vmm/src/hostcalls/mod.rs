@@ -1,20 +1,33 @@
-//! `ringwall stats --host`: the system calls that a sandbox's host processes make of the host's kernel. They are stopped at each
-//! by ptrace(2), as strace does it, which needs nothing of the kernel's configuration and slows them meanwhile.
+//! `ringwall stats --host`: the system calls that a sandbox's host processes make of the host's kernel. By tracepoints where these
+//! are to be had; otherwise the processes are stopped at each call by ptrace(2), as strace does it, which needs nothing of the
+//! kernel's configuration and slows them meanwhile.
 
-mod count;
 mod processes;
 mod show;
+mod stops;
+mod tracepoints;
 
-pub use count::count;
 pub use processes::{Process, of_monitor};
 pub use show::{json, table};
 
+use anyhow::ensure;
+use clap::ValueEnum;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use syscalls::Sysno;
 
-/// How the calls are seen, for whoever reads the figures.
-pub const HOW: &str = "ptrace";
+/// How calls are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// By tracepoints where there are some, else by ptrace.
+    Auto,
+    /// By the kernel's raw_syscalls, in tracefs.
+    Tracepoints,
+    /// As strace does.
+    Ptrace,
+}
 
 /// What a process called.
 #[derive(Clone, Debug)]
@@ -30,7 +43,7 @@ pub struct Calls {
 pub struct Call {
     /// How often it was made and returned.
     pub count: u64,
-    /// How long it took in all, waiting included, in ns; being stopped at it is part of that.
+    /// How long it took in all, waiting included, in ns; being stopped at it by ptrace is part of that.
     pub ns: u64,
     /// How often it failed, by errno.
     pub errors: BTreeMap<u16, u64>,
@@ -39,6 +52,10 @@ pub struct Call {
 /// What was counted.
 #[derive(Clone, Debug)]
 pub struct Found {
+    /// How the calls were seen.
+    pub how: &'static str,
+    /// Events that came too fast to be counted.
+    pub lost: u64,
     /// For how long.
     pub time: Duration,
     /// One of them ended meanwhile.
@@ -49,6 +66,43 @@ pub struct Found {
 
 /// Linux's errnos of calls that are made again and of which a program sees nothing (include/linux/errno.h).
 const RESTARTED: std::ops::RangeInclusive<u16> = 512..=516;
+
+/// Ctrl-C and its like, which end the counting and not the command; and ends of children, which are traced threads' stops.
+struct Interrupts(SignalFd);
+
+impl Interrupts {
+    fn take() -> nix::Result<Self> {
+        let mut set = SigSet::empty();
+        let wanted = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD];
+        wanted.into_iter().for_each(|signal| set.add(signal));
+        set.thread_block()?;
+        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self)
+    }
+
+    /// Whether somebody wants an end.
+    fn came(&self) -> bool {
+        let mut came = false;
+        while let Ok(Some(signal)) = self.0.read_signal() {
+            came |= signal.ssi_signo != Signal::SIGCHLD as u32;
+        }
+        came
+    }
+}
+
+/// Counts for so long, or until one of the processes ends, or Ctrl-C comes.
+pub fn count(processes: &[Process], time: Duration, by: By) -> anyhow::Result<Found> {
+    let interrupts = Interrupts::take()?;
+    if by != By::Ptrace
+        && let Some(found) = tracepoints::count(processes, time, &interrupts)
+    {
+        return Ok(found);
+    }
+    ensure!(
+        by != By::Tracepoints,
+        "no tracepoints: tracefs is not mounted at /sys/kernel/tracing, or is not to be written by us, or this is a container"
+    );
+    stops::count(processes, time, interrupts)
+}
 
 impl Calls {
     /// What its filter lets through: the one for `--network=host` where it called what the other has not.

@@ -1,6 +1,6 @@
 //! What was counted, for people and for programs.
 
-use super::{Call, Calls, Found, HOW};
+use super::{Call, Calls, Found};
 use crate::stats::{Sort, errno_name, name};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
@@ -11,9 +11,14 @@ pub fn table(found: &Found, sort: Sort) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "host system calls in {:.1} s, seen by {HOW}; times include waiting, and being stopped for it",
-        found.time.as_secs_f64()
+        "host system calls in {:.1} s, seen by {}; times include waiting{}",
+        found.time.as_secs_f64(),
+        found.how,
+        if found.how == "ptrace" { ", and being stopped for it" } else { "" }
     );
+    if found.lost != 0 {
+        let _ = writeln!(text, "{} events came too fast, and are not counted", found.lost);
+    }
     for process in &found.processes {
         let allowed = process.allowed();
         let _ = writeln!(
@@ -82,7 +87,8 @@ pub fn json(found: &Found) -> Value {
         })
     };
     json!({
-        "how": HOW,
+        "how": found.how,
+        "lost": found.lost,
         "countedNs": u64::try_from(found.time.as_nanos()).unwrap_or(u64::MAX),
         "ended": found.ended,
         "processes": found.processes.iter().map(process).collect::<Vec<_>>(),
@@ -102,7 +108,8 @@ mod tests {
         let call = Call { count: 4, ns: 8_000, errors: [(11, 1)].into() };
         let process = Process { pid: 7, role: Role::Gofer };
         let calls = Calls { process, calls: [(437, call)].into() };
-        let found = Found { time: Duration::from_secs(1), ended: false, processes: vec![calls] };
+        let found =
+            Found { how: "ptrace", lost: 0, time: Duration::from_secs(1), ended: false, processes: vec![calls] };
         let text = table(&found, Sort::Time);
         assert!(text.contains("gofer (pid 7): 1 different calls, of "), "{text}");
         assert!(text.contains("100.00    0.000008           2          4  openat2, EAGAIN 1"), "{text}");

@@ -2,6 +2,7 @@
 
 use super::Runtime;
 use super::report::seconds;
+use crate::hostcalls::By;
 use crate::stats::{self, Sort};
 use crate::{hostcalls, report};
 use anyhow::{bail, ensure};
@@ -30,6 +31,9 @@ pub struct Args {
     /// Those that the sandbox's host processes make of the host, from now on
     #[arg(long, conflicts_with_all = ["threads", "watch"])]
     host: bool,
+    /// How they are seen with --host
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    by: By,
     /// How long to count them with --host, unless the container ends or Ctrl-C comes before
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     duration: f64,
@@ -69,7 +73,7 @@ fn host(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
     ensure!(!state.in_pod, "the container is in its pod's sandbox: ask for that of the pod's first container");
     let processes = hostcalls::of_monitor(state.pid)?;
     ensure!(!processes.is_empty(), "container not running");
-    let found = hostcalls::count(&processes, duration)?;
+    let found = hostcalls::count(&processes, duration, args.by)?;
     let text = match args.json {
         true => format!("{}\n", hostcalls::json(&found)),
         false => hostcalls::table(&found, args.sort),

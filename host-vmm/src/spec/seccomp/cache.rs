@@ -13,7 +13,7 @@ use oci_spec::runtime::LinuxSeccomp;
 use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -94,7 +94,11 @@ fn load(path: &Path, content: &[u8]) -> Option<Compiled> {
 /// Puts an entry in its place as a whole.
 fn store(root: &Path, path: &Path, entry: &Entry) -> std::io::Result<()> {
     let directory = root.join(DIRECTORY);
-    DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+    std::fs::create_dir_all(root)?;
+    match DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
     let body = postcard::to_allocvec(entry).map_err(std::io::Error::other)?;
     let bytes = [MAGIC.as_slice(), &hash(&body.as_slice()).to_le_bytes(), &body].concat();
     let new = path.with_extension(format!("{}.new", std::process::id()));

@@ -1,12 +1,11 @@
-//! Stops processes at their system calls and counts these. Each thread is seized, which stops nothing by itself, then let run from one
+//! Counts by ptrace(2): stops processes at their system calls. Each thread is seized, which stops nothing by itself, then let run from one
 //! stop to the next; at the end all are let go as they were. Should this process die, the kernel lets them go.
 
-use super::{Call, Calls, Found, Process};
+use super::{Call, Calls, Found, Interrupts, Process};
 use anyhow::{Context, bail};
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -30,21 +29,16 @@ struct Thread {
 struct Tracer {
     processes: Vec<Calls>,
     threads: BTreeMap<Pid, Thread>,
-    signals: SignalFd,
+    interrupts: Interrupts,
     /// No thread is let run any more.
     stopping: bool,
     ended: bool,
 }
 
 /// Counts for so long, or until one of the processes ends, or Ctrl-C comes.
-pub fn count(processes: &[Process], time: Duration) -> anyhow::Result<Found> {
-    let mut set = SigSet::empty();
-    let wanted = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCHLD];
-    wanted.into_iter().for_each(|signal| set.add(signal));
-    set.thread_block()?;
-    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+pub fn count(processes: &[Process], time: Duration, interrupts: Interrupts) -> anyhow::Result<Found> {
     let processes = processes.iter().map(|process| Calls { process: *process, calls: BTreeMap::new() }).collect();
-    let mut tracer = Tracer { processes, threads: BTreeMap::new(), signals, stopping: false, ended: false };
+    let mut tracer = Tracer { processes, threads: BTreeMap::new(), interrupts, stopping: false, ended: false };
     let seized = tracer.seize_all();
     let begin = Instant::now();
     if seized.is_ok() {
@@ -53,7 +47,7 @@ pub fn count(processes: &[Process], time: Duration) -> anyhow::Result<Found> {
     let time = begin.elapsed();
     tracer.release();
     seized?;
-    Ok(Found { time, ended: tracer.ended, processes: tracer.processes })
+    Ok(Found { how: "ptrace", lost: 0, time, ended: tracer.ended, processes: tracer.processes })
 }
 
 impl Tracer {
@@ -95,12 +89,8 @@ impl Tracer {
     /// Sleeps until there is a stop; true when somebody wants an end.
     fn wait(&mut self, left: Duration) -> bool {
         let timeout = Timespec::try_from(left).ok();
-        let _ = rustix::event::poll(&mut [PollFd::new(&self.signals, PollFlags::IN)], timeout.as_ref());
-        let mut interrupted = false;
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            interrupted |= signal.ssi_signo != Signal::SIGCHLD as u32;
-        }
-        interrupted
+        let _ = rustix::event::poll(&mut [PollFd::new(&self.interrupts.0, PollFlags::IN)], timeout.as_ref());
+        self.interrupts.came()
     }
 
     fn take_stops(&mut self) {
