@@ -48,9 +48,10 @@ pub const ROWS: &[Row] = &[
     Row { name: "eventfd",     what: "written and read",                               prepare: event },
     Row { name: "poll",        what: "of one descriptor that is ready",                prepare: poll },
     Row { name: "epoll_wait",  what: "with one descriptor that is ready",              prepare: epoll_wait },
-    Row { name: "switch",      what: "to another thread and back, by two pipes",       prepare: switch },
-    Row { name: "thread",      what: "made, run and joined",                           prepare: thread },
+    // Before there is a second thread.
     Row { name: "fork",        what: "a child that ends at once, waited for",          prepare: fork },
+    Row { name: "thread",      what: "made, run and joined",                           prepare: thread },
+    Row { name: "switch",      what: "to another thread and back, by two pipes",       prepare: switch },
 ];
 
 fn getppid() -> Result<Call, Errno> {
