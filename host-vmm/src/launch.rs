@@ -8,7 +8,7 @@
 use crate::gofer::client::Client;
 use crate::gofer::{self, Export, Root};
 use crate::notice::{self, Notice};
-use crate::parent::{self, Child, RawTerminal};
+use crate::parent::{self, Child, RawTerminal, Watcher};
 use crate::pin;
 use crate::process;
 use crate::quirk;
@@ -100,13 +100,13 @@ fn pair() -> Result<(OwnedFd, OwnedFd), Error> {
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(call("socketpair"))
 }
 
-/// Runs a sandbox to its end and returns the exit code for the caller.
-pub fn run(launch: Launch) -> Result<u8, Error> {
+/// Runs a sandbox to its end and returns the exit code for the caller. `watcher`: somebody who looks at it meanwhile.
+pub fn run(launch: Launch, watcher: Option<&mut dyn Watcher>) -> Result<u8, Error> {
     let signals =
         parent::block_signals().map_err(|errno| Error::Call("signalfd", Errno::from_raw_os_error(errno as i32)))?;
     let _raw = if launch.spec.terminal { RawTerminal::enter().ok() } else { None };
     let Launched { sandbox, gofer, .. } = start(launch)?;
-    Ok(parent::mind(signals, &sandbox, Some(&gofer)))
+    Ok(parent::mind(signals, &sandbox, Some(&gofer), watcher))
 }
 
 /// A sandbox's processes, children of this one.

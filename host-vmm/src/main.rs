@@ -6,9 +6,13 @@
 mod cli;
 mod container;
 mod gofer;
+mod hostcalls;
+mod lat;
 mod launch;
+mod machine;
 mod net;
 mod notice;
+mod page;
 mod parent;
 mod pin;
 mod process;

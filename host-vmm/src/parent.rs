@@ -5,11 +5,12 @@ use crate::notice::Notice;
 use crate::report;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 use rustix::termios::{OptionalActions, Termios};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 /// Signals that are passed on to the container's first process.
 const FORWARDED: [Signal; 9] = [
@@ -76,16 +77,28 @@ pub struct Child {
     pub _network: Option<OwnedFd>,
 }
 
+/// Somebody who looks at the sandbox while the parent waits for its end, and reads what it says on its control socket.
+pub trait Watcher {
+    /// What wakes it.
+    fn descriptors<'a>(&'a self, sandbox: &'a Child) -> Vec<BorrowedFd<'a>>;
+    /// When it is to be woken at the latest.
+    fn next(&self) -> Option<Instant>;
+    /// It is woken; and once more when the sandbox has ended.
+    fn look(&mut self, sandbox: &Child);
+}
+
 /// Waits until the sandbox process ends and returns the exit code for the caller.
-pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
+pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>, mut watcher: Option<&mut dyn Watcher>) -> u8 {
     let mut gofer_ended = gofer.is_none();
     loop {
-        // The end of a child is a signal too.
-        if let Err(errno) = rustix::event::poll(&mut [PollFd::new(&signals, PollFlags::IN)], None)
+        if let Err(errno) = wait(&signals, sandbox, watcher.as_deref())
             && errno != Errno::INTR
         {
             report::line(&format!("waiting for the sandbox: {errno}"));
             return report::FAILURE;
+        }
+        if let Some(watcher) = &mut watcher {
+            watcher.look(sandbox);
         }
         while let Ok(Some(info)) = signals.read_signal() {
             match Signal::try_from(info.ssi_signo as i32) {
@@ -104,6 +117,9 @@ pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
             }
         }
         if let Some(code) = ended(sandbox) {
+            if let Some(watcher) = &mut watcher {
+                watcher.look(sandbox);
+            }
             tell_violation(sandbox);
             // Nothing of a sandbox is left when its parent ends.
             if let (Some(gofer), false) = (gofer, gofer_ended) {
@@ -113,6 +129,19 @@ pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>) -> u8 {
             return code;
         }
     }
+}
+
+/// Sleeps until there is a signal (the end of a child is one), or something for the watcher.
+fn wait(signals: &SignalFd, sandbox: &Child, watcher: Option<&dyn Watcher>) -> Result<(), Errno> {
+    let mut polled = vec![PollFd::new(signals, PollFlags::IN)];
+    let mut timeout = None;
+    if let Some(watcher) = watcher {
+        let more = watcher.descriptors(sandbox).into_iter();
+        polled.extend(more.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)));
+        let left = watcher.next().map(|next| next.saturating_duration_since(Instant::now()));
+        timeout = left.and_then(|left| Timespec::try_from(left).ok());
+    }
+    rustix::event::poll(&mut polled, timeout.as_ref()).map(drop)
 }
 
 /// The exit code of a child that has ended.

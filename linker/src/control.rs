@@ -242,6 +242,8 @@ pub enum Report {
         /// Where.
         container: u32,
     },
+    /// The calls of the first container, whose end this is (`StartSpec::calls_at_end`).
+    Calls(Statistics),
     /// Setting up failed; the sandbox ends.
     Failed {
         /// As in `Outcome::Failed`.

@@ -58,6 +58,8 @@ pub struct StartSpec {
     pub shares_ipc: bool,
     /// Whether system calls are counted.
     pub statistics: bool,
+    /// Whether they are reported at the end, unasked (`control::Report::Calls`).
+    pub calls_at_end: bool,
     /// Records of system calls from the start on, and the file handle that they are written to.
     pub trace: Option<(TraceFilter, u32)>,
 }

@@ -1,13 +1,23 @@
 //! `ringwall do`: a program on this system's files, which stay as they are.
 
 use super::format_trace;
+use super::oci::report::seconds;
 use crate::gofer::Export;
 use crate::launch::{self, Launch};
+use crate::machine::Machine;
+use crate::page::samples::Samples;
+use crate::page::watch::Watch;
+use crate::page::{Page, file};
+use crate::parent::Watcher;
 use crate::{net, spec};
+use anyhow::ensure;
 use linker::boot::BootFlags;
 use linker::spec::TraceFilter;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Bytes of the program's words that stand above a page.
+const TITLE: usize = 200;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -32,6 +42,12 @@ pub struct Args {
     /// Of these calls alone, as in openat,read
     #[arg(long, value_name = "LIST")]
     strace_syscalls: Option<spec::SyscallList>,
+    /// Write a page with charts of the system calls at the end
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Seconds between two looks at them, for --report
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.25)]
+    report_interval: f64,
     /// Whether system calls are counted
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
@@ -57,6 +73,19 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     start.network = taken.spec;
     start.statistics = args.statistics;
     let mut files = taken.sockets;
+    let mut watch = None;
+    let title = words(&start.process.args);
+    if let Some(page) = &args.report {
+        ensure!(args.statistics && !args.strace, "--report goes with neither --strace nor --statistics=false");
+        let interval = seconds("--report-interval", args.report_interval, 0.01)?;
+        file::check(page)?;
+        let mut looking = Watch::new(interval, Samples::from_the_start());
+        let (filter, theirs) = looking.listen()?;
+        start.trace = Some((filter, net::FIRST_SOCKET + u32::try_from(files.len())?));
+        start.calls_at_end = true;
+        files.push(theirs);
+        watch = Some(looking);
+    }
     if args.strace {
         let filter = TraceFilter { numbers: args.strace_syscalls.unwrap_or_default().0, ..TraceFilter::default() };
         let log = rustix::io::dup(rustix::stdio::stderr())?;
@@ -73,5 +102,20 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         pod: false,
         background: None,
     };
-    Ok(launch::run(launch)?)
+    let code = launch::run(launch, watch.as_mut().map(|watch| watch as &mut dyn Watcher))?;
+    if let (Some(path), Some(watch)) = (&args.report, &watch) {
+        let (samples, uses) = watch.found();
+        let page = Page { title: &title, machine: &Machine::here(), samples, uses, ended: true };
+        file::write(path, page.render().as_bytes())?;
+    }
+    Ok(code)
+}
+
+/// The program and its arguments as one line.
+fn words(args: &[Vec<u8>]) -> String {
+    let line = args.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(TITLE) {
+        Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
+        None => line,
+    }
 }

@@ -41,7 +41,7 @@ pub fn run() -> anyhow::Result<u8> {
             pod: false,
             background: None,
         };
-        let code = launch::run(launch)?;
+        let code = launch::run(launch, None)?;
         let spent = begin.elapsed().as_secs_f64() * 1000.0;
         let verdict = if code == 0 { "passed" } else { "FAILED" };
         writeln!(out, "self-test:   {verdict} with {cpus} vCPUs, {spent:.1} ms from start to end")?;

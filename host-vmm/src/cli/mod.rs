@@ -5,6 +5,7 @@ mod doctor;
 pub mod format_trace;
 mod generated;
 mod install;
+mod lat;
 mod oci;
 mod seccomp;
 mod syscalls;
@@ -40,6 +41,11 @@ enum Verb {
     Syscalls(syscalls::Args),
     /// Show what the pinned processes may ask of the host
     Seccomp(seccomp::Args),
+    /// Measure what system calls cost here, natively and inside
+    Lat(lat::Args),
+    /// What measures, on either side
+    #[command(hide = true)]
+    LatMeasure(lat::MeasureArgs),
     /// Format the records of a sandbox that was started with --strace
     #[command(hide = true)]
     FormatTrace(format_trace::FormArgs),
@@ -72,6 +78,8 @@ pub fn run() -> anyhow::Result<u8> {
         Verb::Oci(verb) => Ok(run_oci(&cli.global, *verb)),
         Verb::Syscalls(args) => syscalls::run(&args),
         Verb::Seccomp(args) => seccomp::run(&args),
+        Verb::Lat(args) => lat::run(&args),
+        Verb::LatMeasure(args) => lat::measure(&args),
         Verb::FormatTrace(args) => format_trace::run(&args),
     }
 }

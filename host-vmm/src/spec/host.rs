@@ -45,6 +45,7 @@ pub fn build(command: Vec<OsString>, memory_bytes: u64) -> anyhow::Result<StartS
         max_tasks: 0,
         network: Default::default(),
         statistics: true,
+        calls_at_end: false,
         trace: None,
     })
 }

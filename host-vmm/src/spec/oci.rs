@@ -3,7 +3,7 @@
 
 use crate::gofer::Export;
 use crate::net;
-use crate::spec::{number_list, oci_devices, oci_mounts, oci_process, seccomp};
+use crate::spec::{number_list, oci_devices, oci_mounts, oci_process};
 use linker::spec::{MountKind, MountSpec, ProcessSpec, StartSpec};
 use linker::sysctl;
 use oci_spec::runtime::{LinuxCpu, LinuxNamespace, LinuxNamespaceType, LinuxPersonalityDomain, Spec};
@@ -175,12 +175,8 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         terminal: process.terminal().unwrap_or(false),
         memory_bytes: memory_bytes.unwrap_or_default(),
         overrides: Vec::new(),
-        seccomp: config
-            .linux()
-            .as_ref()
-            .and_then(|linux| linux.seccomp().as_ref())
-            .map(seccomp::convert)
-            .transpose()?,
+        // Compiled by whoever knows where compiled ones are kept (`seccomp::compile`).
+        seccomp: None,
         // A limit is no reason to refuse a mapping: what is touched counts.
         commit_bytes: super::host_memory(),
         devices,
@@ -200,6 +196,7 @@ pub fn build(bundle: &Path, text: &[u8]) -> Result<Bundle, Error> {
         shares_uts: shares(LinuxNamespaceType::Uts),
         shares_ipc: shares(LinuxNamespaceType::Ipc),
         statistics: true,
+        calls_at_end: false,
         trace: None,
     };
     if is_member && !spec.sysctls.is_empty() {
@@ -426,9 +423,6 @@ mod tests {
         assert!(
             refusal(|c| c["linux"]["devices"] = json!([{"path": "/dev/null", "type": "c", "major": 8, "minor": 0}]))
                 .contains("/dev/null")
-        );
-        assert!(
-            refusal(|c| c["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NOTIFY"})).contains("linux.seccomp")
         );
         assert!(refusal(|c| c["linux"]["sysctl"] = json!({"kernel.panic": "1"})).contains("linux.sysctl.kernel.panic"));
         let port = "net.ipv4.ip_unprivileged_port_start";

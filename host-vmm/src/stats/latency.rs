@@ -44,6 +44,14 @@ impl<'a> Latency<'a> {
             .map(|(bucket, count)| (self.end(bucket), *count))
     }
 
+    /// The same from the first to the last that has calls, with those in between that have none.
+    pub fn range(&self) -> Vec<(u64, u64)> {
+        let first = self.histogram.iter().position(|count| *count != 0).unwrap_or(0);
+        let last = self.histogram.iter().rposition(|count| *count != 0).unwrap_or(0);
+        let buckets = self.histogram.iter().enumerate().skip(first).take(last - first + 1);
+        buckets.map(|(bucket, count)| (self.end(bucket), *count)).collect()
+    }
+
     fn end(&self, bucket: usize) -> u64 {
         ns(2u64 << bucket.min(62), self.ticks_per_ms)
     }
@@ -60,6 +68,7 @@ mod tests {
         let latency = Latency::of(&histogram, 1_000_000).unwrap();
         assert_eq!((latency.at(50.0), latency.at(99.0), latency.at(100.0)), (256, 256, 4096));
         assert_eq!(latency.buckets().collect::<Vec<_>>(), [(256, 99), (4096, 1)]);
+        assert_eq!(latency.range(), [(256, 99), (512, 0), (1024, 0), (2048, 0), (4096, 1)]);
         assert!(Latency::of(&[0, 0], 1).is_none());
     }
 

@@ -1,7 +1,7 @@
 //! What `ringwall stats` shows: a sandbox's counters of system calls (`linker::statistics`) in people's and programs' terms.
 //! Numbers come from the sandbox, which may say anything; nothing here can go wrong by them.
 
-mod latency;
+pub mod latency;
 mod metrics;
 mod table;
 
@@ -34,7 +34,7 @@ pub fn errno_name(errno: u16) -> String {
 }
 
 /// Whether what a call returns is a number of bytes.
-fn returns_bytes(number: u32) -> bool {
+pub fn returns_bytes(number: u32) -> bool {
     const BYTES: [Sysno; 31] = [
         Sysno::read,
         Sysno::write,

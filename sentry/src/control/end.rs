@@ -28,7 +28,7 @@ pub fn end_container(first: &Process, status: ExitStatus) -> ! {
         others().all(|process| process.is_exited() && heard(process)).then_some(())
     });
     // Whoever watches sees the end before the sandbox goes.
-    observe::trace::finish();
+    observe::finish();
     if is_managed() {
         report_end(FIRST, Tid::new(0), status);
     }

@@ -16,7 +16,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use linker::control::MAX_MESSAGE;
+use linker::control::{MAX_MESSAGE, Report};
 use linker::spec::StartSpec;
 use linker::statistics::{CallStatistics, Statistics, ThreadStatistics};
 
@@ -26,6 +26,8 @@ const SPARES: usize = 16;
 const THREAD_ROWS: usize = MAX_MESSAGE / 256;
 
 static ON: AtomicBool = AtomicBool::new(false);
+/// Whether the calls are reported at the end of the first container.
+static AT_END: AtomicBool = AtomicBool::new(false);
 static SINCE_NS: AtomicU64 = AtomicU64::new(0);
 /// What threads that have ended did, by container and number.
 static ENDED: Lock<BTreeMap<u32, BTreeMap<u32, CallStatistics>>> = Lock::new(Rank::Leaf, BTreeMap::new());
@@ -34,6 +36,7 @@ static SPARE: Lock<Vec<Arc<Calls>>> = Lock::new(Rank::Leaf, Vec::new());
 /// Takes over what is to be seen.
 pub fn init(spec: &StartSpec) -> Result<(), Errno> {
     ON.store(spec.statistics, Ordering::Relaxed);
+    AT_END.store(spec.calls_at_end, Ordering::Relaxed);
     SINCE_NS.store(platform().monotonic_ns(), Ordering::Relaxed);
     match &spec.trace {
         Some((filter, handle)) => trace::attach(control::FIRST, filter, File::adopt(*handle)),
@@ -74,6 +77,14 @@ pub fn forget(container: u32) {
     trace::forget(container);
     let old = ENDED.lock().remove(&container);
     drop(old);
+}
+
+/// The first container ends: whoever wanted to know what it called is told.
+pub fn finish() {
+    trace::finish();
+    if AT_END.load(Ordering::Relaxed) {
+        control::report(&Report::Calls(statistics(control::FIRST, true)));
+    }
 }
 
 /// The calls of a container, and of its threads that run where `threads` says so.

@@ -4,6 +4,8 @@ mod bundles;
 mod elf;
 mod endings;
 mod kills;
+mod latency;
+mod page;
 mod refusals;
 mod streams;
 mod terminal;

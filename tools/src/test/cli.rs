@@ -12,6 +12,9 @@ use std::process::Command;
 /// Sandboxes wait for each other's CPU more often than for anything else.
 const THREADS: &str = "3";
 
+/// Shows the page of `ringwall do --report`, where it is installed.
+const BROWSER: &str = "chromium";
+
 /// Runs them on this machine's KVM, or in the emulated reference.
 pub fn run(budget: &Budget) -> Result<Tally> {
     setup::packages(setup::PROGRAMS)?;
@@ -24,6 +27,10 @@ pub fn run(budget: &Budget) -> Result<Tally> {
         command.arg(budget.seconds(600)?).current_dir(project::root());
         if host.interpreted {
             command.env("RINGWALL_INTERPRETED", "1");
+        }
+        // Only looked for: it is a large package for one test.
+        if let Some(browser) = process::find(BROWSER) {
+            command.env("RINGWALL_BROWSER", browser);
         }
         command
     } else {

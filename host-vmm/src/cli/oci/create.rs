@@ -6,7 +6,8 @@ use crate::cli::format_trace;
 use crate::container::create::{self, Options};
 use crate::container::state::State;
 use crate::spec::oci::{self, Bundle};
-use crate::{notice, process};
+use crate::spec::seccomp;
+use crate::{notice, process, report};
 use anyhow::{Context, ensure};
 use linker::spec::{MountKind, TraceFilter};
 use std::os::fd::OwnedFd;
@@ -97,8 +98,11 @@ fn absolute(bundle: &Path) -> anyhow::Result<PathBuf> {
 fn adjust(runtime: &Runtime, bundle: &mut Bundle) -> anyhow::Result<()> {
     bundle.spec.debug = runtime.debug;
     bundle.spec.statistics = runtime.statistics;
-    if !runtime.oci_seccomp {
-        bundle.spec.seccomp = None;
+    let profile = bundle.config.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    if let (true, Some(profile)) = (runtime.oci_seccomp, profile) {
+        let compiled = seccomp::compile(&runtime.root, profile)?;
+        compiled.warnings.iter().for_each(|warning| report::line(&format!("warning: {warning}")));
+        bundle.spec.seccomp = Some(compiled.spec);
     }
     bundle.spec.overrides = runtime.overrides.clone().check(runtime.strict).map_err(anyhow::Error::msg)?;
     if let Some(root) = bundle.spec.mounts.first_mut()

@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod pause;
 pub mod policy;
 pub mod ps;
+pub mod report;
 pub mod run;
 pub mod spec;
 pub mod start;
@@ -62,6 +63,8 @@ pub enum Verb {
     Top(top::Args),
     /// Show a container's system calls as they are made
     Trace(trace::Args),
+    /// Show a container's system calls as a page with charts
+    Report(report::Args),
     /// Print what containers call, as OpenMetrics text
     Metrics(metrics::Args),
     /// Find out what a container needs of its system calls, and what a profile says
@@ -104,6 +107,7 @@ impl Verb {
             Self::Stats(_) => "stats",
             Self::Top(_) => "top",
             Self::Trace(_) => "trace",
+            Self::Report(_) => "report",
             Self::Metrics(_) => "metrics",
             Self::Policy(_) => "policy",
             Self::Spec(_) => "spec",
@@ -132,6 +136,7 @@ impl Verb {
             Self::Stats(args) => stats::run(runtime, &args),
             Self::Top(args) => top::run(runtime, &args),
             Self::Trace(args) => trace::run(runtime, &args),
+            Self::Report(args) => report::run(runtime, &args),
             Self::Metrics(args) => metrics::run(runtime, &args),
             Self::Policy(args) => policy::run(runtime, &args),
             Self::Spec(args) => spec::run(&args),

@@ -93,6 +93,9 @@ fn explain(profile: &LinuxSeccomp) -> anyhow::Result<String> {
             "warning: no system call {name:?} on x86-64: what the profile says of it means nothing here"
         ));
     }
+    for warning in seccomp::warnings(profile)? {
+        report::line(&format!("warning: {warning}"));
+    }
     let whole = |action: SeccompAction| {
         let named = spec.rules.iter().filter(move |rule| rule.conditions.is_empty() && rule.action == action);
         named.map(|rule| name(rule.number)).collect::<BTreeSet<_>>()

@@ -1,8 +1,11 @@
 //! `stats`: the system calls of a running container.
 
 use super::Runtime;
+use super::report::seconds;
+use crate::hostcalls::By;
 use crate::stats::{self, Sort};
-use anyhow::bail;
+use crate::{hostcalls, report};
+use anyhow::{bail, ensure};
 use linker::control::{Outcome, What};
 use linker::statistics::Statistics;
 use std::io::Write;
@@ -25,6 +28,15 @@ pub struct Args {
     /// Again every second, until the container ends
     #[arg(long)]
     watch: bool,
+    /// Those that the sandbox's host processes make of the host, from now on
+    #[arg(long, conflicts_with_all = ["threads", "watch"])]
+    host: bool,
+    /// How they are seen with --host
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    by: By,
+    /// How long to count them with --host, unless the container ends or Ctrl-C comes before
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    duration: f64,
     /// Name of the container
     #[arg(value_name = "ID")]
     id: String,
@@ -32,6 +44,9 @@ pub struct Args {
 
 /// Prints what was counted since the container was set up.
 pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
+    if args.host {
+        return host(runtime, args);
+    }
     loop {
         let statistics = ask(runtime, &args.id, args.threads)?;
         let text =
@@ -48,6 +63,26 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
             return Ok(0);
         }
     }
+}
+
+/// Counts what the host's kernel is asked.
+fn host(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
+    let duration = seconds("--duration", args.duration, 0.01)?;
+    let (state, status) = runtime.find_unlocked(&args.id)?;
+    ensure!(status.is_alive(), "container not running");
+    ensure!(!state.in_pod, "the container is in its pod's sandbox: ask for that of the pod's first container");
+    let processes = hostcalls::of_monitor(state.pid)?;
+    ensure!(!processes.is_empty(), "container not running");
+    let found = hostcalls::count(&processes, duration, args.by)?;
+    let text = match args.json {
+        true => format!("{}\n", hostcalls::json(&found)),
+        false => hostcalls::table(&found, args.sort),
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    if found.ended {
+        report::line(&format!("the container ended after {:.1} s", found.time.as_secs_f64()));
+    }
+    Ok(0)
 }
 
 /// Asks a container.

@@ -5,6 +5,12 @@
 //! there are several. Otherwise (db.c, `_db_chain_lt`): a condition on a later argument first; equality before "less" before
 //! "greater"; the narrower value first; and of two rules that begin with the same conditions the shorter one.
 
+mod cache;
+mod warnings;
+
+pub use cache::compile;
+pub use warnings::warnings;
+
 use crate::spec::oci::{Error, bad};
 use linker::spec::{SeccompAction, SeccompCompare, SeccompCondition, SeccompRule, SeccompSpec};
 use oci_spec::runtime::{
@@ -113,7 +119,7 @@ fn condition_sets(args: &[LinuxSeccompArg], place: &str) -> Result<Vec<Vec<Secco
 }
 
 /// What must hold of an argument.
-pub(super) fn condition(arg: &LinuxSeccompArg) -> SeccompCondition {
+pub(in crate::spec) fn condition(arg: &LinuxSeccompArg) -> SeccompCondition {
     let mut value = arg.value();
     let compare = match arg.op() {
         LinuxSeccompOperator::ScmpCmpNe => SeccompCompare::NotEqual,

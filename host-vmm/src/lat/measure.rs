@@ -1,0 +1,94 @@
+//! Measures on one side: pinned to a CPU, warmed, each call by itself.
+
+use super::calls::{Call, ROWS, Row};
+use super::distribution::Distribution;
+use anyhow::{Context, ensure};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// A call takes no longer than this in all, on each side: where calls are slow, fewer are made.
+const LONGEST: Duration = Duration::from_secs(3);
+/// Before they count: as many as a tenth of those that do, and for no longer than this.
+const WARM: Duration = Duration::from_millis(300);
+
+/// What was measured on one side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Side {
+    /// What two looks at the clock take, which is taken off.
+    pub overhead_ns: u64,
+    /// By call.
+    pub calls: Vec<Measured>,
+}
+
+/// A call.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// As in `ROWS`.
+    pub name: String,
+    /// How long.
+    #[serde(flatten)]
+    pub times: Distribution,
+}
+
+/// Measures the calls of these names, all where there are none, each so often.
+pub fn measure(names: &[String], count: u32) -> anyhow::Result<Side> {
+    pin(sched_getcpu())?;
+    let overhead = times(&mut (Box::new(|| Ok(())) as Call), count.max(1000))?;
+    let overhead_ns = Distribution::of(overhead, 0).map_or(0, |times| times.p50_ns);
+    let wanted = |row: &&Row| names.is_empty() || names.iter().any(|name| name == row.name);
+    let one = |row: &Row| {
+        let mut call = (row.prepare)().with_context(|| row.name)?;
+        let times = times(&mut call, count).with_context(|| row.name)?;
+        let times = Distribution::of(times, overhead_ns).with_context(|| row.name)?;
+        Ok(Measured { name: row.name.into(), times })
+    };
+    let calls = ROWS.iter().filter(wanted).map(one).collect::<anyhow::Result<_>>()?;
+    Ok(Side { overhead_ns, calls })
+}
+
+/// Keeps this thread, and those and the processes that it starts from now on, on one CPU.
+pub fn pin(cpu: usize) -> anyhow::Result<()> {
+    ensure!(cpu < CpuSet::MAX_CPU, "CPU {cpu}: more than are known");
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).with_context(|| format!("pinning to CPU {cpu}"))
+}
+
+fn times(call: &mut Call, count: u32) -> anyhow::Result<Vec<u64>> {
+    let warm = Instant::now();
+    for _ in 0..count / 10 {
+        call()?;
+        if warm.elapsed() > WARM {
+            break;
+        }
+    }
+    let mut times = Vec::with_capacity(count as usize);
+    let begin = Instant::now();
+    for _ in 0..count {
+        let before = Instant::now();
+        call()?;
+        let after = Instant::now();
+        times.push(u64::try_from((after - before).as_nanos()).unwrap_or(u64::MAX));
+        if after - begin > LONGEST {
+            break;
+        }
+    }
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::calls::ROWS;
+    use super::times;
+
+    #[test]
+    fn every_call_can_be_made() {
+        for row in ROWS.iter().filter(|row| row.name != "fork") {
+            let mut call = (row.prepare)().unwrap_or_else(|errno| panic!("{}: {errno}", row.name));
+            let times = times(&mut call, 20).unwrap_or_else(|error| panic!("{}: {error:#}", row.name));
+            assert_eq!(times.len(), 20, "{}", row.name);
+        }
+    }
+}
