@@ -121,6 +121,10 @@ impl Ring {
             // So many completions from now on; the helper may begin later.
             timeout.offset = timeout.offset.saturating_add(self.completed());
         }
+        for (index, poll) in chain.iter_mut().enumerate().filter(|(_, sqe)| is(sqe, op::IORING_OP_POLL_ADD)) {
+            // What completes before the helper looks may be what it sees (`poll`); what is linked begins later anyway.
+            poll.offset = if index == 0 { self.completed() } else { u64::MAX };
+        }
         let helper = helper(current);
         let work = Arc::new(Work {
             task: helper.task.clone(),

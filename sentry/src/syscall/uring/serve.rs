@@ -441,10 +441,13 @@ fn poll(current: &Current, ring: &Ring, sqe: &Sqe) -> SysResult {
     let bell = Arc::new(Bell { thread, rung: AtomicBool::new(true), by_ring: AtomicBool::new(false) });
     let target: Arc<dyn Wake> = bell.clone();
     queue.add(target.clone(), wanted, false);
+    // The ring may have told of something since the request was made, before anybody listened.
+    let mut missed = sqe.offset != u64::MAX && ring.completed() != sqe.offset;
     let result = loop {
         if bell.rung.swap(false, Ordering::SeqCst) {
             let events = look();
-            let last = sqe.len & raw::IORING_POLL_ADD_MULTI == 0 || bell.by_ring.load(Ordering::SeqCst);
+            let by_ring = bell.by_ring.load(Ordering::SeqCst) || core::mem::take(&mut missed);
+            let last = sqe.len & raw::IORING_POLL_ADD_MULTI == 0 || by_ring;
             if !events.is_empty() && (last || !ring.complete_one_of_many(sqe.user_data, events.bits() as i32)) {
                 break Ok(u64::from(events.bits()));
             }
