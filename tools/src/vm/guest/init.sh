@@ -9,7 +9,7 @@ $B mount -t devtmpfs dev /dev
 for module in /modules/*.ko; do $B insmod "$module" || fail "cannot load $module"; done
 $B mount -t 9p -o trans=virtio,version=9p2000.L,msize=1048576,cache=loose,ro host /host || fail "no host root"
 $B mount -t tmpfs -o mode=755,size=75% memory /memory && $B mkdir /memory/upper /memory/work || fail "no memory overlay"
-$B mount -t overlay -o lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work root /root || fail "no overlay"
+$B mount -t overlay -o xino=on,lowerdir=/host,upperdir=/memory/upper,workdir=/memory/work root /root || fail "no overlay"
 until [ -c "$(echo /dev/vport*p4)" ]; do $B usleep 10000; done
 port=$(echo /dev/vport*p4)
 port=${port%4}
