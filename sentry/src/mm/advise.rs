@@ -18,13 +18,18 @@ type FilePart = (Arc<Mapping>, u64, u64);
 impl AddressSpace {
     /// madvise(2) on `[start, end)`, not empty. Advice that Linux does not know either is EINVAL.
     pub fn advise(&self, start: u64, end: u64, advice: u32) -> Result<(), Errno> {
-        if let Some(sealed) = self.advice_ends(start, end, advice) {
+        match self.advice_ends(start, end, advice) {
+            None => self.advise_unsealed(start, end, advice),
+            Some(sealed) if sealed == start => Err(Errno::EPERM),
             // What comes before has had it by then, gap or not.
-            return match self.advise(start, sealed, advice) {
+            Some(sealed) => match self.advise_unsealed(start, sealed, advice) {
                 Ok(()) | Err(Errno::ENOMEM) => Err(Errno::EPERM),
                 other => other,
-            };
+            },
         }
+    }
+
+    fn advise_unsealed(&self, start: u64, end: u64, advice: u32) -> Result<(), Errno> {
         match advice {
             raw::MADV_NORMAL => self.set_flags(start, end, VmaFlags::empty(), VmaFlags::SEQUENTIAL | VmaFlags::RANDOM),
             raw::MADV_SEQUENTIAL => self.set_flags(start, end, VmaFlags::SEQUENTIAL, VmaFlags::RANDOM),

@@ -160,8 +160,10 @@ impl AddressSpace {
         {
             return Ok(self.added((LARGE_PAGE_SIZE / PAGE_SIZE) as usize));
         }
-        // Whoever counts the pages, one by one, gets one.
-        let alone = vma.userfault.is_some() || vma.flags.intersects(VmaFlags::RANDOM | VmaFlags::NO_HUGE);
+        // Whoever counts the pages, one by one, gets one. Another area's page below says nothing.
+        let alone = va.raw() == vma.start
+            || vma.userfault.is_some()
+            || vma.flags.intersects(VmaFlags::RANDOM | VmaFlags::NO_HUGE);
         let most = if alone { 1 } else { AHEAD.min(((vma.end - va.raw()) / PAGE_SIZE) as usize) };
         Ok(self.added(with_room(|| self.table.map_zeroed(va, most, vma.prot))?))
     }
