@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <arpa/inet.h>
@@ -221,6 +222,14 @@ static void numbers(void) {
     sigsuspend(&before);
     sigprocmask(SIG_SETMASK, &before, 0);
     write(ready[1], "x", 1);
+    CHILD("one that means itself by its number here", {
+      char here[4] = "abc", there[4] = "";
+      struct iovec from = {here, 4}, to = {there, 4};
+      F(process_vm_readv(getpid(), &to, 1, &from, 1, 0));
+      F(process_vm_writev(getpid(), &to, 1, &from, 1, 0));
+      F(syscall(SYS_move_pages, getpid(), 0, 0, 0, 0, 0));
+      F(sched_getaffinity(getpid(), 0, 0));
+    });
     pid_t stays = fork();
     if (stays == 0) {
       signal(SIGTERM, SIG_IGN);

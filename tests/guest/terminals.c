@@ -194,6 +194,8 @@ static void hang_up_under_a_reader(void) {
       struct pollfd ready = {slave, POLLIN, 0};
       if (how == 2) poll(&ready, 1, -1);
       F(read(slave, &byte, 1));
+      // The reader is woken before the slave is hung up: what follows is asked when that is done.
+      read(gone[0], &byte, 1);
       F(read(slave, &byte, 1));
       F(write(slave, &byte, 1));
       exit(0);

@@ -74,11 +74,10 @@ pub fn stage(seconds: u64) -> Result<Tally> {
     fuzzer.host = kvm.sound && !kvm.interpreted;
     // Boot, start and the end of the last cases are part of the time.
     let outcome = fuzzer.run(&fuzzer.campaign(commit_seed(), seconds.saturating_sub(20).max(10), false))?;
-    println!("{}", outcome.verdict());
     let mut tally = Tally::default();
     match &outcome.failure {
         None => tally.pass(&format!("{} system calls of the fuzzer's", outcome.calls)),
-        Some(why) => tally.fail("the fuzzer", why),
+        Some(_) => tally.fail("the fuzzer", &outcome.verdict()),
     }
     Ok(tally)
 }
@@ -113,7 +112,7 @@ impl Outcome {
                 let cases: Vec<String> =
                     self.cases.iter().map(|case| format!("  cargo xtask fuzz --replay {case}")).collect();
                 format!(
-                    "FAILED after {} calls: {why}\nthe last cases, the newest last:\n{}",
+                    "FAILED after {} calls; the last cases, the newest last:\n{}\n{why}",
                     self.calls,
                     cases.join("\n")
                 )
@@ -191,9 +190,11 @@ impl Fuzzer {
         if outcome.calls == 0 && outcome.failure.is_none() {
             outcome.failure = Some("no call was made".to_owned());
         }
-        if outcome.failure.is_some() {
-            for line in last.iter().filter(|line| !line.starts_with("fuzz: case")) {
-                println!("{line}");
+        if let Some(why) = &mut outcome.failure {
+            // What it did last; the fuzzer's own lines were printed as they came.
+            for line in last.iter().filter(|line| !line.starts_with("fuzz: ")) {
+                why.push('\n');
+                why.push_str(line);
             }
         }
         Ok(outcome)
@@ -209,7 +210,9 @@ impl Fuzzer {
         };
         let fails = |more: &[String]| -> Result<bool> {
             println!("== {}", words(more).join(" "));
-            Ok(self.run(&words(more))?.failure.is_some())
+            let outcome = self.run(&words(more))?;
+            println!("{}", outcome.verdict());
+            Ok(outcome.failure.is_some())
         };
         if !fails(&[])? {
             println!("the case did not fail in {TIMES} runs: it may take what ran beside it (--seed), or luck");

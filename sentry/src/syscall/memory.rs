@@ -445,7 +445,7 @@ fn transfer(
     }
     let local = pieces(current, local.0, local.1)?;
     let remote = pieces(current, remote.0, remote.1)?;
-    let task = crate::task::registry().task(pid).ok_or(Errno::ESRCH)?;
+    let task = crate::task::registry().task(current.meant(pid)).ok_or(Errno::ESRCH)?;
     let other = task.published().mm.ok_or(Errno::ESRCH)?;
     if !may_attach(current, &task) {
         return Err(Errno::EPERM);

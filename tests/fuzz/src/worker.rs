@@ -133,7 +133,10 @@ impl<'a> Thread<'a> {
         if self.options.trace {
             let mut line = format!("{}(", call.sysno.name());
             for arg in &args[..call.args.len()] {
-                let _ = write!(line, "{arg:#x}, ");
+                let _ = match text_at(*arg) {
+                    Some(text) => write!(line, "{text:?}, "),
+                    None => write!(line, "{arg:#x}, "),
+                };
             }
             self.trace(index, &format!("{})", line.trim_end_matches(", ")));
         }
@@ -243,4 +246,17 @@ fn read_words(at: u64) -> Option<[u32; 2]> {
     let (local, remote) = ([words.as_mut_ptr() as u64, 8], [at, 8]);
     let read = sys(Sysno::process_vm_readv, &[pid, local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0]);
     (read >= 4).then_some(words)
+}
+
+/// The text at an address, where there is one that can be shown; the address may be anything.
+fn text_at(at: u64) -> Option<String> {
+    let mut bytes = [0u8; 64];
+    // What is put at the end of a page has nothing behind it.
+    let length = (bytes.len() as u64).min(4096 - at % 4096);
+    let (local, remote) = ([bytes.as_mut_ptr() as u64, length], [at, length]);
+    let me = sys(Sysno::gettid, &[]) as u64;
+    let got = sys(Sysno::process_vm_readv, &[me, local.as_ptr() as u64, 1, remote.as_ptr() as u64, 1, 0]);
+    let text = bytes.get(..usize::try_from(got).ok()?)?.split(|byte| *byte == 0).next()?;
+    let shown = !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic());
+    shown.then(|| String::from_utf8_lossy(text).into_owned())
 }

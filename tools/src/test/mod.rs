@@ -113,8 +113,13 @@ pub fn run(part: Option<Part>) -> Result<u8> {
         });
         let seconds = start.elapsed().as_secs();
         println!("== {}: {tally} ({seconds} s)", stage.name);
-        took.push((stage.name, tally, seconds));
+        took.push((stage.name, tally.to_string(), seconds));
         sum.add(tally);
+    }
+    // Once more: who sees only the end of a log sees why.
+    if !sum.said.is_empty() {
+        println!("== what failed");
+        sum.said.iter().for_each(|line| println!("{line}"));
     }
     // All in one place: what a change made slow, or a stage that counts less than it did.
     for (name, tally, seconds) in took {
@@ -134,20 +139,29 @@ fn cargo_result(line: &str) -> Option<Tally> {
     let mut words = counts.split(' ');
     let passed = words.next()?.parse().ok()?;
     let failed = words.nth(1)?.parse().ok()?;
-    Some(Tally { passed, failed })
+    Some(Tally { passed, failed, ..Tally::default() })
 }
 
 /// Runs a program whose output has counts in it; adds them up while passing the output on.
 fn counted(command: &mut Command, count: fn(&str) -> Option<Tally>) -> Result<Tally> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start it")?;
     let mut sum = Tally::default();
-    let mut counts = 0;
+    let (mut counts, mut of_failure) = (0, false);
     let output = child.stdout.take().context("no output to read")?;
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
-        if let Some(part) = count(&line) {
+        let part = count(&line);
+        // A failure, by name where cargo tells of it, and the indented lines that follow.
+        of_failure = match &part {
+            Some(part) => part.failed > 0,
+            None => line.ends_with(" ... FAILED") || line.contains("panicked at") || of_failure && line.starts_with("  "),
+        };
+        if of_failure {
+            sum.said.push(line.to_string());
+        }
+        if let Some(part) = part {
             sum.add(part);
             counts += 1;
         }
@@ -171,7 +185,7 @@ mod tests {
     #[test]
     fn counts_are_read_from_cargo() {
         let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
-        assert_eq!(cargo_result(line), Some(Tally { passed: 12, failed: 3 }));
+        assert_eq!(cargo_result(line), Some(Tally { passed: 12, failed: 3, ..Tally::default() }));
         assert_eq!(cargo_result("running 3 tests"), None);
     }
 }
