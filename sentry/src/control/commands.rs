@@ -42,6 +42,8 @@ pub(super) fn take(len: u64) {
 pub(super) fn execute(id: u64, what: What) -> Option<Outcome> {
     match what {
         What::Exec { container, process, stdio, descriptors, terminal } => {
+            // `docker cp` and then `docker exec`: what it runs finds what was put there.
+            crate::fs::doubt();
             let streams = crate::start::program::Streams::adopt(stdio, &descriptors, terminal);
             match find(container) {
                 Ok(place) => exec::start(id, place, *process, streams),
@@ -103,6 +105,8 @@ fn start(place: &Container) -> Outcome {
     if !place.managed || place.go.came.swap(true, Ordering::SeqCst) {
         return failed(Errno::EBUSY, "the container is running already");
     }
+    // Whoever made it may have put files there since.
+    crate::fs::doubt();
     place.go.queue.wake(Events::IN);
     Outcome::Done
 }

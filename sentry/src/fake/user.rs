@@ -76,6 +76,7 @@ pub fn current_in(mm: Arc<AddressSpace>) -> Current {
         vfork_done: None,
         personality: 0,
         memory_policy: Default::default(),
+        ways: Default::default(),
         timer_slack_ns: 50_000,
         default_timer_slack_ns: 50_000,
     }

@@ -81,6 +81,12 @@ pub fn get(creds: &Credentials, inode: &dyn Inode, which: Which) -> Result<Vec<u
 
 /// setxattr(2) of a list; removexattr(2) with nothing in `value`.
 pub fn set(creds: &Credentials, inode: &dyn Inode, which: Which, value: &[u8]) -> Result<(), Errno> {
+    change(creds, inode, which, value)?;
+    super::attr::permissions_changed(inode);
+    Ok(())
+}
+
+fn change(creds: &Credentials, inode: &dyn Inode, which: Which, value: &[u8]) -> Result<(), Errno> {
     let acl = if value.is_empty() { None } else { Acl::parse(creds, value)? };
     if inode.kind() == FileKind::Symlink {
         return Err(Errno::EOPNOTSUPP);

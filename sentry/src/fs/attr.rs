@@ -69,6 +69,7 @@ pub fn chmod(current: &Current, target: &Target, mode: u32) -> Result<(), Errno>
         mode &= !raw::S_ISGID;
     }
     target.inode.set_attr(&SetAttr { valid: SetAttr::MODE, mode, ..SetAttr::default() })?;
+    permissions_changed(&*target.inode);
     target.notify_changed();
     Ok(())
 }
@@ -100,8 +101,16 @@ pub fn chown(current: &Current, target: &Target, uid: u32, gid: u32) -> Result<(
         change.mode = kept & 0o7777;
     }
     target.inode.set_attr(&change)?;
+    permissions_changed(&*target.inode);
     target.notify_changed();
     Ok(())
+}
+
+/// Who may search a directory decides which ways there are.
+pub(super) fn permissions_changed(inode: &dyn Inode) {
+    if inode.kind() == FileKind::Directory {
+        super::ways::changed();
+    }
 }
 
 /// A time to set.

@@ -6,6 +6,7 @@
 //! with its `SleepLock` held; the map itself is only locked for a hash look-up.
 
 use super::inode::{FileKind, Inode, Trust};
+use super::ways;
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
@@ -221,9 +222,19 @@ impl Dentry {
         dentry
     }
 
+    /// Until when (monotonic, ns) it is believed to be in its directory; 0: it is asked for each time, `u64::MAX`: until that changes.
+    pub(super) fn believed_until(&self) -> u64 {
+        let Some(parent) = self.parent() else { return u64::MAX };
+        match parent.inode.trust().min(self.inode.trust()) {
+            Trust::Always => u64::MAX,
+            Trust::Never => 0,
+            Trust::For(ns) | Trust::Quietly(ns) => self.checked_ns.load(Ordering::Relaxed).saturating_add(ns),
+        }
+    }
+
     /// The time, where it matters when something was said of an entry.
     fn now(&self) -> u64 {
-        if matches!(self.inode.trust(), Trust::For(_)) { platform().monotonic_ns() } else { 0 }
+        if matches!(self.inode.trust(), Trust::For(_) | Trust::Quietly(_)) { platform().monotonic_ns() } else { 0 }
     }
 
     /// Notes that there is no `name`, as far as that may be remembered.
@@ -345,14 +356,23 @@ impl Children {
     fn set(&mut self, name: Arc<[u8]>, child: Child) -> Option<Child> {
         self.missing += usize::from(matches!(child, Child::Missing(_)));
         let old = self.map.insert(name, child);
-        self.missing -= usize::from(matches!(old, Some(Child::Missing(_))));
+        self.let_go(old.as_ref());
         old
     }
 
     fn remove(&mut self, name: &[u8]) -> Option<Child> {
         let old = self.map.remove(name);
-        self.missing -= usize::from(matches!(old, Some(Child::Missing(_))));
+        self.let_go(old.as_ref());
         old
+    }
+
+    /// Something is an entry no more.
+    fn let_go(&mut self, old: Option<&Child>) {
+        match old {
+            Some(Child::Missing(_)) => self.missing -= 1,
+            Some(Child::Present(dentry)) if dentry.is_directory() => ways::changed(),
+            Some(Child::Present(_)) | None => {}
+        }
     }
 }
 
@@ -404,7 +424,8 @@ impl Dentry {
                     if Arc::strong_count(self) > 2 || self.is_mount_point() {
                         return false;
                     }
-                    children.remove(&name)
+                    // Not `remove`: what leads here holds, it is only forgotten.
+                    children.map.remove(&name)
                 }
                 _ => None,
             }

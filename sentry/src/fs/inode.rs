@@ -11,6 +11,7 @@ use crate::task::Current;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
+use core::sync::atomic::{AtomicU64, Ordering};
 use linker::request::{Attr, MakeArgs, SetAttr, StatFs};
 use linux_raw_sys::general as raw;
 
@@ -45,6 +46,15 @@ impl FileKind {
     }
 }
 
+/// What was learnt before this moment (monotonic, ns) is believed quietly no more.
+static DOUBTED_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Has all that is believed quietly asked anew: somebody outside has a hand in it now, and may have had one just before.
+pub fn doubt() {
+    DOUBTED_NS.store(platform().monotonic_ns(), Ordering::Relaxed);
+    super::ways::changed();
+}
+
 /// How long something that was learnt is believed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Trust {
@@ -52,6 +62,8 @@ pub enum Trust {
     Never,
     /// For so many nanoseconds.
     For(u64),
+    /// For so many nanoseconds, if nothing makes it doubtful before (`doubt`).
+    Quietly(u64),
     /// Nobody else changes it.
     Always,
 }
@@ -64,6 +76,7 @@ impl Trust {
             Self::Always => true,
             Self::Never => false,
             Self::For(ns) => platform().monotonic_ns().saturating_sub(at_ns) < ns,
+            Self::Quietly(ns) => at_ns >= DOUBTED_NS.load(Ordering::Relaxed) && Self::For(ns).holds(at_ns),
         }
     }
 }

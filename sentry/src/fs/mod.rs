@@ -57,12 +57,14 @@ pub mod tmpfs;
 mod types;
 pub mod userfaultfd;
 mod walk;
+mod ways;
 
 pub use context::FsContext;
 pub use create::{link, make, make_mount_point, rename, symlink, unlink};
 pub use dentry::Dentry;
 pub use fd_table::{FdTable, MOST_DESCRIPTORS};
-pub use inode::{FileKind, Inode, IntoAny, Trust};
+pub use inode::{FileKind, Inode, IntoAny, Trust, doubt};
+pub use ways::Ways;
 pub use io::{Sink, Source};
 pub use mount::{
     FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, is_internal, mount_at,

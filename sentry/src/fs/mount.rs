@@ -12,6 +12,7 @@ use super::open_file::{FileOps, OpenFlags};
 use super::path::Path;
 use super::propagation::{self, Propagation};
 use super::pseudo::Changes;
+use super::ways;
 use crate::errno::Errno;
 use crate::sync::{Lock, Rank, RwLock, SleepLock};
 use crate::syscall::Fail;
@@ -263,6 +264,7 @@ impl Mount {
         at.dentry().count_mount(true);
         *self.place.lock() = Some((Arc::downgrade(at.mount()), at.dentry().clone()));
         at.mount().children.write().push((at.dentry().clone(), self.clone()));
+        ways::changed();
     }
 
     pub(super) fn detach(self: &Arc<Self>) {
@@ -277,6 +279,7 @@ impl Mount {
             };
             drop(gone);
         }
+        ways::changed();
     }
 
     /// A copy of this mount showing `root`, with (`recursive`) copies of the mounts below `root`; a peer of this one where it has

@@ -8,6 +8,7 @@ use super::inode::FileKind;
 use super::mount::MountFlags;
 use super::path::Path;
 use super::permission::{May, permission};
+use super::ways::{self, Walked};
 use crate::errno::Errno;
 use crate::syscall::Fd;
 use crate::task::{Credentials, Current};
@@ -38,11 +39,16 @@ bitflags! {
         const BENEATH = raw::RESOLVE_BENEATH;
         /// RESOLVE_IN_ROOT.
         const IN_ROOT = raw::RESOLVE_IN_ROOT;
+        /// All that has a say on the way.
+        const RESOLVE = raw::RESOLVE_NO_XDEV | raw::RESOLVE_NO_MAGICLINKS | raw::RESOLVE_NO_SYMLINKS | raw::RESOLVE_BENEATH
+            | raw::RESOLVE_IN_ROOT;
     }
 }
 
 /// Symbolic links followed in one resolution at most (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
+/// Shorter paths have no way worth remembering, bytes.
+const SHORT: usize = 8;
 
 /// The place `path` leads to, from `dirfd` where it is relative.
 pub fn lookup(current: &Current, dirfd: Fd, path: &[u8], flags: LookupFlags) -> Result<Path, Errno> {
@@ -105,6 +111,18 @@ pub(super) struct Walk<'a> {
     pub way: Way<'a>,
     rest: Cow<'a, [u8]>,
     position: usize,
+    learning: Option<Learning>,
+}
+
+/// What has to be known of a walk to learn its way.
+struct Learning {
+    from: Path,
+    /// `ways::changes` at the beginning.
+    changes: u64,
+    /// Where the known part of the path ends.
+    known: usize,
+    /// Directories gone through since.
+    through: u32,
 }
 
 /// The part of a walk that does not borrow the path.
@@ -151,7 +169,38 @@ impl<'a> Walk<'a> {
         if scoped {
             root = at.clone();
         }
-        Ok(Self { way: Way { current, creds, root, at, links: 0, flags }, rest: Cow::Borrowed(path), position: 0 })
+        let way = Way { current, creds, root, at, links: 0, flags };
+        let mut walk = Self { way, rest: Cow::Borrowed(path), position: 0, learning: None };
+        if path.len() >= SHORT && core::ptr::eq(creds, &*current.creds) && !flags.intersects(LookupFlags::RESOLVE) {
+            walk.take_known_way(path);
+        }
+        Ok(walk)
+    }
+
+    /// Begins behind what of the path is known, and learns the rest.
+    fn take_known_way(&mut self, path: &[u8]) {
+        let changes = ways::changes();
+        let Ok(ways) = self.way.current.ways.try_borrow() else { return };
+        let (to, known) = ways.find(&self.way.at, &self.way.current.creds, path).unzip();
+        let to = to.unwrap_or_else(|| self.way.at.clone());
+        let from = core::mem::replace(&mut self.way.at, to);
+        self.position = known.unwrap_or(0);
+        self.learning = Some(Learning { from, changes, known: self.position, through: 0 });
+    }
+
+    /// The way to the last component, which begins at `end`, was walked.
+    fn learn(&mut self, end: usize) {
+        let Some(learning) = self.learning.take() else { return };
+        if learning.through + u32::from(learning.known > 0) < 2 {
+            return;
+        }
+        let walked =
+            Walked { text: &self.rest[..end], from: &learning.from, to: &self.way.at, changes: learning.changes };
+        if learning.through > 0
+            && let Ok(mut ways) = self.way.current.ways.try_borrow_mut()
+        {
+            ways.note(&walked, &self.way.current.creds);
+        }
     }
 
     /// The component's bytes.
@@ -183,6 +232,7 @@ impl<'a> Walk<'a> {
             }
             if next == rest.len() {
                 self.position = next;
+                self.learn(start);
                 return Ok(Last { range: start..end, kind, trailing_slash });
             }
             match kind {
@@ -190,12 +240,19 @@ impl<'a> Walk<'a> {
                     let child = self.way.child(name)?.ok_or(Errno::ENOENT)?;
                     if child.inode().kind() == FileKind::Symlink {
                         self.position = end;
+                        self.learning = None;
                         self.follow(&child)?;
                         continue;
                     }
                     self.way.at = child;
+                    if let Some(learning) = &mut self.learning {
+                        learning.through += 1;
+                    }
                 }
-                LastKind::DotDot => self.way.up()?,
+                LastKind::DotDot => {
+                    self.learning = None;
+                    self.way.up()?;
+                }
                 LastKind::Dot | LastKind::Nothing => {}
             }
             self.position = next;

@@ -119,6 +119,7 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>, spaces: Arc<Space
         vfork_done: None,
         personality: spec.personality,
         memory_policy: Default::default(),
+        ways: Default::default(),
         timer_slack_ns: crate::syscall::prctl::DEFAULT_TIMER_SLACK_NS,
         default_timer_slack_ns: crate::syscall::prctl::DEFAULT_TIMER_SLACK_NS,
     })

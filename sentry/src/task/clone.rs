@@ -230,6 +230,7 @@ fn copy_current(
         vfork_done,
         personality: parent.personality,
         memory_policy: parent.memory_policy,
+        ways: Default::default(),
         timer_slack_ns: parent.timer_slack_ns,
         default_timer_slack_ns: parent.timer_slack_ns,
     })

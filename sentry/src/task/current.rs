@@ -3,7 +3,7 @@
 use super::clone::VforkDone;
 use super::{Credentials, Process, Task, Tid, oom, registry};
 use crate::errno::Errno;
-use crate::fs::{FdTable, FsContext, OpenFile};
+use crate::fs::{FdTable, FsContext, OpenFile, Ways};
 use crate::mm::{AddressSpace, MemoryFault, Policy};
 use crate::platform::{Access, CopyFault, UserContext, platform};
 use crate::signal::ThreadSignalState;
@@ -13,6 +13,7 @@ use crate::wait::{Events, WaitError, WaitQueue, wait_on};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use linker::addr::UserVa;
 
 /// The running thread. Exists once per thread, on its kernel stack.
@@ -29,6 +30,8 @@ pub struct Current {
     pub files: Arc<FdTable>,
     /// Root, working directory, umask.
     pub fs: Arc<FsContext>,
+    /// The ways its paths went lately.
+    pub ways: RefCell<Ways>,
     /// Credentials.
     pub creds: Arc<Credentials>,
     /// What signals need of the thread alone: alternate stack, mask to restore, restart block.

@@ -296,6 +296,7 @@ fn helper(current: &Current) -> Current {
         vfork_done: None,
         personality: current.personality,
         memory_policy: current.memory_policy,
+        ways: Default::default(),
         timer_slack_ns: current.timer_slack_ns,
         default_timer_slack_ns: current.default_timer_slack_ns,
     }

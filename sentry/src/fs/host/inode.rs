@@ -26,7 +26,7 @@ use linux_raw_sys::general as raw;
 /// How long attributes of a shared file are believed.
 const FRESH_NS: u64 = 1_000_000;
 /// How long everything is believed of a tree that others change seldom and by hand: a container's root.
-const QUIET_NS: u64 = 100_000_000;
+const QUIET_NS: u64 = 1_000_000_000;
 /// Names that were missing in an exclusive directory before its whole listing is fetched, which answers for all others; one
 /// more for each page of the directory, which costs about as much to read as one question, and so many more at most.
 const MISSES: u32 = 3;
@@ -39,7 +39,7 @@ const LISTED: usize = 16 << 10;
 pub enum Sharing {
     /// Nobody: what was learnt once stays true but for our own changes.
     Exclusive,
-    /// Somebody, now and then: a change is seen within a tenth of a second.
+    /// Somebody, now and then: a change is seen within a second, and by what is started after it.
     Quiet,
     /// Anybody: names are asked for each time.
     Shared,
@@ -75,7 +75,7 @@ impl HostFs {
     fn trust(&self) -> Trust {
         match self.sharing {
             Sharing::Exclusive => Trust::Always,
-            Sharing::Quiet => Trust::For(QUIET_NS),
+            Sharing::Quiet => Trust::Quietly(QUIET_NS),
             Sharing::Shared => Trust::Never,
         }
     }

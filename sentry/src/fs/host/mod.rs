@@ -4,7 +4,7 @@
 //! `data` is the source of a file's pages (`mm::Mapping` is the cache); `file` and `directory` are what opening gives.
 //! An exclusive tree is nobody else's: what was learnt once stays true but for our own changes. A shared one is asked again
 //! on every look-up and open, and attributes are good for a millisecond. A quiet one is shared with somebody who changes it by
-//! hand (a container's root, and `docker cp`): all that is known of it is good for a tenth of a second.
+//! hand (a container's root, and `docker cp`): all that is known of it is good for a second, or until a verb comes from outside.
 //!
 //! Locks: `HostFs::inodes` (Rank::FileSystem) and `HostInode::state` (Rank::Inode) never nest; no request is made under either.
 
