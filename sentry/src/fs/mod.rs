@@ -64,7 +64,6 @@ pub use create::{link, make, make_mount_point, rename, symlink, unlink};
 pub use dentry::Dentry;
 pub use fd_table::{FdTable, MOST_DESCRIPTORS};
 pub use inode::{FileKind, Inode, IntoAny, Trust, doubt};
-pub use ways::Ways;
 pub use io::{Sink, Source};
 pub use mount::{
     FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, is_internal, mount_at,
@@ -77,6 +76,7 @@ pub use permission::{May, may_remove, owner_or_capable, permission};
 pub use special::{PathOnly, Slot};
 pub use types::{FILE_SYSTEMS, new_file_system};
 pub use walk::{LastKind, LookupFlags, Parent, lookup, lookup_as, lookup_parent};
+pub use ways::Ways;
 
 use crate::task::Current;
 use alloc::sync::Arc;

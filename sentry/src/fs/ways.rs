@@ -81,7 +81,10 @@ impl Ways {
             let len = way.text.len();
             // Only where a component follows at once: of several slashes the walk has to know.
             let next = path.get(len).is_some_and(|byte| *byte != b'/');
-            if next && best.is_none_or(|best| best.text.len() < len) && way.changes == now && path.starts_with(&way.text)
+            if next
+                && best.is_none_or(|best| best.text.len() < len)
+                && way.changes == now
+                && path.starts_with(&way.text)
             {
                 best = Some(way);
             }
@@ -161,5 +164,41 @@ impl Place {
 
     fn path(&self) -> Option<Path> {
         Some(Path::new(self.mount.upgrade()?, self.dentry.upgrade()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fs::tests::{mkdir, on_tmpfs};
+    use crate::fs::{LookupFlags, Path, lookup, rename};
+    use crate::syscall::Fd;
+    use crate::task::Current;
+
+    fn known(current: &Current, path: &str) -> Option<(Path, usize)> {
+        current.ways.borrow().find(&current.fs.root(), &current.creds, path.as_bytes())
+    }
+
+    fn walk(current: &Current, path: &str) {
+        lookup(current, Fd::CWD, path.as_bytes(), LookupFlags::FOLLOW).expect("it is there");
+    }
+
+    #[test]
+    fn a_way_is_learnt_when_it_is_walked_again_and_forgotten_when_a_directory_moves() {
+        let current = on_tmpfs();
+        let directories = ["/one", "/one/two", "/one/two/three", "/one/two/three/four"];
+        let last = directories.map(|path| mkdir(&current, path));
+        // The tests beside this one change directories too, and then all ways are gone.
+        let tries = (0..10_000).find_map(|_| {
+            walk(&current, "/one/two/three/four");
+            walk(&current, "/one/two/three/four");
+            known(&current, "/one/two/three/new")
+        });
+        let (to, length) = tries.expect("it was learnt");
+        assert!(to == last[2]);
+        assert_eq!(length, "/one/two/three/".len());
+        assert!(known(&current, "/one/two/three//new").is_none(), "slashes are the walk's");
+        assert!(known(&current, "/one/two/three/").is_none(), "no component follows");
+        rename(&current, Fd::CWD, b"/one/two", Fd::CWD, b"/one/other", 0).expect("renamed");
+        assert!(known(&current, "/one/two/three/new").is_none());
     }
 }

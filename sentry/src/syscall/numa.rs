@@ -157,7 +157,8 @@ fn task_of(current: &Current, pid: i32) -> Result<Arc<Task>, Errno> {
     if pid == 0 {
         return Ok(current.task.clone());
     }
-    let task = u32::try_from(pid).ok().and_then(|pid| registry().task(current.meant(Tid::new(pid)))).ok_or(Errno::ESRCH)?;
+    let task =
+        u32::try_from(pid).ok().and_then(|pid| registry().task(current.meant(Tid::new(pid)))).ok_or(Errno::ESRCH)?;
     if may_attach(current, &task) { Ok(task) } else { Err(Errno::EPERM) }
 }
 

@@ -156,7 +156,9 @@ fn counted(command: &mut Command, count: fn(&str) -> Option<Tally>) -> Result<Ta
         // A failure, by name where cargo tells of it, and the indented lines that follow.
         of_failure = match &part {
             Some(part) => part.failed > 0,
-            None => line.ends_with(" ... FAILED") || line.contains("panicked at") || of_failure && line.starts_with("  "),
+            None => {
+                line.ends_with(" ... FAILED") || line.contains("panicked at") || of_failure && line.starts_with("  ")
+            }
         };
         if of_failure {
             sum.said.push(line.to_string());
