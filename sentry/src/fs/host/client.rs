@@ -288,12 +288,12 @@ impl File {
     }
 
     /// Reads into frames.
-    pub fn read_frames(&self, offset: u64, frames: &[&Frame]) -> Result<usize, Errno> {
+    pub fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<usize, Errno> {
         platform().host_read(self.0, offset, frames)
     }
 
     /// Writes `len` bytes from frames, beginning `skip` bytes into the first.
-    pub fn write_frames(&self, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
+    pub fn write_frames(&self, offset: u64, frames: &[Frame], skip: usize, len: usize) -> Result<usize, Errno> {
         platform().host_write(self.0, offset, frames, skip, len)
     }
 
