@@ -8,11 +8,12 @@
 
 use crate::lock::Lock;
 use crate::percpu::{attention, cpu};
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use linker::addr::GuestPa;
 use linker::boot::BootInfo;
 use linker::layout::{DIRECT_MAP, FRAME_META_BYTES, PAGE_SIZE, frame_table};
-use sentry::platform::{MemoryInfo, NoMemory};
+use sentry::platform::{Frame, MemoryInfo, NoMemory};
 use spin::Once;
 
 /// Orders of blocks: 2^0 to 2^10 frames.
@@ -56,6 +57,26 @@ const COUNT_MASK: u64 = (1 << ORDER_SHIFT) - 1;
 struct Meta(AtomicU64);
 
 const _: () = assert!(size_of::<Meta>() as u64 == FRAME_META_BYTES);
+
+impl Meta {
+    /// Panics when frame `pfn`, whose this is, is not a live user frame.
+    #[inline]
+    fn check_user(&self, pfn: u64) {
+        let now = self.0.load(Ordering::Relaxed);
+        if !is_live(now) {
+            not_live(pfn, now);
+        }
+    }
+}
+
+/// Whether a word is that of a live user frame: its kind, no order, a reference at least. One comparison, for it is done all the time.
+const fn is_live(now: u64) -> bool {
+    now.wrapping_sub(word(Kind::User, 0, 1)) < COUNT_MASK
+}
+
+const _: () = assert!(is_live(word(Kind::User, 0, 1)) && is_live(word(Kind::User, 0, COUNT_MASK)));
+const _: () = assert!(!is_live(word(Kind::User, 0, 0)) && !is_live(word(Kind::User, 1, 0)));
+const _: () = assert!(!is_live(word(Kind::Cached, 0, 0)) && !is_live(word(Kind::Kernel, 0, 0)) && !is_live(0));
 
 const fn word(kind: Kind, order: usize, count: u64) -> u64 {
     (kind as u64) << KIND_SHIFT | (order as u64) << ORDER_SHIFT | count
@@ -179,9 +200,9 @@ pub fn alloc_user(zeroed: bool) -> Result<u64, NoMemory> {
     Ok(block.pfn)
 }
 
-/// `count` user frames with one reference each, in few blocks of consecutive ones if they are many. `NoMemory`: `each` was called
-/// for fewer.
-pub fn alloc_many(count: usize, mut each: impl FnMut(u64)) -> Result<(), NoMemory> {
+/// Adds `count` user frames with one reference each, in few blocks of consecutive ones if they are many. `NoMemory`: it added fewer.
+pub fn alloc_many(count: usize, to: &mut Vec<Frame>) -> Result<(), NoMemory> {
+    to.reserve(count);
     let mut left = count;
     while left >= BATCH {
         let order = (left.ilog2() as usize).min(MAX_ORDER);
@@ -189,14 +210,15 @@ pub fn alloc_many(count: usize, mut each: impl FnMut(u64)) -> Result<(), NoMemor
             break;
         }
         let Some(block) = take_run(order) else { break };
-        for pfn in block.pfn..block.pfn + (1 << order) {
-            meta(pfn).0.store(word(Kind::User, 0, 1), Ordering::Relaxed);
-            each(pfn);
+        let block = block.pfn..block.pfn + (1 << order);
+        for meta in &frames().meta[block.start as usize..block.end as usize] {
+            meta.0.store(word(Kind::User, 0, 1), Ordering::Relaxed);
         }
+        to.extend(block.map(Frame::adopt));
         left -= 1 << order;
     }
     (0..left).try_for_each(|_| {
-        each(alloc_user(false)?);
+        to.push(Frame::adopt(alloc_user(false)?));
         Ok(())
     })
 }
@@ -282,7 +304,7 @@ pub fn free_kernel(pfn: u64, order: usize) {
 #[inline]
 pub fn get(pfn: u64) {
     let old = meta(pfn).0.fetch_add(1, Ordering::Relaxed);
-    if old >> KIND_SHIFT != Kind::User as u64 || old & COUNT_MASK == 0 {
+    if !is_live(old) {
         not_live(pfn, old);
     }
 }
@@ -291,7 +313,7 @@ pub fn get(pfn: u64) {
 #[inline]
 pub fn put(pfn: u64) {
     let old = meta(pfn).0.fetch_sub(1, Ordering::AcqRel);
-    if old >> KIND_SHIFT != Kind::User as u64 || old & COUNT_MASK == 0 {
+    if !is_live(old) {
         not_live(pfn, old);
     }
     if old & COUNT_MASK == 1 {
@@ -309,10 +331,24 @@ pub fn references(pfn: u64) -> u32 {
 /// Panics when `pfn` is not a live user frame.
 #[inline]
 pub fn check_user(pfn: u64) {
-    let now = meta(pfn).0.load(Ordering::Relaxed);
-    if now >> KIND_SHIFT != Kind::User as u64 || now & COUNT_MASK == 0 {
-        not_live(pfn, now);
+    meta(pfn).check_user(pfn);
+}
+
+/// How many of the first of `list` lie one behind the other. Panics when one of these is not a live user frame.
+#[inline]
+pub fn run(list: &[Frame]) -> usize {
+    let Some(first) = list.first().map(Frame::pfn) else { return 0 };
+    // There is a first: a run is never empty.
+    check_user(first);
+    let mut next = first;
+    for (frame, meta) in list.iter().zip(&frames().meta[first as usize..]) {
+        if frame.pfn() != next {
+            break;
+        }
+        meta.check_user(next);
+        next += 1;
     }
+    (next - first) as usize
 }
 
 #[cold]

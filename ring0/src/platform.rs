@@ -129,7 +129,7 @@ impl Platform for Ring0 {
     }
 
     fn alloc_frames(&self, count: usize, frames: &mut Vec<Frame>) -> Result<(), NoMemory> {
-        frame::alloc_many(count.saturating_sub(frames.len()), |pfn| frames.push(Frame::adopt(pfn)))
+        frame::alloc_many(count.saturating_sub(frames.len()), frames)
     }
 
     fn frame_get(&self, pfn: u64) {
@@ -271,11 +271,11 @@ impl Platform for Ring0 {
         ring::call(request, input, output)
     }
 
-    fn host_read(&self, file: u32, offset: u64, frames: &[&Frame]) -> Result<usize, Errno> {
+    fn host_read(&self, file: u32, offset: u64, frames: &[Frame]) -> Result<usize, Errno> {
         ring::call_frames(Op::Read, file, offset, frames, 0, frames.len() * PAGE_SIZE as usize)
     }
 
-    fn host_write(&self, file: u32, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
+    fn host_write(&self, file: u32, offset: u64, frames: &[Frame], skip: usize, len: usize) -> Result<usize, Errno> {
         ring::call_frames(Op::Write, file, offset, frames, skip, len)
     }
 

@@ -113,33 +113,23 @@ pub fn call(mut request: Request, input: &[u8], output: &mut [u8]) -> Result<u64
 }
 
 /// `Op::Read` into frames, or `Op::Write` from them: `len` bytes, beginning `skip` bytes into the first.
-pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
+pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[Frame], skip: usize, len: usize) -> Result<usize, Errno> {
     let mut segments: Vec<GuestBuf> = Vec::new();
-    let mut left = len as u64;
-    let mut skip = skip as u64;
-    // The segment that still grows, and the address behind it.
-    let (mut last, mut behind) = (GuestBuf::default(), u64::MAX);
-    for frame in frames {
-        crate::frame::check_user(frame.pfn());
-        if skip >= PAGE_SIZE {
-            skip -= PAGE_SIZE;
-            continue;
-        }
-        let bytes = left.min(PAGE_SIZE - skip);
-        let pa = frame_pa(frame.pfn()).raw() + skip;
-        if pa == behind {
-            last.len += bytes;
-        } else if bytes == 0 || segments.len() + 1 == MAX_SEGMENTS {
-            break;
-        } else {
-            segments.extend((last.len != 0).then_some(last));
-            last = GuestBuf { pa: GuestPa::new(pa), len: bytes };
-        }
-        behind = pa + bytes;
-        left -= bytes;
-        skip = 0;
+    let (mut rest, mut skip, mut left) = (frames, skip as u64, len as u64);
+    while let Some(first) = rest.first()
+        && left > 0
+        && segments.len() < MAX_SEGMENTS
+    {
+        let run = crate::frame::run(rest);
+        let bytes = run as u64 * PAGE_SIZE;
+        let skipped = skip.min(bytes);
+        let used = left.min(bytes - skipped);
+        let pa = frame_pa(first.pfn()).raw() + skipped;
+        segments.extend((used > 0).then_some(GuestBuf { pa: GuestPa::new(pa), len: used }));
+        rest = &rest[run..];
+        skip -= skipped;
+        left -= used;
     }
-    segments.extend((last.len != 0).then_some(last));
     let mut request = Request { op: op as u16, handle: file, offset, ..Request::default() };
     let data = match segments.as_slice() {
         [] => GuestBuf::default(),

@@ -180,12 +180,12 @@ pub trait PageTable: Send + Sync {
     fn map_zeroed(&self, va: UserVa, most: usize, prot: Prot) -> Result<usize, NoMemory>;
     /// Maps what `frame` gives for those of `count` pages from `va` on where nothing is mapped; it is asked by position. The
     /// pages lie in one 2 MiB block. Returns how many it mapped.
-    fn map_run(
+    fn map_run<'a>(
         &self,
         va: UserVa,
         count: usize,
         prot: Prot,
-        frame: &mut dyn FnMut(usize) -> Option<Frame>,
+        frame: &mut dyn FnMut(usize) -> Option<&'a Frame>,
     ) -> Result<usize, NoMemory>;
     /// Releases everything in the range. Returns the number of pages that were mapped.
     fn unmap(&self, start: UserVa, end: UserVa) -> usize;
@@ -392,9 +392,9 @@ pub trait Platform: Send + Sync {
     /// Asks the host and blocks the calling thread (alone) until the answer is there. `input`/`output` replace the request's own buffers.
     fn host_call(&self, request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno>;
     /// `Op::Read` into frames, in order; the last may be partly filled. Returns bytes.
-    fn host_read(&self, file: u32, offset: u64, frames: &[&Frame]) -> Result<usize, Errno>;
+    fn host_read(&self, file: u32, offset: u64, frames: &[Frame]) -> Result<usize, Errno>;
     /// `Op::Write` of `len` bytes from frames, in order, beginning `skip` bytes into the first. Returns bytes.
-    fn host_write(&self, file: u32, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno>;
+    fn host_write(&self, file: u32, offset: u64, frames: &[Frame], skip: usize, len: usize) -> Result<usize, Errno>;
     /// Ends the sandbox. `status`: as for `layout::PORT_EXIT`.
     fn exit(&self, status: u32) -> !;
     /// A line for the host's stderr.

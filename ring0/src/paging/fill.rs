@@ -1,7 +1,6 @@
 //! Filling a table of the lowest level where it maps nothing. Callers hold the page table's lock.
 
 use super::entry::{PRESENT, WRITABLE, flags, is_mapped};
-use super::table::new_entry;
 use crate::frame;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linker::layout::PAGE_SIZE;
@@ -30,13 +29,16 @@ pub(super) fn zeroed(entries: &[AtomicU64], first: usize, most: usize, prot: Pro
 }
 
 /// What `frame` gives, by position, for those of `slots` that map nothing.
-pub(super) fn run(slots: &[AtomicU64], prot: Prot, frame: &mut dyn FnMut(usize) -> Option<Frame>) -> usize {
+pub(super) fn run<'a>(slots: &[AtomicU64], prot: Prot, frame: &mut dyn FnMut(usize) -> Option<&'a Frame>) -> usize {
+    let flags = flags(prot);
     let mut mapped = 0;
     for (n, slot) in slots.iter().enumerate() {
         if !is_mapped(slot.load(Ordering::Relaxed))
             && let Some(frame) = frame(n)
         {
-            slot.store(new_entry(frame, prot), Ordering::Release);
+            // The entry's reference; this panics where the frame is not a live one.
+            frame::get(frame.pfn());
+            slot.store((frame.pfn() * PAGE_SIZE) | flags, Ordering::Release);
             mapped += 1;
         }
     }

@@ -238,12 +238,12 @@ impl PageTable for UserPageTable {
         super::fill::zeroed(entries, index(va, 0), most, prot)
     }
 
-    fn map_run(
+    fn map_run<'a>(
         &self,
         va: UserVa,
         count: usize,
         prot: Prot,
-        frame: &mut dyn FnMut(usize) -> Option<Frame>,
+        frame: &mut dyn FnMut(usize) -> Option<&'a Frame>,
     ) -> Result<usize, NoMemory> {
         let va = checked(va);
         let _tables = self.lock.lock();
@@ -393,7 +393,7 @@ fn free_tables(number: u64, level: u32, entries: usize) {
     frame::free_table(number);
 }
 
-pub(super) fn new_entry(frame: Frame, prot: Prot) -> u64 {
+fn new_entry(frame: Frame, prot: Prot) -> u64 {
     let number = frame.into_pfn();
     frame::check_user(number);
     (number * PAGE_SIZE) | flags(prot)

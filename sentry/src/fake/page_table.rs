@@ -94,12 +94,12 @@ impl PageTable for FakeTable {
         Ok(most)
     }
 
-    fn map_run(
+    fn map_run<'a>(
         &self,
         va: UserVa,
         count: usize,
         prot: Prot,
-        frame: &mut dyn FnMut(usize) -> Option<Frame>,
+        frame: &mut dyn FnMut(usize) -> Option<&'a Frame>,
     ) -> Result<usize, NoMemory> {
         let end = va.raw() + count as u64 * PAGE_SIZE;
         assert!(count > 0 && va.raw() / LARGE_PAGE_SIZE == (end - 1) / LARGE_PAGE_SIZE, "a run over a 2 MiB boundary");
@@ -108,7 +108,7 @@ impl PageTable for FakeTable {
             if self.translate(UserVa::new(at)).is_none()
                 && let Some(frame) = frame(n)
             {
-                mapped += usize::from(self.map_if_absent(UserVa::new(at), frame, prot)?);
+                mapped += usize::from(self.map_if_absent(UserVa::new(at), frame.clone(), prot)?);
             }
         }
         Ok(mapped)

@@ -317,7 +317,7 @@ impl Platform for FakePlatform {
         machine().host(&request, input, output)
     }
 
-    fn host_read(&self, file: u32, offset: u64, frames: &[&Frame]) -> Result<usize, Errno> {
+    fn host_read(&self, file: u32, offset: u64, frames: &[Frame]) -> Result<usize, Errno> {
         let mut bytes = vec![0; frames.len() * BYTES];
         let request = Request { op: Op::Read as u16, handle: file, offset, ..Request::default() };
         let done = self.host_call(request, &[], &mut bytes)? as usize;
@@ -327,7 +327,7 @@ impl Platform for FakePlatform {
         Ok(done)
     }
 
-    fn host_write(&self, file: u32, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
+    fn host_write(&self, file: u32, offset: u64, frames: &[Frame], skip: usize, len: usize) -> Result<usize, Errno> {
         let mut bytes = vec![0; frames.len() * BYTES];
         for (frame, chunk) in frames.iter().zip(bytes.chunks_mut(BYTES)) {
             self.frame_read(frame, 0, chunk);

@@ -80,7 +80,7 @@ fn user_mode_follows_the_script_and_the_host_answers_as_told() {
         Ok(2)
     });
     let frame = platform().alloc_frame(false).unwrap();
-    assert_eq!(platform().host_read(3, 0, &[&frame]), Ok(2));
+    assert_eq!(platform().host_read(3, 0, core::slice::from_ref(&frame)), Ok(2));
     let mut bytes = [0; 2];
     platform().frame_read(&frame, 0, &mut bytes);
     assert_eq!(&bytes, b"ok");

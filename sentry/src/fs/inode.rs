@@ -1,6 +1,7 @@
 //! `Inode`: a file, whatever its file system. Calls may block on the host; none is made with a spinning lock held.
 
 use super::acl::{Acl, Which};
+use super::entries::Entries;
 use super::handle::Handle;
 use super::open_file::{FileOps, OpenFile, OpenFlags};
 use crate::errno::Errno;
@@ -114,8 +115,8 @@ pub trait Inode: IntoAny + Send + Sync {
     fn lookup(&self, _name: &[u8]) -> Result<Arc<dyn Inode>, Errno> {
         Err(Errno::ENOTDIR)
     }
-    /// All entries of a directory, without "." and "..": inode number, `DT_*`, name. For overlays on top of it.
-    fn list(&self, _emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
+    /// All entries of a directory, without "." and "..". For overlays on top of it.
+    fn list(&self) -> Result<Arc<Entries>, Errno> {
         Err(Errno::EOPNOTSUPP)
     }
     /// How long a looked-up entry may be kept in the dentry cache without asking again (never: /proc/PID, shared host mounts).

@@ -15,7 +15,7 @@ mod dentry;
 pub mod detached;
 pub mod dev;
 pub mod device;
-mod entries;
+pub mod entries;
 pub mod epoll;
 pub mod eventfd;
 pub mod fanotify;
@@ -70,7 +70,7 @@ pub use mount::{
     next_device, unmount,
 };
 pub use open::{open, open_at, open_exec, open_exec_at, open_found, open_how};
-pub use open_file::{DirSink, FileOps, OpenFile, OpenFlags, SignalOwner};
+pub use open_file::{FileOps, OpenFile, OpenFlags, SignalOwner};
 pub use path::Path;
 pub use permission::{May, may_remove, owner_or_capable, permission};
 pub use special::{PathOnly, Slot};

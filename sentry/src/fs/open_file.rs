@@ -1,6 +1,7 @@
 //! An open file description: what descriptors point to. Holds the position and the status flags; `FileOps` does the work.
 
 use super::async_io::Async;
+use super::entries::DirSink;
 use super::epoll::Watchers;
 use super::fanotify;
 use super::inode::Inode;
@@ -72,9 +73,6 @@ impl crate::syscall::FromArg for OpenFlags {
     }
 }
 
-/// Takes directory entries: inode number, `DT_*`, name, and the position behind the entry. False: no room, stop (the entry was not taken).
-pub type DirSink<'a> = dyn FnMut(u64, u8, &[u8], u64) -> bool + 'a;
-
 /// What a file does. The defaults are those of a file that cannot.
 ///
 /// `read`/`write` check neither access mode nor position: `OpenFile` does. They may block (honouring `OpenFile::nonblocking`).
@@ -130,7 +128,7 @@ pub trait FileOps: Send + Sync {
         _current: &Current,
         _file: &OpenFile,
         _position: u64,
-        _emit: &mut DirSink<'_>,
+        _emit: &mut dyn DirSink,
     ) -> Result<(), Fail> {
         Err(Errno::ENOTDIR.into())
     }

@@ -1,7 +1,8 @@
 //! What files with a `Mapping` share: positions, the file size limit, access times, directory dots.
 
+use super::entries::DirSink;
 use super::mount::MountFlags;
-use super::open_file::{DirSink, OpenFile, OpenFlags};
+use super::open_file::{OpenFile, OpenFlags};
 use super::{FileKind, Source};
 use crate::errno::Errno;
 use crate::mm::Mapping;
@@ -83,10 +84,10 @@ pub const FIRST_ENTRY: u64 = 2;
 
 /// Emits "." and ".." of an open directory where `position` lies before them (0 and 1: a file system's own positions start at
 /// `FIRST_ENTRY`). False: no room, stop.
-pub fn emit_dots(file: &OpenFile, position: u64, emit: &mut DirSink<'_>) -> bool {
+pub fn emit_dots(file: &OpenFile, position: u64, emit: &mut dyn DirSink) -> bool {
     let ino = |inode: &dyn super::Inode| inode.attr().map_or(0, |attr| attr.ino);
     let own = ino(&**file.inode());
-    if position == 0 && !emit(own, dirent_type(FileKind::Directory), b".", 1) {
+    if position == 0 && !emit.put(own, dirent_type(FileKind::Directory), b".", 1) {
         return false;
     }
     if position > 1 {
@@ -94,7 +95,7 @@ pub fn emit_dots(file: &OpenFile, position: u64, emit: &mut DirSink<'_>) -> bool
     }
     let above = file.path().and_then(|place| place.dentry().parent());
     let above = above.map_or(own, |parent| ino(&**parent.inode()));
-    emit(above, dirent_type(FileKind::Directory), b"..", FIRST_ENTRY)
+    emit.put(above, dirent_type(FileKind::Directory), b"..", FIRST_ENTRY)
 }
 
 /// The `DT_*` of a kind.

@@ -205,10 +205,9 @@ impl AddressSpace {
         let (first, count) = (vma.page_index(start), (end - start) / PAGE_SIZE);
         let index = vma.page_index(page);
         let mapped = file.mapping.look(|cached| {
-            cached.holds(index).then(|| {
-                let mut frame = |n: usize| cached.frame(first + n as u64);
-                self.table.map_run(UserVa::new(start), count as usize, prot, &mut frame)
-            })
+            cached
+                .holds(index)
+                .then(|| self.table.map_run(UserVa::new(start), count as usize, prot, &mut cached.frames(first)))
         });
         match mapped {
             None => Ok(Step::Read(file.mapping.clone(), index)),

@@ -345,13 +345,13 @@ fn mapped_pages_of_a_file_are_written_back_once_dirty_and_again_after_new_writes
     use crate::platform::Frame;
     struct Disk(std::sync::Mutex<Vec<u8>>);
     impl PageSource for Disk {
-        fn read_pages(&self, _first: u64, frames: &[&Frame]) -> Result<(), Errno> {
+        fn read_pages(&self, _first: u64, frames: &[Frame]) -> Result<(), Errno> {
             zero_behind(frames, 0);
             Ok(())
         }
-        fn write_pages(&self, _first: u64, frames: &[&Frame], len: usize) -> Result<(), Errno> {
+        fn write_pages(&self, _first: u64, frames: &[Frame], len: usize) -> Result<(), Errno> {
             let mut bytes = vec![0; len];
-            platform().frame_read(frames[0], 0, &mut bytes);
+            platform().frame_read(&frames[0], 0, &mut bytes);
             *self.0.lock().unwrap() = bytes;
             Ok(())
         }

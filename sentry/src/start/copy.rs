@@ -1,12 +1,12 @@
 //! Copying a tree into an empty file system, before anybody runs: what a mount with `tmpcopyup` begins with.
 
 use crate::errno::Errno;
+use crate::fs::entries::Entry;
 use crate::fs::{FileKind, Inode, OpenFile, OpenFlags, Sink, Source};
 use crate::syscall::Fail;
 use crate::task::Current;
 use alloc::sync::Arc;
 use alloc::vec;
-use alloc::vec::Vec;
 use linker::request::{Attr, MakeArgs, SetAttr};
 
 /// Bytes copied at once.
@@ -29,17 +29,15 @@ fn entries(current: &Current, from: &Arc<dyn Inode>, to: &Arc<dyn Inode>, depth:
     if depth > MAX_DEPTH {
         return Err(Errno::ELOOP);
     }
-    let mut names: Vec<Vec<u8>> = Vec::new();
-    from.list(&mut |_, _, name| names.push(name.to_vec()))?;
-    for name in names {
-        let child = from.lookup(&name)?;
+    for Entry { name, .. } in from.list()?.iter() {
+        let child = from.lookup(name)?;
         let attr = child.attr()?;
         let args = MakeArgs { mode: attr.mode, uid: attr.uid, gid: attr.gid, pad: 0, rdev: attr.rdev };
         if child.kind() == FileKind::Symlink {
-            to.symlink(&name, &child.read_link(current)?, &args)?;
+            to.symlink(name, &child.read_link(current)?, &args)?;
             continue;
         }
-        let copy = to.make(&name, &args)?;
+        let copy = to.make(name, &args)?;
         match child.kind() {
             FileKind::Directory => entries(current, &child, &copy, depth + 1)?,
             FileKind::Regular => bytes(current, &child, &copy)?,

@@ -3,81 +3,103 @@
 use super::table::{Level, Row, arg, finish, row};
 use super::{Fail, Fd, UserPtr, UserStr};
 use crate::errno::Errno;
+use crate::fs::entries::{DirSink, Entries, Entry, push_record, put_each, record_size};
 use crate::fs::{self, LookupFlags, May, Path};
 use crate::task::{Cap, Current};
 use alloc::vec::Vec;
-use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
 /// Entries are collected in a buffer of this size at most, whatever the caller offers.
 const MAX_BUFFER: usize = 256 * 1024;
 
-/// Writes one entry behind `buffer`'s end if it fits into `room`: inode number, next position, type, name.
-type Encode = fn(buffer: &mut Vec<u8>, room: usize, ino: u64, kind: u8, name: &[u8], next: u64) -> bool;
+/// What the two calls give.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// `struct linux_dirent64`.
+    Dirent64,
+    /// `struct linux_dirent`.
+    Dirent,
+}
+
+/// The entries that fit into what the caller offers.
+struct Buffer {
+    layout: Layout,
+    room: usize,
+    bytes: Vec<u8>,
+    /// The position behind them.
+    next: u64,
+    /// There are more.
+    full: bool,
+}
+
+impl DirSink for Buffer {
+    fn put(&mut self, ino: u64, kind: u8, name: &[u8], next: u64) -> bool {
+        let entry = Entry { ino, kind, name };
+        let taken = match self.layout {
+            Layout::Dirent64 => {
+                let fits = self.bytes.len() + record_size(name.len()) <= self.room;
+                if fits {
+                    push_record(&mut self.bytes, entry, next);
+                }
+                fits
+            }
+            Layout::Dirent => encode(&mut self.bytes, self.room, entry, next),
+        };
+        if taken {
+            self.next = next;
+        } else {
+            self.full = true;
+        }
+        taken
+    }
+
+    fn put_all(&mut self, entries: &Entries, position: u64) {
+        if self.layout != Layout::Dirent64 {
+            return put_each(self, entries, position);
+        }
+        let (records, next, all) = entries.records(position, self.room - self.bytes.len());
+        self.bytes.extend_from_slice(records);
+        self.full |= !all;
+        if !records.is_empty() {
+            self.next = next;
+        }
+    }
+}
 
 /// getdents64(2).
 pub fn getdents64(current: &mut Current, fd: Fd, to: UserPtr<u8>, len: u32) -> Result<usize, Fail> {
-    read_entries(current, fd, to, len, encode64)
+    read_entries(current, fd, to, len, Layout::Dirent64)
 }
 
 /// getdents(2).
 pub fn getdents(current: &mut Current, fd: Fd, to: UserPtr<u8>, len: u32) -> Result<usize, Fail> {
-    read_entries(current, fd, to, len, encode)
+    read_entries(current, fd, to, len, Layout::Dirent)
 }
 
-fn read_entries(current: &Current, fd: Fd, to: UserPtr<u8>, len: u32, encode: Encode) -> Result<usize, Fail> {
+fn read_entries(current: &Current, fd: Fd, to: UserPtr<u8>, len: u32, layout: Layout) -> Result<usize, Fail> {
     let file = super::file::open_file(current, fd)?;
     if file.inode().kind() != fs::FileKind::Directory {
         return Err(Errno::ENOTDIR.into());
     }
     let room = (len as usize).min(MAX_BUFFER);
-    let mut buffer = Vec::new();
     file.ask_to_read(current)?;
     let mut position = file.position().lock();
     if file.path().is_some_and(|place| place.dentry().is_deleted()) {
         return Err(Errno::ENOENT.into());
     }
-    let mut next = *position;
-    let mut full = false;
-    file.ops().read_dir(current, &file, *position, &mut |ino, kind, name, behind| {
-        let taken = encode(&mut buffer, room, ino, kind, name, behind);
-        if taken {
-            next = behind;
-        } else {
-            full = true;
-        }
-        taken
-    })?;
-    if full && buffer.is_empty() {
+    let mut buffer = Buffer { layout, room, bytes: Vec::new(), next: *position, full: false };
+    file.ops().read_dir(current, &file, *position, &mut buffer)?;
+    if buffer.full && buffer.bytes.is_empty() {
         return Err(Errno::EINVAL.into());
     }
-    to.write_slice(current, &buffer)?;
-    *position = next;
+    to.write_slice(current, &buffer.bytes)?;
+    *position = buffer.next;
     file.was_read();
-    Ok(buffer.len())
+    Ok(buffer.bytes.len())
 }
 
-/// `struct linux_dirent64`: d_ino, d_off, d_reclen, d_type, d_name with its NUL; padded to 8 bytes.
-fn encode64(buffer: &mut Vec<u8>, room: usize, ino: u64, kind: u8, name: &[u8], next: u64) -> bool {
-    let head = core::mem::offset_of!(raw::linux_dirent64, d_name);
-    let size = (head + name.len() + 1).next_multiple_of(8);
-    if buffer.len() + size > room {
-        return false;
-    }
-    let mut fixed = [0; core::mem::offset_of!(raw::linux_dirent64, d_name)];
-    fixed[..8].copy_from_slice(&ino.to_le_bytes());
-    fixed[8..16].copy_from_slice(&next.to_le_bytes());
-    fixed[16..18].copy_from_slice(&(size as u16).to_le_bytes());
-    fixed[18] = kind;
-    buffer.reserve(size);
-    buffer.extend_from_slice(&fixed);
-    buffer.extend_from_slice(name);
-    buffer.extend_from_slice(&[0; 8][..size - head - name.len()]);
-    true
-}
-
-/// `struct linux_dirent` (getdents(2)): d_ino, d_off, d_reclen, d_name with its NUL, and the type in the last byte.
-fn encode(buffer: &mut Vec<u8>, room: usize, ino: u64, kind: u8, name: &[u8], next: u64) -> bool {
+/// Adds a `struct linux_dirent` (getdents(2)) if it fits into `room`: d_ino, d_off, d_reclen, d_name with its NUL, and the type in the last byte.
+fn encode(buffer: &mut Vec<u8>, room: usize, Entry { ino, kind, name }: Entry<'_>, next: u64) -> bool {
     const HEAD: usize = 8 + 8 + 2;
     let size = (HEAD + name.len() + 2).next_multiple_of(8);
     if buffer.len() + size > room {

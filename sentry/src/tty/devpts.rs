@@ -5,7 +5,8 @@ use super::master::PtyMaster;
 use super::session;
 use super::terminal::{FarSide, Terminal};
 use crate::errno::Errno;
-use crate::fs::{DirSink, FileKind, FileOps, Inode, OpenFile, OpenFlags, Trust, next_device};
+use crate::fs::entries::DirSink;
+use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Trust, next_device};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
@@ -310,7 +311,7 @@ impl FileOps for Listing {
         _current: &Current,
         _file: &OpenFile,
         position: u64,
-        emit: &mut DirSink<'_>,
+        emit: &mut dyn DirSink,
     ) -> Result<(), Fail> {
         let (directory, device) = (raw::DT_DIR as u8, raw::DT_CHR as u8);
         let fixed: [(u64, u8, &[u8]); 3] =
@@ -318,7 +319,7 @@ impl FileOps for Listing {
         let mut next = position;
         for (ino, kind, name) in fixed.into_iter().skip(usize::try_from(position).unwrap_or(usize::MAX)) {
             next += 1;
-            if !emit(ino, kind, name, next) {
+            if !emit.put(ino, kind, name, next) {
                 return Ok(());
             }
         }
@@ -330,7 +331,7 @@ impl FileOps for Listing {
         for number in numbers {
             let name = alloc::format!("{number}");
             let ino = FIRST_INO + u64::from(number);
-            if !emit(ino, device, name.as_bytes(), FIXED + u64::from(number) + 1) {
+            if !emit.put(ino, device, name.as_bytes(), FIXED + u64::from(number) + 1) {
                 break;
             }
         }

@@ -6,6 +6,7 @@ use super::deferred;
 use crate::errno::Errno;
 use crate::fs::entries::Entries;
 use crate::platform::{Frame, platform};
+use crate::sync::{Lock, Rank};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::size_of;
@@ -17,6 +18,9 @@ use zerocopy::{FromBytes, IntoBytes};
 const DIRECTORY_BYTES: usize = 32 << 10;
 /// The first buffer: most directories fit, and one that is not needed would be cleared for nothing.
 const FIRST_DIRECTORY_BYTES: usize = 4 << 10;
+
+/// The last reader's buffer: whoever reads a directory next need not clear another.
+static SPARE: Lock<Vec<u8>> = Lock::new(Rank::Leaf, Vec::new());
 
 /// A file by name, at the gofer.
 pub struct Node {
@@ -178,18 +182,22 @@ impl Node {
     /// All entries of a directory but "." and "..".
     pub fn read_dir(&self) -> Result<Entries, Errno> {
         let mut entries = Entries::default();
-        let mut buffer = vec![0; FIRST_DIRECTORY_BYTES];
+        let mut buffer = core::mem::take(&mut *SPARE.lock());
+        if buffer.is_empty() {
+            buffer.resize(FIRST_DIRECTORY_BYTES, 0);
+        }
         let mut cookie = 0;
         loop {
             let len = call(Request { offset: cookie, ..request(Op::ReadDir, self.handle) }, &[], &mut buffer)?;
-            let Some(bytes) = buffer.get(..count(len, buffer.len())).filter(|bytes| !bytes.is_empty()) else {
-                return Ok(entries);
-            };
+            let Some(bytes) = buffer.get(..count(len, buffer.len())).filter(|bytes| !bytes.is_empty()) else { break };
             cookie = parse_entries(bytes, &mut entries).ok_or(Errno::EIO)?;
             if bytes.len() > FIRST_DIRECTORY_BYTES / 2 {
                 buffer.resize(DIRECTORY_BYTES, 0);
             }
         }
+        let old = core::mem::replace(&mut *SPARE.lock(), buffer);
+        drop(old);
+        Ok(entries)
     }
 
     /// The file system's numbers.
@@ -246,6 +254,8 @@ impl Node {
 /// Takes packed entries apart; returns the cookie behind the last, `None` where they are malformed.
 fn parse_entries(mut bytes: &[u8], entries: &mut Entries) -> Option<u64> {
     let mut cookie = None;
+    // No record is longer than the host's.
+    entries.reserve(bytes.len());
     while !bytes.is_empty() {
         let (entry, rest) = DirEntry::read_from_prefix(bytes).ok()?;
         let len = usize::from(entry.name_len);
@@ -288,12 +298,12 @@ impl File {
     }
 
     /// Reads into frames.
-    pub fn read_frames(&self, offset: u64, frames: &[&Frame]) -> Result<usize, Errno> {
+    pub fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<usize, Errno> {
         platform().host_read(self.0, offset, frames)
     }
 
     /// Writes `len` bytes from frames, beginning `skip` bytes into the first.
-    pub fn write_frames(&self, offset: u64, frames: &[&Frame], skip: usize, len: usize) -> Result<usize, Errno> {
+    pub fn write_frames(&self, offset: u64, frames: &[Frame], skip: usize, len: usize) -> Result<usize, Errno> {
         platform().host_write(self.0, offset, frames, skip, len)
     }
 
@@ -368,7 +378,7 @@ mod tests {
     fn packed_entries_come_apart_without_the_dots() {
         let mut entries = Entries::default();
         assert_eq!(parse_entries(&packed(&[b".", b"..", b"hello", b"12345678"]), &mut entries), Some(4));
-        let names: Vec<&[u8]> = entries.iter_from(0).map(|entry| entry.name).collect();
+        let names: Vec<&[u8]> = entries.iter().map(|entry| entry.name).collect();
         assert_eq!(names, [&b"hello"[..], b"12345678"]);
         assert_eq!(entries.get(0), Some(Entry { ino: 7, kind: 8, name: b"hello" }));
     }

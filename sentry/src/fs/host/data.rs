@@ -113,7 +113,7 @@ pub(super) fn close_idle() {
 }
 
 impl PageSource for Data {
-    fn read_pages(&self, first_page: u64, frames: &[&Frame]) -> Result<(), Errno> {
+    fn read_pages(&self, first_page: u64, frames: &[Frame]) -> Result<(), Errno> {
         let file = self.reader()?;
         let mut done = 0;
         let mut rest = frames;
@@ -130,7 +130,7 @@ impl PageSource for Data {
         Ok(())
     }
 
-    fn write_pages(&self, first_page: u64, frames: &[&Frame], len: usize) -> Result<(), Errno> {
+    fn write_pages(&self, first_page: u64, frames: &[Frame], len: usize) -> Result<(), Errno> {
         let file = self.writer()?;
         let mut done = 0;
         while done < len {

@@ -1,9 +1,9 @@
 //! Listings of host directories.
 
 use super::inode::HostInode;
-use crate::fs::entries::Entries;
-use crate::fs::regular::{FIRST_ENTRY, emit_dots};
-use crate::fs::{DirSink, FileOps, OpenFile};
+use crate::fs::entries::{DirSink, Entries};
+use crate::fs::regular::emit_dots;
+use crate::fs::{FileOps, OpenFile};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
@@ -15,7 +15,7 @@ use linux_raw_sys::general as raw;
 
 /// The entries of a directory at one time, without "." and "..".
 pub struct Listing {
-    entries: Entries,
+    entries: Arc<Entries>,
     /// Positions by name, once somebody looks for one.
     by_name: spin::Once<HashTable<u32>>,
     hasher: DefaultHashBuilder,
@@ -24,7 +24,7 @@ pub struct Listing {
 impl Listing {
     /// From the host's entries, in its order.
     pub fn new(entries: Entries) -> Self {
-        Self { entries, by_name: spin::Once::new(), hasher: DefaultHashBuilder::default() }
+        Self { entries: Arc::new(entries), by_name: spin::Once::new(), hasher: DefaultHashBuilder::default() }
     }
 
     /// How many.
@@ -32,11 +32,9 @@ impl Listing {
         self.entries.count()
     }
 
-    /// Calls `emit` for each: inode number, `DT_*`, name.
-    pub fn for_each(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) {
-        for entry in self.entries.iter_from(0) {
-            emit(entry.ino, entry.kind, entry.name);
-        }
+    /// All of them.
+    pub fn entries(&self) -> &Arc<Entries> {
+        &self.entries
     }
 
     /// Whether `name` is one of them.
@@ -45,7 +43,7 @@ impl Listing {
         let hash = |index: &u32| self.hasher.hash_one(name_of(*index));
         let by_name = self.by_name.call_once(|| {
             let mut by_name = HashTable::with_capacity(self.entries.count());
-            for (index, entry) in (0..).zip(self.entries.iter_from(0)) {
+            for (index, entry) in (0..).zip(self.entries.iter()) {
                 by_name.insert_unique(self.hasher.hash_one(entry.name), index, hash);
             }
             by_name
@@ -57,7 +55,7 @@ impl Listing {
 /// An open host directory: it lists what was there when listing began.
 pub struct HostDirectory {
     inode: Arc<HostInode>,
-    listing: Lock<Option<Arc<Listing>>>,
+    listing: Lock<Option<Arc<Entries>>>,
 }
 
 impl HostDirectory {
@@ -71,26 +69,19 @@ impl FileOps for HostDirectory {
         true
     }
 
-    fn read_dir(&self, _current: &Current, file: &OpenFile, position: u64, emit: &mut DirSink<'_>) -> Result<(), Fail> {
+    fn read_dir(&self, _current: &Current, file: &OpenFile, position: u64, emit: &mut dyn DirSink) -> Result<(), Fail> {
         let known = self.listing.lock().clone().filter(|_| position != 0);
         let listing = match known {
             Some(listing) => listing,
             None => {
-                let listing = self.inode.listing()?;
+                let listing = self.inode.listing()?.entries().clone();
                 let old = self.listing.lock().replace(listing.clone());
                 drop(old);
                 listing
             }
         };
-        if !emit_dots(file, position, emit) {
-            return Ok(());
-        }
-        let skip = usize::try_from(position.saturating_sub(FIRST_ENTRY)).unwrap_or(usize::MAX);
-        let first = FIRST_ENTRY.saturating_add(skip as u64);
-        for (before, entry) in (first..).zip(listing.entries.iter_from(skip)) {
-            if !emit(entry.ino, entry.kind, entry.name, before.saturating_add(1)) {
-                break;
-            }
+        if emit_dots(file, position, emit) {
+            emit.put_all(&listing, position);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::directory::{HostDirectory, Listing};
 use super::file::HostFile;
 use crate::errno::Errno;
 use crate::fs::device::open_device;
+use crate::fs::entries::Entries;
 use crate::fs::handle::Handle;
 use crate::fs::{FileKind, FileOps, Inode, OpenFlags, Slot, Trust};
 use crate::mm::Mapping;
@@ -421,9 +422,8 @@ impl Inode for HostInode {
         }
     }
 
-    fn list(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
-        self.listing()?.for_each(emit);
-        Ok(())
+    fn list(&self) -> Result<Arc<Entries>, Errno> {
+        Ok(self.listing()?.entries().clone())
     }
 
     fn trust(&self) -> Trust {

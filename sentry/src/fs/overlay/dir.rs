@@ -2,9 +2,9 @@
 
 use super::OverlayInode;
 use crate::errno::Errno;
-use crate::fs::entries::Entries;
-use crate::fs::regular::{FIRST_ENTRY, dirent_type, emit_dots};
-use crate::fs::{DirSink, FileOps, Inode, OpenFile};
+use crate::fs::entries::{DirSink, Entries};
+use crate::fs::regular::{dirent_type, emit_dots};
+use crate::fs::{FileOps, Inode, OpenFile};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
@@ -223,26 +223,24 @@ impl OverlayInode {
         Ok(())
     }
 
-    /// All entries.
-    pub(super) fn entries(&self) -> Result<Entries, Errno> {
+    /// All entries: the lower directory's own where nothing is different.
+    pub(super) fn entries(&self) -> Result<Arc<Entries>, Errno> {
+        let lower = self.lower.as_ref().map_or(Ok(Arc::default()), |lower| lower.list())?;
+        let names = self.names()?.lock();
+        if names.changes.is_empty() {
+            return Ok(lower);
+        }
         let mut entries = Entries::default();
         let mut fits = Some(());
-        if let Some(lower) = &self.lower {
-            lower.list(&mut |ino, kind, name| fits = fits.and_then(|()| entries.push(ino, kind, name)))?;
-        }
-        let names = self.names()?.lock();
-        if !names.changes.is_empty() {
-            let all = core::mem::take(&mut entries);
-            for entry in all.iter_from(0).filter(|entry| !names.changes.contains_key(entry.name)) {
-                fits = fits.and_then(|()| entries.push(entry.ino, entry.kind, entry.name));
-            }
+        for entry in lower.iter().filter(|entry| !names.changes.contains_key(entry.name)) {
+            fits = fits.and_then(|()| entries.push(entry.ino, entry.kind, entry.name));
         }
         for (name, change) in &names.changes {
             if let Change::Added { inode, .. } = change {
                 fits = fits.and_then(|()| entries.push(inode.ino(), dirent_type(inode.kind()), name));
             }
         }
-        fits.map(|()| entries).ok_or(Errno::EOVERFLOW)
+        fits.map(|()| Arc::new(entries)).ok_or(Errno::EOVERFLOW)
     }
 }
 
@@ -267,25 +265,19 @@ impl FileOps for OverlayDir {
         Err(Errno::EISDIR.into())
     }
 
-    fn read_dir(&self, _: &Current, file: &OpenFile, position: u64, emit: &mut DirSink<'_>) -> Result<(), Fail> {
+    fn read_dir(&self, _: &Current, file: &OpenFile, position: u64, emit: &mut dyn DirSink) -> Result<(), Fail> {
         let known = self.listing.lock().clone().filter(|_| position != 0);
         let listing = match known {
             Some(listing) => listing,
             None => {
-                let new = Arc::new(self.inode.entries()?);
+                let new = self.inode.entries()?;
                 let old = self.listing.lock().replace(new.clone());
                 drop(old);
                 new
             }
         };
-        if !emit_dots(file, position, emit) {
-            return Ok(());
-        }
-        let skip = usize::try_from(position.saturating_sub(FIRST_ENTRY)).unwrap_or(usize::MAX);
-        for (next, entry) in (FIRST_ENTRY + 1..).zip(listing.iter_from(0)).skip(skip) {
-            if !emit(entry.ino, entry.kind, entry.name, next) {
-                break;
-            }
+        if emit_dots(file, position, emit) {
+            emit.put_all(&listing, position);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::file::OverlayFile;
 use super::{Key, Overlay};
 use crate::errno::Errno;
 use crate::fs::acl::{Acl, Which};
-use crate::fs::entries::Entry;
+use crate::fs::entries::Entries;
 use crate::fs::handle::Handle;
 use crate::fs::tmpfs::TmpInode;
 use crate::fs::{FileKind, FileOps, Inode, OpenFile, OpenFlags, Slot, Trust, device};
@@ -239,11 +239,8 @@ impl Inode for OverlayInode {
         }
     }
 
-    fn list(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
-        for Entry { ino, kind, name } in self.entries()?.iter_from(0) {
-            emit(ino, kind, name);
-        }
-        Ok(())
+    fn list(&self) -> Result<Arc<Entries>, Errno> {
+        self.entries()
     }
 
     fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<(), Errno> {

@@ -2,8 +2,9 @@
 
 use super::{Context, Node};
 use crate::errno::Errno;
+use crate::fs::entries::DirSink;
 use crate::fs::regular::{FIRST_ENTRY, emit_dots};
-use crate::fs::{DirSink, FileOps, OpenFile, Sink, Source};
+use crate::fs::{FileOps, OpenFile, Sink, Source};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
@@ -108,7 +109,7 @@ impl<C: Context> FileOps for Directory<C> {
         true
     }
 
-    fn read_dir(&self, current: &Current, file: &OpenFile, position: u64, emit: &mut DirSink<'_>) -> Result<(), Fail> {
+    fn read_dir(&self, current: &Current, file: &OpenFile, position: u64, emit: &mut dyn DirSink) -> Result<(), Fail> {
         let known = self.entries.lock().clone().filter(|_| position != 0);
         let entries = match known {
             Some(entries) => entries,
@@ -124,7 +125,7 @@ impl<C: Context> FileOps for Directory<C> {
         }
         let skip = usize::try_from(position.saturating_sub(FIRST_ENTRY)).unwrap_or(usize::MAX);
         for (next, (ino, kind, name)) in (FIRST_ENTRY + 1..).zip(entries.iter()).skip(skip) {
-            if !emit(*ino, *kind as u8, name, next) {
+            if !emit.put(*ino, *kind as u8, name, next) {
                 break;
             }
         }

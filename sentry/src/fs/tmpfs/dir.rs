@@ -2,8 +2,10 @@
 
 use super::inode::{Body, TmpInode};
 use crate::errno::Errno;
+use crate::fs;
+use crate::fs::entries::DirSink;
 use crate::fs::regular::{FIRST_ENTRY, dirent_type, emit_dots, wants_access_time};
-use crate::fs::{DirSink, FileKind, FileOps, Inode, OpenFile};
+use crate::fs::{FileKind, FileOps, Inode, OpenFile};
 use crate::syscall::Fail;
 use crate::task::Current;
 use alloc::collections::BTreeMap;
@@ -192,12 +194,13 @@ impl TmpInode {
     }
 
     /// All entries.
-    pub(super) fn list_all(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
+    pub(super) fn list_all(&self) -> Result<fs::entries::Entries, Errno> {
         self.entries()?;
+        let mut entries = fs::entries::Entries::default();
         for (_, name, ino, kind) in self.list(0, usize::MAX) {
-            emit(ino, dirent_type(kind), &name);
+            entries.push(ino, dirent_type(kind), &name).ok_or(Errno::EOVERFLOW)?;
         }
-        Ok(())
+        Ok(entries)
     }
 
     /// Up to `max` entries from `position` on: cookie, name, inode number, kind.
@@ -241,7 +244,7 @@ impl FileOps for TmpDir {
         end.checked_add_signed(offset).ok_or(Errno::EINVAL)
     }
 
-    fn read_dir(&self, _: &Current, file: &OpenFile, position: u64, emit: &mut DirSink<'_>) -> Result<(), Fail> {
+    fn read_dir(&self, _: &Current, file: &OpenFile, position: u64, emit: &mut dyn DirSink) -> Result<(), Fail> {
         const BATCH: usize = 64;
         let (atime, mtime, ctime) = self.inode.with_meta(|meta| (meta.atime, meta.mtime, meta.ctime));
         if wants_access_time(file, atime, mtime, ctime) {
@@ -257,7 +260,7 @@ impl FileOps for TmpDir {
                 return Ok(());
             }
             for (cookie, name, ino, kind) in batch {
-                if !emit(ino, dirent_type(kind), &name, cookie + 1) {
+                if !emit.put(ino, dirent_type(kind), &name, cookie + 1) {
                     return Ok(());
                 }
                 position = cookie + 1;

@@ -298,8 +298,8 @@ impl Inode for TmpInode {
         Ok(inode)
     }
 
-    fn list(&self, emit: &mut dyn FnMut(u64, u8, &[u8])) -> Result<(), Errno> {
-        self.list_all(emit)
+    fn list(&self) -> Result<Arc<crate::fs::entries::Entries>, Errno> {
+        self.list_all().map(Arc::new)
     }
 
     fn symlink(&self, name: &[u8], target: &[u8], args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {

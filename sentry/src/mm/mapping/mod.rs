@@ -30,9 +30,9 @@ use pages::{Pages, Slot};
 pub trait PageSource: Send + Sync {
     /// Fills `frames` (`MAX_SEGMENTS` at most, content unspecified) with the pages from `first_page` on; what lies behind the
     /// end of the file becomes zero (`zero_behind`).
-    fn read_pages(&self, first_page: u64, frames: &[&Frame]) -> Result<(), Errno>;
+    fn read_pages(&self, first_page: u64, frames: &[Frame]) -> Result<(), Errno>;
     /// Writes the first `len` bytes of `frames` from `first_page` on.
-    fn write_pages(&self, first_page: u64, frames: &[&Frame], len: usize) -> Result<(), Errno>;
+    fn write_pages(&self, first_page: u64, frames: &[Frame], len: usize) -> Result<(), Errno>;
     /// Pages to read at once when reading goes on from where it stopped.
     fn read_ahead_pages(&self) -> usize {
         MAX_SEGMENTS
@@ -48,12 +48,11 @@ pub trait PageBudget: Send + Sync {
 }
 
 /// For a source: zeroes what `frames` hold behind the first `bytes` bytes.
-pub fn zero_behind(frames: &[&Frame], bytes: usize) {
-    for (index, frame) in frames.iter().enumerate() {
-        let used = bytes.saturating_sub(index * PAGE_SIZE as usize).min(PAGE_SIZE as usize);
-        if used < PAGE_SIZE as usize {
-            platform().frame_zero(frame, used, PAGE_SIZE as usize - used);
-        }
+pub fn zero_behind(frames: &[Frame], bytes: usize) {
+    let mut used = bytes % PAGE_SIZE as usize;
+    for frame in frames.iter().skip(bytes / PAGE_SIZE as usize) {
+        platform().frame_zero(frame, used, PAGE_SIZE as usize - used);
+        used = 0;
     }
 }
 
@@ -125,17 +124,22 @@ pub(in crate::mm) struct Cached<'a> {
     end: u64,
 }
 
-impl Cached<'_> {
+impl<'a> Cached<'a> {
     /// Whether the page is here.
     #[inline]
     pub(in crate::mm) fn holds(&self, index: u64) -> bool {
         index < self.end && self.pages.get(index).frame().is_some()
     }
 
-    /// The page, if it is here.
+    /// The pages from `first` on, by position, as far as they are here.
     #[inline]
-    pub(in crate::mm) fn frame(&self, index: u64) -> Option<Frame> {
-        if index < self.end { self.pages.get(index).frame().cloned() } else { None }
+    pub(in crate::mm) fn frames(&self, first: u64) -> impl Fn(usize) -> Option<&'a Frame> {
+        let together = self.pages.together(first, self.end);
+        move |n| match together.get(n) {
+            Some(slot) => slot.frame(),
+            None if first + (n as u64) < self.end => self.pages.get(first + n as u64).frame(),
+            None => None,
+        }
     }
 }
 
@@ -322,8 +326,7 @@ impl Mapping {
             let limit = range.1.min(Self::pages_of(self.size())).max(index + 1);
             let lowest = range.0.max(index.saturating_sub(MAX_SEGMENTS as u64 / 2)).min(index);
             let begin = pages.absent_before(index, lowest);
-            let end = pages.absent_behind(index + 1, limit.min(begin + MAX_SEGMENTS as u64));
-            let loader = pages.begin_load(begin, end);
+            let (end, loader) = pages.begin_load(begin, limit.min(begin + MAX_SEGMENTS as u64));
             drop(pages);
             let result = Self::read_run(&**source, begin, end);
             let mut unused = Vec::new();
@@ -332,7 +335,7 @@ impl Mapping {
             let failed = match result {
                 Ok(frames) => {
                     wanted = frames.get((index - begin) as usize).cloned();
-                    pages.end_load(begin, loader, frames, &mut unused);
+                    unused = pages.end_load(begin, loader, frames);
                     None
                 }
                 Err(error) => {
@@ -357,8 +360,7 @@ impl Mapping {
         reclaim::make_room(end - begin);
         let mut frames = Vec::with_capacity((end - begin) as usize);
         reclaim::with_room(|| platform().alloc_frames((end - begin) as usize, &mut frames))?;
-        let list: Vec<&Frame> = frames.iter().collect();
-        source.read_pages(begin, &list).map_err(PageError::Source)?;
+        source.read_pages(begin, &frames).map_err(PageError::Source)?;
         Ok(frames)
     }
 

@@ -81,8 +81,7 @@ impl Pages {
             }
             return &mut self.head[index as usize];
         }
-        let chunk = self.tail.entry(index / CHUNK).or_insert_with(|| Box::new(core::array::from_fn(|_| Slot::Absent)));
-        &mut chunk[(index % CHUNK) as usize]
+        &mut self.chunk(index)[(index % CHUNK) as usize]
     }
 
     /// Puts a page where none is; true if it did.
@@ -96,60 +95,93 @@ impl Pages {
         true
     }
 
+    /// Pages from `first` on that lie in one piece: `end` at most, and fewer where there is no room for them yet.
+    #[inline]
+    pub(super) fn together(&self, first: u64, end: u64) -> &[Slot] {
+        let end = end.min(self.head.len() as u64);
+        self.head.get(first.min(end) as usize..end as usize).unwrap_or_default()
+    }
+
     /// Where the run of absent pages that ends before `index` begins, `lowest` at least.
     pub(super) fn absent_before(&self, index: u64, lowest: u64) -> u64 {
+        if index <= HEAD {
+            let here = self.together(lowest, index).iter().rposition(|slot| !matches!(slot, Slot::Absent));
+            return here.map_or(lowest, |at| lowest + at as u64 + 1);
+        }
         (lowest..index).rev().find(|&at| !matches!(self.get(at), Slot::Absent)).map_or(lowest, |at| at + 1)
     }
 
-    /// Where the run of absent pages from `index` on ends, `limit` at most.
-    pub(super) fn absent_behind(&self, index: u64, limit: u64) -> u64 {
-        (index..limit).find(|&at| !matches!(self.get(at), Slot::Absent)).unwrap_or(limit)
-    }
-
-    /// Marks absent pages as being read; returns the number of the loader.
-    pub(super) fn begin_load(&mut self, begin: u64, end: u64) -> u64 {
+    /// Marks the run of absent pages from `begin` on as being read, `limit` at most; returns its end and the number of the loader.
+    pub(super) fn begin_load(&mut self, begin: u64, limit: u64) -> (u64, u64) {
         self.last_loader += 1;
         let loader = self.last_loader;
-        self.run(begin, end, |slot| *slot = Slot::Loading(loader));
-        loader
+        let mut end = begin;
+        while end < limit {
+            if end >= self.head.len() as u64 && end < HEAD {
+                // Nothing is known of any page from here on.
+                self.head.resize_with(end as usize, Slot::default);
+                self.head.resize_with(limit.min(HEAD) as usize, || Slot::Loading(loader));
+                end = limit.min(HEAD);
+                continue;
+            }
+            let known = if end < HEAD { limit.min(self.head.len() as u64) } else { limit };
+            for slot in self.span(end, known) {
+                if !matches!(slot, Slot::Absent) {
+                    return (end, loader);
+                }
+                *slot = Slot::Loading(loader);
+                end += 1;
+            }
+        }
+        (end, loader)
     }
 
-    /// Puts what the loader read; what somebody changed meanwhile stays, and its frame goes to `unused`.
-    pub(super) fn end_load(&mut self, begin: u64, loader: u64, frames: Vec<Frame>, unused: &mut Vec<Frame>) {
-        let (end, mut put) = (begin + frames.len() as u64, 0);
+    /// Puts what the loader read; what somebody changed meanwhile stays, and its frame is returned.
+    pub(super) fn end_load(&mut self, begin: u64, loader: u64, frames: Vec<Frame>) -> Vec<Frame> {
+        let mut unused = Vec::new();
+        let (mut at, end) = (begin, begin + frames.len() as u64);
+        self.count += frames.len() as u64;
         let mut frames = frames.into_iter();
-        self.run(begin, end, |slot| {
-            let Some(frame) = frames.next() else { return };
-            if matches!(slot, Slot::Loading(number) if *number == loader) {
-                *slot = Slot::Clean(frame);
-                put += 1;
-            } else {
-                unused.push(frame);
+        while at < end {
+            let slots = self.span(at, end);
+            at += slots.len() as u64;
+            for (slot, frame) in slots.iter_mut().zip(&mut frames) {
+                if matches!(slot, Slot::Loading(number) if *number == loader) {
+                    *slot = Slot::Clean(frame);
+                } else {
+                    unused.push(frame);
+                }
             }
-        });
-        self.count += put;
+        }
+        self.count -= unused.len() as u64;
+        unused
     }
 
     /// The loader read nothing.
     pub(super) fn forget_load(&mut self, begin: u64, end: u64, loader: u64) {
-        self.run(begin, end, |slot| {
+        for at in begin..end {
+            let slot = self.slot(at);
             if matches!(slot, Slot::Loading(number) if *number == loader) {
                 *slot = Slot::Absent;
             }
-        });
+        }
     }
 
-    /// Calls `f` for every slot in `[begin, end)`, made if need be.
-    fn run(&mut self, begin: u64, end: u64, mut f: impl FnMut(&mut Slot)) {
-        if end <= HEAD {
-            if end as usize > self.head.len() {
-                self.head.resize_with(end as usize, Slot::default);
+    /// The slots from `begin` on that lie in one piece, `end` at most, made if need be; one at least.
+    fn span(&mut self, begin: u64, end: u64) -> &mut [Slot] {
+        if begin < HEAD {
+            let end = end.min(HEAD) as usize;
+            if end > self.head.len() {
+                self.head.resize_with(end, Slot::default);
             }
-            return self.head[begin as usize..end as usize].iter_mut().for_each(f);
+            return &mut self.head[begin as usize..end];
         }
-        for at in begin..end {
-            f(self.slot(at));
-        }
+        let first = begin / CHUNK * CHUNK;
+        &mut self.chunk(begin)[(begin - first) as usize..(end - first).min(CHUNK) as usize]
+    }
+
+    fn chunk(&mut self, index: u64) -> &mut [Slot; CHUNK as usize] {
+        self.tail.entry(index / CHUNK).or_insert_with(|| Box::new(core::array::from_fn(|_| Slot::Absent)))
     }
 
     /// Calls `f` for each slot in `[first, end)` that is not absent, in order, until it returns false.

@@ -21,7 +21,7 @@ struct Disk {
 }
 
 impl PageSource for Disk {
-    fn read_pages(&self, first_page: u64, frames: &[&Frame]) -> Result<(), Errno> {
+    fn read_pages(&self, first_page: u64, frames: &[Frame]) -> Result<(), Errno> {
         if self.broken.lock().unwrap().is_some_and(|bad| (first_page..first_page + frames.len() as u64).contains(&bad))
         {
             return Err(Errno::EIO);
@@ -36,7 +36,7 @@ impl PageSource for Disk {
         Ok(())
     }
 
-    fn write_pages(&self, first_page: u64, frames: &[&Frame], len: usize) -> Result<(), Errno> {
+    fn write_pages(&self, first_page: u64, frames: &[Frame], len: usize) -> Result<(), Errno> {
         let mut bytes = self.bytes.lock().unwrap();
         let start = first_page as usize * PAGE;
         if bytes.len() < start + len {

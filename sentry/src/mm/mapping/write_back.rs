@@ -32,8 +32,7 @@ impl Mapping {
             let frames = self.clean(first, count);
             self.for_each_mapper(|space| space.protect_file(self, first, first + count));
             let bytes = self.size().saturating_sub(first * PAGE_SIZE).min(frames.len() as u64 * PAGE_SIZE);
-            let list: Vec<&Frame> = frames.iter().collect();
-            let written = if bytes == 0 { Ok(()) } else { source.write_pages(first, &list, bytes as usize) };
+            let written = if bytes == 0 { Ok(()) } else { source.write_pages(first, &frames, bytes as usize) };
             if let Err(errno) = written {
                 for index in first..first + frames.len() as u64 {
                     self.mark_dirty(index);
