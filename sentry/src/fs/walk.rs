@@ -116,7 +116,8 @@ pub(super) struct Walk<'a> {
 
 /// What has to be known of a walk to learn its way.
 struct Learning {
-    from: Path,
+    /// Where it began; `None`: at the root.
+    from: Option<Path>,
     /// `ways::changes` at the beginning.
     changes: u64,
     /// Where the known part of the path ends.
@@ -172,35 +173,39 @@ impl<'a> Walk<'a> {
         let way = Way { current, creds, root, at, links: 0, flags };
         let mut walk = Self { way, rest: Cow::Borrowed(path), position: 0, learning: None };
         if path.len() >= SHORT && core::ptr::eq(creds, &*current.creds) && !flags.intersects(LookupFlags::RESOLVE) {
-            walk.take_known_way(path);
+            walk.take_known_way(path, absolute);
         }
         Ok(walk)
     }
 
     /// Begins behind what of the path is known, and learns the rest.
-    fn take_known_way(&mut self, path: &[u8]) {
+    fn take_known_way(&mut self, path: &[u8], absolute: bool) {
+        let Way { current, at, .. } = &mut self.way;
+        let Ok(ways) = current.ways.try_borrow() else { return };
         let changes = ways::changes();
-        let Ok(ways) = self.way.current.ways.try_borrow() else { return };
-        let (to, known) = ways.find(&self.way.at, &self.way.current.creds, path).unzip();
-        let to = to.unwrap_or_else(|| self.way.at.clone());
-        let from = core::mem::replace(&mut self.way.at, to);
-        self.position = known.unwrap_or(0);
+        let from = match ways.find(changes, at, &current.creds, path) {
+            Some((to, known)) => {
+                self.position = known;
+                Some(core::mem::replace(at, to))
+            }
+            None if absolute => None,
+            None => Some(at.clone()),
+        };
         self.learning = Some(Learning { from, changes, known: self.position, through: 0 });
     }
 
     /// The way to the last component, which begins at `end`, was walked.
+    #[inline]
     fn learn(&mut self, end: usize) {
-        let Some(learning) = self.learning.take() else { return };
-        if learning.through + u32::from(learning.known > 0) < 2 {
-            return;
-        }
-        let walked =
-            Walked { text: &self.rest[..end], from: &learning.from, to: &self.way.at, changes: learning.changes };
-        if learning.through > 0
-            && let Ok(mut ways) = self.way.current.ways.try_borrow_mut()
+        if let Some(Learning { from, changes, known, through }) = &self.learning
+            && *through > 0
+            && through + u32::from(*known > 0) > 1
         {
-            ways.note(&walked, &self.way.current.creds);
+            let from = from.as_ref().unwrap_or(&self.way.root);
+            let walked = Walked { text: &self.rest[..end], from, to: &self.way.at, changes: *changes };
+            ways::note(self.way.current, &walked);
         }
+        self.learning = None;
     }
 
     /// The component's bytes.

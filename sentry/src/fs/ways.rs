@@ -11,7 +11,7 @@ use super::dentry::Dentry;
 use super::mount::Mount;
 use super::path::Path;
 use crate::platform::platform;
-use crate::task::Credentials;
+use crate::task::{Credentials, Current};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +39,8 @@ pub(super) fn changes() -> u64 {
 #[derive(Default)]
 pub struct Ways {
     known: [Option<Way>; WAYS],
+    /// `changes` when the newest was learnt: one that is older holds no more.
+    changes: u64,
     next: usize,
     /// The text of the last walk that was not known.
     seen: Vec<u8>,
@@ -50,7 +52,6 @@ struct Way {
     from: Place,
     to: Place,
     creds: Arc<Credentials>,
-    changes: u64,
     /// Monotonic, ns.
     until_ns: u64,
 }
@@ -71,21 +72,29 @@ pub(super) struct Walked<'a> {
     pub changes: u64,
 }
 
+/// Notes a walk of the thread's that went through more directories than were known.
+#[inline(never)]
+pub(super) fn note(current: &Current, walked: &Walked<'_>) {
+    if let Ok(mut ways) = current.ways.try_borrow_mut() {
+        ways.note(walked, &current.creds);
+    }
+}
+
 impl Ways {
-    /// Where the longest known beginning of `path` leads, and its length.
+    /// Where the longest known beginning of `path` leads, and its length. `now`: `changes`.
     #[inline]
-    pub(super) fn find(&self, from: &Path, creds: &Arc<Credentials>, path: &[u8]) -> Option<(Path, usize)> {
-        let now = changes();
+    pub(super) fn find(&self, now: u64, from: &Path, creds: &Arc<Credentials>, path: &[u8]) -> Option<(Path, usize)> {
+        // Nothing was learnt since the last change: most threads, most of the time.
+        if self.changes == now { self.longest(from, creds, path) } else { None }
+    }
+
+    fn longest(&self, from: &Path, creds: &Arc<Credentials>, path: &[u8]) -> Option<(Path, usize)> {
         let mut best: Option<&Way> = None;
         for way in self.known.iter().flatten() {
             let len = way.text.len();
             // Only where a component follows at once: of several slashes the walk has to know.
-            let next = path.get(len).is_some_and(|byte| *byte != b'/');
-            if next
-                && best.is_none_or(|best| best.text.len() < len)
-                && way.changes == now
-                && path.starts_with(&way.text)
-            {
+            let next = path.get(len).is_some_and(|byte| *byte != b'/') && path.get(len - 1) == Some(&b'/');
+            if next && best.is_none_or(|best| best.text.len() < len) && path.starts_with(&way.text) {
                 best = Some(way);
             }
         }
@@ -97,8 +106,8 @@ impl Ways {
         Some((to, way.text.len()))
     }
 
-    /// Notes a walk that went through more directories than were known; learns it if it is the same as the last one.
-    pub(super) fn note(&mut self, walked: &Walked<'_>, creds: &Arc<Credentials>) {
+    /// Learns the walk if it is the same as the last one.
+    fn note(&mut self, walked: &Walked<'_>, creds: &Arc<Credentials>) {
         let text = walked.text;
         if text.len() > LONGEST {
             return;
@@ -112,6 +121,10 @@ impl Ways {
         if until_ns == 0 {
             return;
         }
+        if self.changes != walked.changes {
+            self.known = Default::default();
+            self.changes = walked.changes;
+        }
         let old = self.known.iter().position(|way| way.as_ref().is_some_and(|way| way.text == text));
         let place = old.unwrap_or(self.next);
         if old.is_none() {
@@ -122,7 +135,6 @@ impl Ways {
             from: Place::of(walked.from),
             to: Place::of(walked.to),
             creds: creds.clone(),
-            changes: walked.changes,
             until_ns,
         };
         if let Some(slot) = self.known.get_mut(place) {
@@ -169,13 +181,14 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
+    use super::changes;
     use crate::fs::tests::{mkdir, on_tmpfs};
     use crate::fs::{LookupFlags, Path, lookup, rename};
     use crate::syscall::Fd;
     use crate::task::Current;
 
     fn known(current: &Current, path: &str) -> Option<(Path, usize)> {
-        current.ways.borrow().find(&current.fs.root(), &current.creds, path.as_bytes())
+        current.ways.borrow().find(changes(), &current.fs.root(), &current.creds, path.as_bytes())
     }
 
     fn walk(current: &Current, path: &str) {
