@@ -25,6 +25,9 @@ pub mod state {
     pub const ANSWER: u32 = 1 << 2;
 }
 
+/// What `Thread::set_share` measures in.
+pub const ORDINARY_SHARE: u32 = 1024;
+
 /// A kernel thread. `Cell`s belong to the thread itself while it runs, and to the CPU that switches it otherwise:
 /// `on_cpu` goes from false to true, and back, only there.
 pub struct KThread {
@@ -54,6 +57,8 @@ pub struct KThread {
     pub cpu: AtomicUsize,
     /// CPUs it may run on.
     pub affinity: AtomicU64,
+    /// See `Thread::set_share`.
+    pub share: AtomicU32,
     /// TSC ticks it has run, up to the last switch.
     pub ticks: AtomicU64,
     /// TSC at which it was switched to; 0 while it does not run.
@@ -126,6 +131,7 @@ impl KThread {
             dead: Cell::new(false),
             cpu: AtomicUsize::new(cpu().number.get()),
             affinity: AtomicU64::new(u64::MAX),
+            share: AtomicU32::new(ORDINARY_SHARE),
             ticks: AtomicU64::new(0),
             running_since: AtomicU64::new(0),
             kernel_ticks: AtomicU64::new(0),
@@ -207,6 +213,10 @@ impl Thread for KThread {
 
     fn is_runnable(&self) -> bool {
         self.state.load(Ordering::Relaxed) != state::PARKED
+    }
+
+    fn set_share(&self, share: u32) {
+        self.share.store(share, Ordering::Relaxed);
     }
 
     fn set_affinity(&self, cpus: u64) {

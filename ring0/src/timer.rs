@@ -6,7 +6,7 @@ use crate::lock::Lock;
 use crate::percpu::{PerCpu, cpu, nth};
 use crate::quirk;
 use crate::sched;
-use crate::thread::KThread;
+use crate::thread::{KThread, ORDINARY_SHARE};
 use crate::time;
 use crate::x86::rdtsc;
 use alloc::collections::BTreeMap;
@@ -55,8 +55,14 @@ pub fn stop(timer: Timer) {
 
 /// A thread waits behind the running one: makes sure that the timer ends its slice, or calls an idle CPU sooner.
 pub fn start_slice(this: &PerCpu) {
-    let ns = if sched::any_idle() { sched::SPREAD_NS } else { quirk::slice_ns() };
+    let ns = if sched::any_idle() { sched::SPREAD_NS } else { slice_ns() };
     program(this, rdtsc() + time::ns_to_ticks(ns));
+}
+
+/// How long the running thread's turn is.
+fn slice_ns() -> u64 {
+    let share = sched::current().share.load(Ordering::Relaxed);
+    quirk::slice_ns() * u64::from(share) / u64::from(ORDINARY_SHARE)
 }
 
 /// A thread is given the CPU: sees to it that ticks come. They end when the CPU is idle.
@@ -111,7 +117,7 @@ pub fn expire(this: &PerCpu) {
         sched::call_idle(this);
     }
     let ran = rdtsc().saturating_sub(this.switched_tsc.get());
-    let due = time::ns_to_ticks(if woken && !quirk::switches_are_dear() { 0 } else { quirk::slice_ns() });
+    let due = time::ns_to_ticks(if woken && !quirk::switches_are_dear() { 0 } else { slice_ns() });
     if ran >= due {
         this.resched.set(true);
     } else {

@@ -225,6 +225,8 @@ pub trait Thread: Send + Sync {
     }
     /// Restricts it to these CPUs (bit n for CPU n; never 0).
     fn set_affinity(&self, cpus: u64);
+    /// How long its turns are on a CPU that others wait for, in 1/1024 of an ordinary thread's.
+    fn set_share(&self, share: u32);
     /// For the implementation to recognise its own kind.
     fn as_any(&self) -> &dyn core::any::Any;
 }

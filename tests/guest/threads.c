@@ -276,6 +276,35 @@ static void crooked(void) {
   F(syscall(SYS_set_robust_list, &head, 24));
 }
 
+static void *spinning(void *increment) {
+  nice((long)increment);
+  for (;;) pthread_testcancel();
+}
+
+// Two threads on one CPU, of which one is nice.
+static void niceness(void) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(0, &one);
+  F(sched_setaffinity(0, sizeof one, &one));
+  pthread_t threads[2];
+  struct timespec used[2];
+  pthread_create(&threads[0], 0, spinning, (void *)0);
+  pthread_create(&threads[1], 0, spinning, (void *)10);
+  pause_ms(1000);
+  for (int n = 0; n < 2; n++) {
+    clockid_t clock;
+    pthread_getcpuclockid(threads[n], &clock);
+    clock_gettime(clock, &used[n]);
+    pthread_cancel(threads[n]);
+  }
+  long first = used[0].tv_sec * 1000 + used[0].tv_nsec / 1000000, second = used[1].tv_sec * 1000 + used[1].tv_nsec / 1000000;
+  T(first > 2 * second);
+  T(second > 0);
+  F(nice(5));
+  T(getpriority(PRIO_PROCESS, 0) == 5);
+}
+
 int main(void) {
   G(crooked);
   G(arguments);
@@ -286,4 +315,5 @@ int main(void) {
   G(ends);
   G(library);
   G(identity);
+  G(niceness);
 }

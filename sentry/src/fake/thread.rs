@@ -4,7 +4,7 @@ use super::machine;
 use crate::platform::{NoMemory, PageTable, Switches, Thread, ThreadRef};
 use std::boxed::Box;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use std::vec;
@@ -27,6 +27,7 @@ pub(super) struct FakeThread {
     /// Kicked since user mode was last entered.
     kicked: AtomicBool,
     affinity: AtomicU64,
+    share: AtomicU32,
     started: Instant,
 }
 
@@ -37,6 +38,7 @@ impl FakeThread {
             changed: Condvar::new(),
             kicked: AtomicBool::new(false),
             affinity: AtomicU64::new(u64::MAX),
+            share: AtomicU32::new(0),
             started: Instant::now(),
         })
     }
@@ -73,6 +75,10 @@ impl Thread for FakeThread {
 
     fn cpu(&self) -> usize {
         0
+    }
+
+    fn set_share(&self, share: u32) {
+        self.share.store(share, Ordering::SeqCst);
     }
 
     fn set_affinity(&self, cpus: u64) {

@@ -84,7 +84,7 @@ pub fn sched_getscheduler(current: &mut Current, tid: Tid) -> Result<u32, Errno>
     Ok(task.policy() | if task.resets_on_fork() { raw::SCHED_RESET_ON_FORK } else { 0 })
 }
 
-/// sched_setscheduler(2). Policies are remembered; all threads take turns alike.
+/// sched_setscheduler(2). Policies are remembered; nice values alone count.
 pub fn sched_setscheduler(current: &mut Current, tid: Tid, policy: u32, param: UserPtr<i32>) -> Result<(), Errno> {
     let param = param.non_null().filter(|_| tid.raw() as i32 >= 0 && policy as i32 >= 0).ok_or(Errno::EINVAL)?;
     let priority = param.read(current)?;
@@ -432,7 +432,11 @@ pub(super) const ROWS: &[Row] = &[
     row!(sched_setaffinity = sched_setaffinity(3), Full, ""),
     row!(sched_getaffinity = sched_getaffinity(3), Full, ""),
     row!(sched_getscheduler = sched_getscheduler(1), Full, ""),
-    row!(sched_setscheduler = sched_setscheduler(3), Partial, "policies are remembered, all threads take turns alike"),
+    row!(
+        sched_setscheduler = sched_setscheduler(3),
+        Partial,
+        "policies are remembered, real-time threads take turns with all others"
+    ),
     row!(sched_getattr = sched_getattr(4), Full, ""),
     row!(sched_setattr = sched_setattr(3), Partial, "as sched_setscheduler; no SCHED_DEADLINE"),
     row!(ioprio_get = ioprio_get(2), Full, ""),
@@ -443,7 +447,11 @@ pub(super) const ROWS: &[Row] = &[
     row!(sched_get_priority_min = sched_get_priority_min(1), Full, ""),
     row!(sched_rr_get_interval = sched_rr_get_interval(2), Full, ""),
     row!(getpriority = getpriority(2), Full, ""),
-    row!(setpriority = setpriority(3), Partial, "nice values are remembered, all threads take turns alike"),
+    row!(
+        setpriority = setpriority(3),
+        Partial,
+        "turns are longer or shorter by it, up to sixteen times; between CPUs threads are spread alike"
+    ),
     row!(getrusage = getrusage(2), Full, ""),
     row!(times = times(1), Full, ""),
     row!(prlimit64 = prlimit64(4), Full, ""),

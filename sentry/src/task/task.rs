@@ -148,7 +148,10 @@ impl Task {
 
     /// Sets the kernel thread, once.
     pub fn set_thread(&self, thread: ThreadRef) {
-        self.thread.call_once(|| thread);
+        let thread = self.thread.call_once(|| thread);
+        if self.nice() != 0 {
+            thread.set_share(share(self.nice()));
+        }
     }
 
     /// Ends its current park or user-mode stretch, so that it looks at its signals and state.
@@ -195,9 +198,12 @@ impl Task {
         self.nice.load(Ordering::Relaxed)
     }
 
-    /// Sets the nice value.
+    /// Sets the nice value, -20 to 19.
     pub fn set_nice(&self, nice: i32) {
-        self.nice.store(nice, Ordering::Relaxed);
+        let old = self.nice.swap(nice, Ordering::Relaxed);
+        if let Some(thread) = self.thread.get().filter(|_| old != nice) {
+            thread.set_share(share(nice));
+        }
     }
 
     /// ioprio_set(2)'s class and level, 0 for none of its own.
@@ -309,3 +315,14 @@ impl Task {
         drop(old);
     }
 }
+
+/// What a nice value means for the length of a thread's turns: a quarter more or less a step, as in sched(7), between a sixteenth and
+/// sixteen times, so that the longest keeps nobody waiting for long and the shortest is not spent on switching.
+fn share(nice: i32) -> u32 {
+    const ORDINARY: u32 = 1024;
+    let steps = nice.unsigned_abs().min(STEPS);
+    (0..steps).fold(ORDINARY, |share, _| if nice > 0 { share * 4 / 5 } else { share * 5 / 4 })
+}
+
+/// 1.25 to this power is some sixteen.
+const STEPS: u32 = 12;
