@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use hashbrown::HashMap;
 
 /// Cached entries at most, beyond those in use.
@@ -67,6 +67,8 @@ enum Cached {
 const DELETED: u32 = 1;
 const USED: u32 = 2;
 const UNNAMED: u32 = 4;
+/// Its directory's map lets go of it, or tries to: whoever did not get it from there must not begin to use it.
+const EVICTED: u32 = 8;
 
 /// The cached dentries, for the second-chance clock.
 static CLOCK: Lock<VecDeque<Weak<Dentry>>> = Lock::new(Rank::Leaf, VecDeque::new());
@@ -220,6 +222,13 @@ impl Dentry {
         drop(old);
         remember(&dentry);
         dentry
+    }
+
+    /// The dentry, if it is in use or in the cache still.
+    pub(super) fn revive(weak: &Weak<Self>) -> Option<Arc<Self>> {
+        let dentry = weak.upgrade()?;
+        fence(Ordering::SeqCst);
+        (dentry.state.load(Ordering::SeqCst) & EVICTED == 0).then_some(dentry)
     }
 
     /// Until when (monotonic, ns) it is believed to be in its directory; 0: it is asked for each time, `u64::MAX`: until that changes.
@@ -420,8 +429,11 @@ impl Dentry {
             let mut children = directory.children.write();
             match children.map.get(&name) {
                 Some(Child::Present(here)) if Arc::ptr_eq(here, self) => {
-                    // No new reference can appear meanwhile: they come from this map only.
+                    // New references come from this map, and from `revive`, which sees the bit where this does not see its reference.
+                    self.state.fetch_or(EVICTED, Ordering::SeqCst);
+                    fence(Ordering::SeqCst);
                     if Arc::strong_count(self) > 2 || self.is_mount_point() {
+                        self.state.fetch_and(!EVICTED, Ordering::SeqCst);
                         return false;
                     }
                     // Not `remove`: what leads here holds, it is only forgotten.

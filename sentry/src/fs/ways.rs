@@ -175,7 +175,7 @@ impl Place {
     }
 
     fn path(&self) -> Option<Path> {
-        Some(Path::new(self.mount.upgrade()?, self.dentry.upgrade()?))
+        Some(Path::new(self.mount.upgrade()?, Dentry::revive(&self.dentry)?))
     }
 }
 
