@@ -153,9 +153,6 @@ fn alloc_big(layout: Layout, zeroed: bool) -> *mut u8 {
         }
         None => (null_mut(), false),
     };
-    if start.is_null() {
-        crate::panic::refused_block();
-    }
     if zeroed && !zero && !start.is_null() {
         // SAFETY: the block is ours and at least that long.
         unsafe { start.write_bytes(0, layout.size()) };

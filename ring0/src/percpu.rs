@@ -16,7 +16,6 @@ use core::cell::{Cell, UnsafeCell};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 use linker::layout::{self, MAX_CPUS};
-use sentry::platform::Trap;
 use x86_64::structures::tss::TaskStateSegment;
 
 /// `PerCpu::attention` bits: what must be looked at before user mode is entered.
@@ -37,14 +36,12 @@ pub mod attention {
 #[repr(C, align(64))]
 pub struct PerCpu {
     this: Cell<*const PerCpu>,
-    /// Kernel stack pointer while in user mode.
+    /// `enter_user`'s frame on the kernel stack, while in user mode.
     pub kernel_rsp: Cell<u64>,
     /// Scratch of the SYSCALL entry.
     pub user_rsp: Cell<u64>,
     /// This CPU's number.
     pub number: Cell<usize>,
-    /// Where `enter_user` says how user mode ended.
-    trap: Cell<*mut Trap>,
     /// First address that is not a program's: what SYSRET must not return to.
     user_end: Cell<u64>,
     /// `attention` bits.
@@ -113,8 +110,6 @@ pub const KERNEL_RSP: usize = offset_of!(PerCpu, kernel_rsp);
 /// See `KERNEL_RSP`.
 pub const USER_RSP: usize = offset_of!(PerCpu, user_rsp);
 /// See `KERNEL_RSP`.
-pub const TRAP: usize = offset_of!(PerCpu, trap);
-/// See `KERNEL_RSP`.
 pub const USER_END: usize = offset_of!(PerCpu, user_end);
 /// See `KERNEL_RSP`.
 pub const ATTENTION: usize = offset_of!(PerCpu, attention);
@@ -130,7 +125,6 @@ impl PerCpu {
             kernel_rsp: Cell::new(0),
             user_rsp: Cell::new(0),
             number: Cell::new(0),
-            trap: Cell::new(core::ptr::null_mut()),
             user_end: Cell::new(layout::USER_END),
             attention: AtomicU32::new(0),
             tss: UnsafeCell::new(TaskStateSegment::new()),
@@ -158,12 +152,6 @@ impl PerCpu {
             syscalls: AtomicU64::new(0),
             held_locks: AtomicU64::new(0),
         }
-    }
-
-    /// Says how user mode ended, to the `enter_user` that is under way on this CPU.
-    pub fn set_trap(&self, trap: Trap) {
-        // SAFETY: `enter_user` stored the pointer it was given and has not returned; the caller runs on its behalf.
-        unsafe { self.trap.get().write(trap) }
     }
 
     /// What GS base must be on this CPU; also sets the self pointer.

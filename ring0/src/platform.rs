@@ -26,6 +26,7 @@ use sentry::errno::Errno;
 use sentry::platform::{
     CopyFault, Frame, MemoryInfo, NoMemory, PageTable, Platform, ThreadRef, Trap, UserContext, Vdso,
 };
+use sentry::task::Current;
 
 /// This machine.
 pub struct Ring0;
@@ -52,8 +53,8 @@ impl Platform for Ring0 {
     }
 
     #[inline]
-    fn run_user(&self, context: &mut UserContext) -> Trap {
-        run::run_user(context)
+    fn run_user(&self, current: &mut Current) -> Trap {
+        run::run_user(current)
     }
 
     fn sync_segment_bases(&self, context: &mut UserContext) {

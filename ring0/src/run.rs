@@ -1,6 +1,6 @@
 //! Around user mode: what must be seen to before it is entered, and what its end means. Also the kernel's own traps.
 
-use crate::asm::syscall::{enter_user, syscall_entry, timed_syscall_entry};
+use crate::asm::syscall::{Serve, enter_user, syscall_entry, timed_syscall_entry};
 use crate::asm::trap::TrapFrame;
 use crate::asm::usercopy::fixups;
 use crate::features::features;
@@ -18,11 +18,14 @@ use crate::thread::KThread;
 use crate::timer;
 use crate::usercopy;
 use crate::x86::{self, wrfsbase, wrmsr};
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
 use linker::addr::UserVa;
 use linker::boot::{BootFlags, BootInfo};
 use linker::layout::{USER_END, VECTOR_HOST, VECTOR_SHOOTDOWN, VECTOR_TIMER};
 use sentry::platform::{Access, Trap, UserContext};
+use sentry::task::Current;
+use sentry::task::run::{Next, Served, serve};
 use x86_64::registers::rflags::RFlags;
 use x86_64::structures::idt::PageFaultErrorCode;
 
@@ -61,11 +64,73 @@ pub fn entry() -> u64 {
 
 /// See `Platform::run_user`.
 #[inline]
-pub fn run_user(context: &mut UserContext) -> Trap {
-    let mut trap = Trap::Syscall;
-    // SAFETY: `context` and `trap` are ours alone until the call returns.
-    unsafe { enter_user(context, &mut trap) };
-    trap
+pub fn run_user(current: &mut Current) -> Trap {
+    let serve = if TIMED.load(Ordering::Relaxed) { serve_counted } else { serve_uncounted };
+    let current: *mut Current = current;
+    // SAFETY: it is ours alone until the call returns, and `serve` finds the whole around its context.
+    unsafe { run_served(&raw mut (*current).regs, serve) }
+}
+
+/// Runs a context that is no task's in user mode, until it is left: also by a system call, which nobody serves.
+pub fn run_context(context: &mut UserContext) -> Trap {
+    extern "C" fn nobody(_: *mut UserContext) -> Served {
+        Served { value: 0, next: Next::End }
+    }
+    // SAFETY: the context is ours alone until the call returns.
+    match unsafe { run_served(context, nobody) } {
+        Trap::Ended => Trap::Syscall,
+        trap => trap,
+    }
+}
+
+/// Runs a context in user mode until something other than a system call ends that, or one that `serve` says ends it.
+///
+/// # Safety
+/// Nobody else uses the context until the call returns, and it is one that `serve` may be called with.
+pub unsafe fn run_served(context: *mut UserContext, serve: Serve) -> Trap {
+    loop {
+        let mut trap = Trap::Ended;
+        // SAFETY: as the caller says; `trap` is ours.
+        unsafe { enter_user(context, &mut trap, serve) };
+        if trap != Trap::Syscall {
+            return trap;
+        }
+        // A system call that came as something else.
+        // SAFETY: as the caller says.
+        let served = unsafe { serve(context) };
+        match served.next {
+            // SAFETY: as the caller says, and `serve` is over.
+            Next::Resume => unsafe { (*context).rax = served.value },
+            Next::Reload => {}
+            Next::End => return Trap::Ended,
+        }
+    }
+}
+
+/// Serves a system call that is counted.
+///
+/// # Safety
+/// The context is the one in a `Current` that nobody else uses meanwhile.
+unsafe extern "C" fn serve_counted(context: *mut UserContext) -> Served {
+    // SAFETY: as the caller says.
+    serve::<true>(unsafe { current_of(context) }, x86::rdtsc)
+}
+
+/// The same for one that is not.
+///
+/// # Safety
+/// As for `serve_counted`.
+unsafe extern "C" fn serve_uncounted(context: *mut UserContext) -> Served {
+    // SAFETY: as the caller says.
+    serve::<false>(unsafe { current_of(context) }, x86::rdtsc)
+}
+
+/// # Safety
+/// As for `serve_counted`.
+#[inline(always)]
+unsafe fn current_of<'a>(context: *mut UserContext) -> &'a mut Current {
+    // SAFETY: the pointer was made from one to the whole, in `run_user`.
+    unsafe { &mut *context.byte_sub(offset_of!(Current, regs)).cast() }
 }
 
 /// What `prepare` says: the fast way may be tried.
@@ -75,8 +140,8 @@ const WAY_IRET: u8 = 1;
 /// What `prepare` says: not into user mode; the trap says why.
 pub const WAY_BACK: u8 = 2;
 
-/// Called by `enter_user` when there is something in `PerCpu::attention`. Returns which way to take.
-pub extern "C" fn prepare(context: &mut UserContext) -> u8 {
+/// Called by `go_back` when there is something in `PerCpu::attention`. Returns which way to take.
+pub extern "C" fn prepare(context: &mut UserContext, trap: &mut Trap) -> u8 {
     let this = cpu();
     let (mut moved, mut low) = (false, false);
     loop {
@@ -102,10 +167,10 @@ pub extern "C" fn prepare(context: &mut UserContext) -> u8 {
     if moved {
         // Memory is for the next round.
         this.attention.fetch_or(if low { attention::MEMORY } else { 0 }, Ordering::Relaxed);
-        this.set_trap(Trap::Moved);
+        *trap = Trap::Moved;
         WAY_BACK
     } else if low {
-        this.set_trap(Trap::MemoryLow);
+        *trap = Trap::MemoryLow;
         WAY_BACK
     } else if quirk::standing_attention() & attention::IRET != 0 {
         WAY_IRET
@@ -204,7 +269,7 @@ pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
         let address = x86::cr2();
         if quirk::fault_is_syscall(context, address) {
             cpu().syscalls.fetch_add(1, Ordering::Relaxed);
-            context.error = x86::rdtsc();
+            (context.vector, context.error) = (context.rax, x86::rdtsc());
             Trap::Syscall
         } else {
             cpu().fault_rip.set(context.rip);

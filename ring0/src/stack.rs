@@ -12,9 +12,9 @@ use sentry::platform::NoMemory;
 /// Order of a stack's frames.
 const ORDER: usize = 3;
 /// Bytes of a stack.
-const BYTES: u64 = PAGE_SIZE << ORDER;
+pub const BYTES: u64 = PAGE_SIZE << ORDER;
 /// Bytes from one stack's top to the next one's.
-const SLOT_BYTES: u64 = 2 * BYTES;
+pub const SLOT_BYTES: u64 = 2 * BYTES;
 
 /// Stacks at hand, and the number of slots ever used.
 static POOL: Lock<(Vec<Stack>, u64)> = Lock::new((Vec::new(), 0));

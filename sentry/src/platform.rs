@@ -5,6 +5,7 @@
 //! bytes reached by copying; a copy that meets a missing page returns where, it never blocks.
 
 use crate::errno::Errno;
+use crate::task::Current;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -34,7 +35,7 @@ pub struct UserContext {
     pub rdx: u64,
     pub rsi: u64,
     pub rdi: u64,
-    /// Exception vector of the last trap; unspecified after a system call.
+    /// Exception vector of the last trap; after a system call, its number.
     pub vector: u64,
     /// Error code of the last trap; after a system call, when it came (`Platform::clock`), where the sandbox counts its calls.
     pub error: u64,
@@ -54,8 +55,11 @@ const _: () = assert!((core::mem::offset_of!(UserContext, ss) + 8) % 16 == 0);
 /// Why user mode was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trap {
-    /// `SYSCALL`. Number in `rax`; arguments in rdi, rsi, rdx, r10, r8, r9; `rcx`/`r11` hold what SYSCALL leaves there.
+    /// `SYSCALL`, where nobody served it. Number in `rax` and `vector`; arguments in rdi, rsi, rdx, r10, r8, r9; `rcx`/`r11` hold
+    /// what SYSCALL leaves there.
     Syscall,
+    /// A system call ended the thread: `Current::ended`.
+    Ended,
     /// #PF.
     PageFault {
         /// CR2.
@@ -265,8 +269,9 @@ pub trait Platform: Send + Sync {
 
     // User mode.
 
-    /// Runs the current thread in user mode until it traps. Its page table is the one last given to `use_page_table`.
-    fn run_user(&self, context: &mut UserContext) -> Trap;
+    /// Runs the current thread in user mode, and has its system calls served (`task::serve`), until one ends it or something
+    /// else comes. Its page table is the one last given to `use_page_table`.
+    fn run_user(&self, current: &mut Current) -> Trap;
     /// Brings `fs_base` and `gs_base` of the current thread's context up to date where user mode can set them itself
     /// (FSGSBASE). Call before a context is copied or its bases are reported.
     fn sync_segment_bases(&self, context: &mut UserContext);

@@ -119,15 +119,13 @@ fn blob_target() -> PathBuf {
 
 const HOST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The image is linked at a fixed address in the top 2 GiB; frame pointers carry the panic backtrace.
-const BARE_FLAGS: &[&str] =
-    &["-Crelocation-model=static", "-Ccode-model=kernel", "-Cforce-frame-pointers=yes", "-Cpanic=abort"];
+/// The image is linked at a fixed address in the top 2 GiB.
+const BARE_FLAGS: &[&str] = &["-Crelocation-model=static", "-Ccode-model=kernel", "-Cpanic=abort"];
 
 /// The same from the host target: no red zone, as interrupts use the same stack, and no vector unit.
 const HOST_FLAGS: &[&str] = &[
     "-Crelocation-model=static",
     "-Ccode-model=kernel",
-    "-Cforce-frame-pointers=yes",
     "-Cpanic=abort",
     "-Cno-redzone=yes",
     "-Ctarget-feature=-mmx,-sse,-sse2,-sse3,-ssse3,-sse4.1,-sse4.2,-avx,-avx2,+soft-float",

@@ -19,14 +19,15 @@ unsafe extern "C" {
     static probe_divide: u8;
     static probe_hlt: u8;
     static probe_count: u8;
+    static probe_calls: u8;
 }
 
-// `probe_spin` and `probe_count` go on until something else ends them; `probe_load` again and again reads until it faults.
+// `probe_spin`, `probe_count` and `probe_calls` go on until something else ends them; `probe_load` again and again reads until it faults.
 global_asm!(
     ".pushsection .rodata.probe, \"a\"",
     ".global probe_start, probe_end, probe_syscall, probe_load, probe_store",
     ".global probe_spin, probe_vector_set, probe_vector_get, probe_call",
-    ".global probe_ud2, probe_int3, probe_divide, probe_hlt, probe_count",
+    ".global probe_ud2, probe_int3, probe_divide, probe_hlt, probe_count, probe_calls",
     "probe_start:",
     "probe_syscall: syscall",
     "ud2",
@@ -53,6 +54,8 @@ global_asm!(
     "probe_hlt: hlt",
     "probe_count: lock inc qword ptr [rdi]",
     "jmp probe_count",
+    "probe_calls: syscall",
+    "jmp probe_calls",
     "probe_end:",
     ".popsection",
 );
@@ -91,6 +94,8 @@ pub enum Probe {
     Hlt,
     /// Counts at `[RDI]` for ever.
     Count,
+    /// SYSCALL for ever.
+    Calls,
 }
 
 /// Where in the image the snippet begins.
@@ -108,6 +113,7 @@ pub fn offset(probe: Probe) -> u64 {
         Probe::Divide => &raw const probe_divide,
         Probe::Hlt => &raw const probe_hlt,
         Probe::Count => &raw const probe_count,
+        Probe::Calls => &raw const probe_calls,
     };
     at as u64 - &raw const probe_start as u64
 }

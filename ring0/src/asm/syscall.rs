@@ -1,9 +1,10 @@
 //! Into user mode and, by SYSCALL, back: the path that every system call takes.
 //!
-//! `enter_user(RDI = context, RSI = trap)` keeps the callee-saved registers on the kernel stack and the stack pointer in the
-//! CPU's `kernel_rsp`; `TSS.RSP0` (where the CPU pushes its frame for a trap) becomes the end of the context's frame. It
-//! returns when user mode is left: at once for a system call, through `run::trapped` for all else (see `asm/trap.rs`).
-//! What is rare is looked for here and done in `run::prepare`.
+//! `enter_user(RDI = context, RSI = trap, RDX = serve)` leaves a frame on the kernel stack and its address in the CPU's `kernel_rsp`;
+//! `TSS.RSP0` (where the CPU pushes its frame for a trap) becomes the end of the context's frame. SYSCALL saves the registers into the
+//! context and calls `serve` on that stack, which may wait and wake up on another CPU. What it says decides the way back: at once,
+//! by `go_back`, or none: then `enter_user` returns, as it does through `run::trapped` for all else that ends user mode (see
+//! `asm/trap.rs`). What is rare is looked for here and done in `run::prepare`.
 //!
 //! | register | user at SYSCALL | at `syscall_entry` | in the context |
 //! | --- | --- | --- | --- |
@@ -19,11 +20,12 @@
 //! program may have, and when RIP is in the user half: SYSRET to a non-canonical RIP faults in ring 0 with the user's stack.
 
 use crate::gdt::{USER_CS, USER_SS};
-use crate::percpu::{ATTENTION, KERNEL_RSP, SYSCALLS, TRAP, TSS_RSP0, USER_END, USER_RSP};
+use crate::percpu::{ATTENTION, KERNEL_RSP, SYSCALLS, TSS_RSP0, USER_END, USER_RSP};
 use crate::run::{WAY_BACK, prepare, sanitize};
 use core::arch::naked_asm;
 use core::mem::offset_of;
 use sentry::platform::{Trap, UserContext};
+use sentry::task::run::{Next, Served};
 use x86_64::registers::rflags::RFlags;
 
 /// End of the frame that the CPU pushes.
@@ -41,12 +43,21 @@ const CHECKED_FLAGS: u64 = RFlags::INTERRUPT_FLAG.bits()
 /// Flags cleared by SYSCALL (`SFMASK`): everything that would change how the kernel runs.
 pub const SYSCALL_FLAG_MASK: u64 = RFlags::all().bits() & !RFlags::ID.bits();
 
-/// Enters user mode, and returns when it is left. `trap` says `Trap::Syscall` before, and the truth afterwards.
+/// What serves a system call. The context is the one that `enter_user` was given.
+pub type Serve = unsafe extern "C" fn(*mut UserContext) -> Served;
+
+/// Offset of `trap` in the frame.
+pub const FRAME_TRAP: usize = 16;
+/// Bytes of the frame below the callee-saved registers.
+pub const FRAME_BYTES: usize = 24;
+
+/// Enters user mode, and returns when it is left and not at once gone back to. `trap` says why it was, unless a system call was
+/// the reason. At `kernel_rsp` are then: context, serve, trap, callee-saved registers, return address.
 ///
 /// # Safety
-/// The context is not referred to by anyone else until the call returns.
+/// The context is not referred to by anyone else until the call returns, except through the pointer that `serve` gets.
 #[unsafe(naked)]
-pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) {
+pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap, serve: Serve) {
     naked_asm!(
         "push rbx",
         "push rbp",
@@ -54,7 +65,18 @@ pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) 
         "push r13",
         "push r14",
         "push r15",
-        "mov gs:[{trap}], rsi",
+        "push rsi",
+        "push rdx",
+        "push rdi",
+        "jmp {go_back}",
+        go_back = sym go_back,
+    )
+}
+
+/// Enters user mode with all that the context says. RDI = context, RSP = frame.
+#[unsafe(naked)]
+unsafe extern "C" fn go_back() {
+    naked_asm!(
         "cmp dword ptr gs:[{attention}], 0",
         "jne 3f",
         "2:",
@@ -90,38 +112,29 @@ pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) 
         "swapgs",
         "sysretq",
         "3:",
-        "mov rbx, rdi",
-        "sub rsp, 8",
+        "mov rsi, [rsp + {frame_trap}]",
         "call {prepare}",
-        "add rsp, 8",
-        "mov rdi, rbx",
+        "mov rdi, [rsp]",
         "test al, al",
         "jz 2b",
         "cmp al, {back}",
-        "je 5f",
+        "je {leave}",
         "mov gs:[{kernel_rsp}], rsp",
         "lea rax, [rdi + {frame_end}]",
         "mov gs:[{tss_rsp0}], rax",
         "4:",
         "jmp {iret}",
-        "5:",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
-        trap = const TRAP,
         attention = const ATTENTION,
         kernel_rsp = const KERNEL_RSP,
         tss_rsp0 = const TSS_RSP0,
+        frame_trap = const FRAME_TRAP,
         frame_end = const FRAME_END,
         checked = const CHECKED_FLAGS,
         interrupt_flag = const RFlags::INTERRUPT_FLAG.bits(),
         user_end = const USER_END,
         prepare = sym prepare,
         back = const WAY_BACK,
+        leave = sym leave,
         iret = sym leave_by_iret,
         rip = const offset_of!(UserContext, rip),
         rflags = const offset_of!(UserContext, rflags),
@@ -144,19 +157,32 @@ pub unsafe extern "C" fn enter_user(context: *mut UserContext, trap: *mut Trap) 
     )
 }
 
-/// The way out of `enter_user` that reproduces any context: RDI = context, callee-saved registers on the stack. `sanitize`
-/// makes the frame one that IRET cannot fault on; where RIP is beyond that, the trap that it would be is returned.
+/// The end of `enter_user`. RSP = frame.
+#[unsafe(naked)]
+pub unsafe extern "C" fn leave() {
+    naked_asm!(
+        "add rsp, {frame_bytes}",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+        frame_bytes = const FRAME_BYTES,
+    )
+}
+
+/// The way into user mode that reproduces any context: RDI = context, RSP = frame. `sanitize` makes the context one that IRET
+/// cannot fault on; where RIP is beyond that, the trap that it would be is returned.
 #[unsafe(naked)]
 unsafe extern "C" fn leave_by_iret() {
     naked_asm!(
-        "mov rbx, rdi",
-        "sub rsp, 8",
-        "mov rsi, gs:[{trap}]",
+        "mov rsi, [rsp + {frame_trap}]",
         "call {sanitize}",
-        "add rsp, 8",
         "test al, al",
-        "jz 2f",
-        "mov rsp, rbx",
+        "jz {leave}",
+        "mov rsp, [rsp]",
         "pop r15",
         "pop r14",
         "pop r13",
@@ -175,21 +201,17 @@ unsafe extern "C" fn leave_by_iret() {
         "add rsp, 16",
         "swapgs",
         "iretq",
-        "2:",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
-        trap = const TRAP,
+        frame_trap = const FRAME_TRAP,
         sanitize = sym sanitize,
+        leave = sym leave,
     )
 }
 
-/// Where SYSCALL lands (`LSTAR`): saves the registers straight into the context and returns from `enter_user`. What is in the
-/// middle runs on the context with RAX and RDX free.
+/// Where SYSCALL lands (`LSTAR`): saves the registers straight into the context, has the call served, and goes back at once where
+/// nothing else is to be done. What is in the middle runs on the context with RAX and RDX free.
+///
+/// At once means that callee-saved registers are the user's still (whoever changes them says `Next::Reload`), and that `kernel_rsp`
+/// and `TSS.RSP0` are right: who else entered user mode on this CPU meanwhile owns its vector state, and then `attention` says so.
 macro_rules! entry {
     ($(#[$doc:meta])* $name:ident $(, $line:literal)* $(; $key:ident = $value:expr)?) => {
         $(#[$doc])*
@@ -205,7 +227,8 @@ macro_rules! entry {
                 "push r11",
                 "push {user_cs}",
                 "push rcx",
-                "sub rsp, 16",
+                "sub rsp, 8",
+                "push rax",
                 "push rdi",
                 "push rsi",
                 "push rdx",
@@ -223,19 +246,59 @@ macro_rules! entry {
                 "push r15",
                 $($line,)*
                 "mov rsp, gs:[{kernel_rsp}]",
-                "pop r15",
-                "pop r14",
-                "pop r13",
-                "pop r12",
-                "pop rbp",
-                "pop rbx",
-                "ret",
+                "mov rdi, [rsp]",
+                "call [rsp + 8]",
+                "mov rdi, [rsp]",
+                "test edx, edx",
+                "jnz 3f",
+                "cmp dword ptr gs:[{attention}], 0",
+                "jne 2f",
+                "mov rcx, [rdi + {rip}]",
+                "mov r11, [rdi + {rflags}]",
+                "lea edx, [r11 - {interrupt_flag}]",
+                "test edx, {checked}",
+                "jnz 2f",
+                "cmp rcx, gs:[{user_end}]",
+                "jae 2f",
+                "mov r10, [rdi + {r10}]",
+                "mov r9, [rdi + {r9}]",
+                "mov r8, [rdi + {r8}]",
+                "mov rdx, [rdi + {rdx}]",
+                "mov rsi, [rdi + {rsi}]",
+                "mov rsp, [rdi + {rsp}]",
+                "mov rdi, [rdi + {rdi}]",
+                "swapgs",
+                "sysretq",
+                "2:",
+                "mov [rdi + {rax}], rax",
+                "jmp {go_back}",
+                "3:",
+                "cmp edx, {end}",
+                "jne {go_back}",
+                "jmp {leave}",
+                attention = const ATTENTION,
                 kernel_rsp = const KERNEL_RSP,
                 syscalls = const SYSCALLS,
                 user_rsp = const USER_RSP,
                 tss_rsp0 = const TSS_RSP0,
                 user_ss = const USER_SS,
                 user_cs = const USER_CS,
+                user_end = const USER_END,
+                checked = const CHECKED_FLAGS,
+                interrupt_flag = const RFlags::INTERRUPT_FLAG.bits(),
+                end = const Next::End as u64,
+                go_back = sym go_back,
+                leave = sym leave,
+                rip = const offset_of!(UserContext, rip),
+                rflags = const offset_of!(UserContext, rflags),
+                rsp = const offset_of!(UserContext, rsp),
+                r10 = const offset_of!(UserContext, r10),
+                r9 = const offset_of!(UserContext, r9),
+                r8 = const offset_of!(UserContext, r8),
+                rax = const offset_of!(UserContext, rax),
+                rdx = const offset_of!(UserContext, rdx),
+                rsi = const offset_of!(UserContext, rsi),
+                rdi = const offset_of!(UserContext, rdi),
                 $($key = const $value,)?
             )
         }

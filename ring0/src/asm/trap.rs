@@ -8,8 +8,9 @@
 //! | kernel | the same on the current stack |
 //! | NMI, #DF, #MC | the same on a stack of its own, `PerCpu` pointer on top; does not return |
 
+use super::syscall::{FRAME_TRAP, leave};
 use crate::idt::FIRST_INTERRUPT;
-use crate::percpu::{KERNEL_RSP, TRAP};
+use crate::percpu::KERNEL_RSP;
 use crate::run::{kernel_trap, severe_trap, trapped};
 use core::arch::{global_asm, naked_asm};
 use core::mem::offset_of;
@@ -120,18 +121,10 @@ unsafe extern "C" fn common() {
         save_registers!(),
         "cld",
         "mov rdi, rsp",
-        "mov rsi, gs:[{trap}]",
         "mov rsp, gs:[{kernel_rsp}]",
-        "sub rsp, 8",
+        "mov rsi, [rsp + {frame_trap}]",
         "call {trapped}",
-        "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
+        "jmp {leave}",
         "2:",
         "cmp byte ptr [rsp], {first_interrupt}",
         "jb 3f",
@@ -164,7 +157,8 @@ unsafe extern "C" fn common() {
         rflags = const offset_of!(TrapFrame, rflags) - offset_of!(TrapFrame, vector),
         first_interrupt = const FIRST_INTERRUPT,
         interrupt_flag = const RFlags::INTERRUPT_FLAG.bits(),
-        trap = const TRAP,
+        frame_trap = const FRAME_TRAP,
+        leave = sym leave,
         trapped = sym trapped,
         kernel_rsp = const KERNEL_RSP,
         kernel_trap = sym kernel_trap,

@@ -1,6 +1,7 @@
 //! The self-test that `BootFlags::SELF_TEST` asks for: the machine that the sentry relies on, tried on this very CPU and
 //! KVM. Exits with 0, or panics saying what does not hold. `ringwall doctor` runs it.
 
+mod calls;
 mod memory;
 mod threads;
 mod user;
@@ -8,6 +9,7 @@ mod user;
 use crate::asm::probe::{self, Probe};
 use crate::gdt::{USER_CS, USER_SS};
 use crate::platform::PLATFORM;
+use crate::run;
 use alloc::sync::Arc;
 use linker::addr::UserVa;
 use sentry::platform::{PageTable, Platform, Prot, Trap, UserContext};
@@ -35,6 +37,10 @@ pub fn run() -> ! {
         ("fork shares pages until one side writes", memory::fork_shares_pages_until_one_side_writes),
         ("a user copy stops exactly at a missing page", memory::user_copy_stops_exactly_at_a_missing_page),
         ("a system call keeps every register", user::system_call_keeps_every_register),
+        ("a served call resumes, reloads or ends its program", calls::served_call_resumes_reloads_or_ends),
+        ("a call that parked resumes where it was", calls::call_that_parked_resumes_where_it_was),
+        ("a hostile context is not resumed", calls::hostile_context_is_not_resumed),
+        ("a backtrace finds its callers", calls::backtrace_finds_its_callers),
         ("exceptions come back with their vectors", user::exceptions_come_back_with_their_vectors),
         ("page faults say what was tried", user::page_faults_say_what_was_tried),
         ("hostile contexts cannot harm ring 0", user::hostile_contexts_cannot_harm_ring_0),
@@ -100,7 +106,7 @@ fn context(probe: Probe) -> UserContext {
 /// Runs user mode until something other than an interrupt ends it.
 fn run_user(context: &mut UserContext) -> Trap {
     loop {
-        match PLATFORM.run_user(context) {
+        match run::run_context(context) {
             Trap::Interrupt => PLATFORM.preempt(),
             trap => return trap,
         }

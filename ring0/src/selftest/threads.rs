@@ -122,7 +122,7 @@ pub fn timer_ends_a_time_slice() {
         let mut spin = context(Probe::Spin);
         spin.rdi = DATA.raw();
         while spinner_end.load(Ordering::SeqCst) == 0 {
-            assert_eq!(PLATFORM.run_user(&mut spin), Trap::Interrupt);
+            assert_eq!(crate::run::run_context(&mut spin), Trap::Interrupt);
             PLATFORM.preempt();
         }
         spinner_end.fetch_add(1, Ordering::SeqCst);

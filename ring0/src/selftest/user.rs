@@ -14,7 +14,7 @@ use sentry::platform::{Access, Platform, Trap, UserContext};
 use x86_64::registers::rflags::RFlags;
 
 /// Every general register with a value of its own.
-fn fill(context: &mut UserContext) {
+pub(super) fn fill(context: &mut UserContext) {
     let registers = [
         &mut context.r15,
         &mut context.r14,
@@ -37,7 +37,7 @@ fn fill(context: &mut UserContext) {
     }
 }
 
-fn kept(context: &UserContext) -> [u64; 14] {
+pub(super) fn kept(context: &UserContext) -> [u64; 14] {
     [
         context.r15,
         context.r14,

@@ -9,6 +9,8 @@ use crate::platform::{
     Access, CopyFault, Frame, MemoryInfo, NoMemory, PageTable, Platform, ThreadRef, Trap, UserContext, Vdso,
     set_platform,
 };
+use crate::task::Current;
+use crate::task::run::{Next, serve};
 use linker::addr::UserVa;
 use linker::boot::BootInfo;
 use linker::layout::USER_END;
@@ -85,12 +87,24 @@ impl Platform for FakePlatform {
         machine().start_spec()
     }
 
-    fn run_user(&self, context: &mut UserContext) -> Trap {
-        crate::sync::assert_none_held();
-        if local(|local| local.thread.take_kick()) {
-            return Trap::Interrupt;
+    fn run_user(&self, current: &mut Current) -> Trap {
+        loop {
+            crate::sync::assert_none_held();
+            if local(|local| local.thread.take_kick()) {
+                return Trap::Interrupt;
+            }
+            let trap = machine().run_user(&mut current.regs);
+            if trap != Trap::Syscall {
+                return trap;
+            }
+            current.regs.vector = current.regs.rax;
+            let served = serve::<true>(current, self.clock());
+            match served.next {
+                Next::Resume => current.regs.rax = served.value,
+                Next::Reload => {}
+                Next::End => return Trap::Ended,
+            }
         }
-        machine().run_user(context)
     }
 
     fn watch_moves(&self, _on: bool) {}

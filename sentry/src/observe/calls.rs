@@ -10,6 +10,7 @@ use crate::syscall::Fail;
 use crate::syscall::table::NUMBERS;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use linker::statistics::{BUCKETS, CallStatistics, UNKNOWN};
@@ -26,7 +27,7 @@ const _: () = assert!(NUMBERS.is_power_of_two() && UNKNOWN as usize == NUMBERS -
 
 /// A thread's counters.
 pub struct Calls {
-    rows: Box<[OnceBox<Row>; NUMBERS]>,
+    rows: [OnceBox<Row>; NUMBERS],
     /// Which rows there are, a bit each.
     used: [AtomicU64; NUMBERS / 64],
     /// Failures by number and errno, of errnos that have no slot.
@@ -60,10 +61,8 @@ impl Default for Row {
 
 impl Default for Calls {
     fn default() -> Self {
-        let rows: Box<[OnceBox<Row>]> = core::iter::repeat_with(OnceBox::new).take(NUMBERS).collect();
-        let Ok(rows) = rows.try_into() else { unreachable!("as many rows as were asked for") };
         Self {
-            rows,
+            rows: [const { OnceBox::new() }; NUMBERS],
             used: [const { AtomicU64::new(0) }; NUMBERS / 64],
             errors: Lock::new(Rank::Leaf, Vec::new()),
             exits: AtomicU64::new(0),
@@ -72,26 +71,41 @@ impl Default for Calls {
 }
 
 impl Calls {
-    /// Counts a call that returned `value` after `ticks`. By the thread itself.
-    #[inline]
-    pub fn succeeded(&self, number: u64, ticks: u64, value: u64) {
-        // Nothing takes no time; and the half tick too much costs an instruction less.
-        let ticks = ticks | 1;
-        let bucket = ticks.ilog2() as usize;
-        match self.rows.get(number as usize).and_then(OnceBox::get) {
+    /// Those of threads that are not counted.
+    pub fn nobody() -> Arc<Self> {
+        static NOBODY: spin::Once<Arc<Calls>> = spin::Once::new();
+        NOBODY.call_once(Arc::default).clone()
+    }
+
+    /// Counts a call that returned `value` after `ticks`, of a number below [`NUMBERS`], if it was a quick one and not the first:
+    /// else it says false, and [`Self::succeeded`] is to be called. By the thread itself.
+    #[inline(always)]
+    pub fn quickly(&self, number: u64, ticks: u64, value: u64) -> bool {
+        // For the compiler: nothing takes no time, and no number is cut off.
+        let bucket = (ticks | 1).ilog2() as usize;
+        match self.rows[number as usize % NUMBERS].get() {
             Some(row) if bucket < QUICK => {
                 add(&row.ticks, ticks);
                 add(&row.returned, value);
                 add(&row.histogram[bucket], 1);
+                true
             }
-            _ => self.slowly(row_of(number), ticks, value),
+            _ => false,
+        }
+    }
+
+    /// Counts a call that returned `value` after `ticks`. By the thread itself.
+    pub fn succeeded(&self, number: u64, ticks: u64, value: u64) {
+        let index = row_of(number);
+        if !self.quickly(index as u64, ticks, value) {
+            self.slowly(index, ticks, value);
         }
     }
 
     /// Counts a call that failed, or that returns nothing. By the thread itself.
     #[inline(never)]
     pub fn failed(&self, number: u64, ticks: u64, fail: &Fail) {
-        self.succeeded(row_of(number) as u64, ticks, 0);
+        self.succeeded(number, ticks, 0);
         let errno = match fail {
             Fail::NoReturn | Fail::Exit(_) => return,
             Fail::Errno(errno) => errno.raw(),
@@ -279,7 +293,7 @@ mod tests {
         );
         assert_eq!(rows[0].errors, [(Errno::EAGAIN.raw(), 2), (0, 1)]);
         assert_eq!((rows[2].errors.len(), rows[2].errors[4]), (5, (Errno::EFAULT.raw(), 2)));
-        assert_eq!((rows[0].ticks, rows[0].returned), (19_003, 0));
+        assert_eq!((rows[0].ticks, rows[0].returned), (19_000, 0));
         assert_eq!((rows[3].returned, rows[3].histogram[7], rows[3].histogram[BUCKETS - 1]), (21, 2, 1));
         let (mut totals, before) = (BTreeMap::new(), calls.read());
         let errors = calls.take_errors();

@@ -44,17 +44,17 @@ pub fn init(spec: &StartSpec) -> Result<(), Errno> {
     }
 }
 
-/// The calling thread begins to make system calls: its counters, where there are any.
-pub fn thread_started(task: &Task) -> Option<Arc<Calls>> {
+/// The calling thread begins to make system calls: its counters, or nobody's where calls are not counted.
+pub fn thread_started(task: &Task) -> Arc<Calls> {
     if !ON.load(Ordering::Relaxed) {
-        return None;
+        return Calls::nobody();
     }
     // Not in one: the lock would be held while memory is made.
     let spare = SPARE.lock().pop();
     let calls = spare.unwrap_or_default();
     calls.skip_exits();
     task.set_calls(Some(calls.clone()));
-    Some(calls)
+    calls
 }
 
 /// The thread makes no more system calls.

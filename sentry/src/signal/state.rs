@@ -13,12 +13,12 @@ use crate::wait::WaitQueue;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Signal state of one thread that others may see and change.
 pub struct TaskSignals {
-    /// The one word that the system-call path looks at. Set by senders, cleared by the thread itself only.
-    deliverable: AtomicBool,
+    /// The one word that the system-call path looks at: `DELIVERABLE` and so on. Set by anybody, cleared by the thread itself only.
+    attention: AtomicU32,
     /// Parked because the process is stopped.
     stopped: AtomicBool,
     /// A tracer wants it to stop (PTRACE_INTERRUPT).
@@ -29,6 +29,13 @@ pub struct TaskSignals {
     mask: AtomicU64,
     pending: Lock<TaskPending>,
 }
+
+/// `TaskSignals::attention`: an unblocked signal is pending, or the thread must stop.
+const DELIVERABLE: u32 = 1;
+/// It must end as soon as it can.
+const DOOMED: u32 = 2;
+/// A tracer may have changed its registers in the middle of a call.
+const CHANGED: u32 = 4;
 
 /// The part under lock.
 #[derive(Default)]
@@ -52,7 +59,7 @@ impl TaskSignals {
     /// The state of a new thread, with an inherited mask.
     pub fn new(mask: SignalSet) -> Self {
         Self {
-            deliverable: AtomicBool::new(false),
+            attention: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
             trap: AtomicBool::new(false),
             trapped: AtomicBool::new(false),
@@ -66,10 +73,43 @@ impl TaskSignals {
         Self::new(self.mask())
     }
 
-    /// Whether an unblocked signal is pending, for the thread or its process (or the task must stop or die).
+    /// Whether anything at all is to be seen to before the thread goes back to its program.
+    #[inline]
+    pub fn needs_attention(&self) -> bool {
+        self.attention.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether an unblocked signal is pending, for the thread or its process, or the thread must stop.
     #[inline]
     pub fn deliverable(&self) -> bool {
-        self.deliverable.load(Ordering::Acquire)
+        self.attention.load(Ordering::Acquire) & DELIVERABLE != 0
+    }
+
+    /// Whether the thread must end as soon as it can.
+    #[inline]
+    pub fn is_doomed(&self) -> bool {
+        self.attention.load(Ordering::Acquire) & DOOMED != 0
+    }
+
+    /// Whether the thread must look at its signals, or end: what ends interruptible waits.
+    #[inline]
+    pub fn interrupts(&self) -> bool {
+        self.attention.load(Ordering::Acquire) & (DELIVERABLE | DOOMED) != 0
+    }
+
+    /// Makes the thread end as soon as it can. Whoever calls this wakes it afterwards.
+    pub fn doom(&self) {
+        self.attention.fetch_or(DOOMED, Ordering::AcqRel);
+    }
+
+    /// The registers are others than those with which the program made its call. By the thread itself.
+    pub fn set_changed(&self) {
+        self.attention.fetch_or(CHANGED, Ordering::Relaxed);
+    }
+
+    /// The program goes on with all registers as they are now. By the thread itself.
+    pub fn clear_changed(&self) {
+        self.attention.fetch_and(!CHANGED, Ordering::Relaxed);
     }
 
     /// What the thread blocks.
@@ -126,7 +166,7 @@ impl TaskSignals {
 
     /// Asks the thread to look at its signals. Whoever calls this wakes the thread afterwards.
     pub(super) fn flag(&self) {
-        self.deliverable.store(true, Ordering::Release);
+        self.attention.fetch_or(DELIVERABLE, Ordering::AcqRel);
     }
 
     /// The part under lock; the group lock is held.
@@ -143,7 +183,11 @@ impl TaskSignals {
             || group.stop.is_some() && !self.trapped()
             || self.trap.load(Ordering::Acquire)
             || group.notify_continued;
-        self.deliverable.store(due, Ordering::Release);
+        if due {
+            self.flag();
+        } else {
+            self.attention.fetch_and(!DELIVERABLE, Ordering::AcqRel);
+        }
     }
 }
 

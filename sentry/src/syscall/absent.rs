@@ -1,7 +1,7 @@
 //! Calls that are answered with an errno: what Linux says where the feature is not built in, or not allowed. The notes say why.
 
 use super::policy;
-use super::table::{Level, Row};
+use super::table::{Answer, Level, Row};
 use crate::errno::Errno;
 use syscalls::Sysno;
 
@@ -12,7 +12,7 @@ macro_rules! absent {
             number: Sysno::$name as u32,
             name: stringify!($name),
             arguments: 0,
-            handler: |current| Err(policy::unsupported(current.regs.rax, Errno::$errno)),
+            handler: |current| Answer::of(current, |current| Err(policy::unsupported(current.regs.rax, Errno::$errno))),
             level: Level::Unsupported,
             note: concat!($note, ": ", stringify!($errno)),
         }

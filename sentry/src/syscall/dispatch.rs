@@ -1,29 +1,27 @@
 //! From a number to its handler.
 
-use super::table::HANDLERS;
+use super::table::{Answer, HANDLERS, absent};
 use super::{SysResult, policy};
 use crate::observe;
 use crate::task::{Current, trace};
 
-/// Serves the system call in the context's registers. The caller stores the result.
-#[inline]
-pub fn dispatch(current: &mut Current) -> SysResult {
-    if policy::lets_pass(current, current.regs.rax) { serve(current) } else { watched(current) }
+/// Serves the system call in the context's registers. `None`: it is to be served by [`watched`].
+#[inline(always)]
+pub fn dispatch(current: &mut Current) -> Option<Answer> {
+    if policy::lets_pass(current, current.regs.rax) { Some(serve(current)) } else { None }
 }
 
-#[inline]
-fn serve(current: &mut Current) -> SysResult {
-    let number = current.regs.rax;
-    match HANDLERS.get(number as usize).copied().flatten() {
-        Some(handler) => handler(current),
-        None => Err(policy::missing(number)),
-    }
-}
-
-/// The call is changed or filtered, recorded, or some thread is traced.
-#[cold]
-fn watched(current: &mut Current) -> SysResult {
+/// Serves a call that is changed or filtered, recorded, or traced.
+pub fn watched(current: &mut Current) -> SysResult {
     if policy::is_observed(current.regs.rax) { observe::trace::serve(current, traced) } else { traced(current) }
+}
+
+#[inline(always)]
+fn serve(current: &mut Current) -> Answer {
+    match HANDLERS.get(current.regs.rax as usize) {
+        Some(handler) => handler(current),
+        None => absent(current),
+    }
 }
 
 /// A tracer comes first, then the policy.
@@ -34,6 +32,6 @@ fn traced(current: &mut Current) -> SysResult {
 fn checked(current: &mut Current) -> SysResult {
     match policy::check(current) {
         Some(result) => result,
-        None => serve(current),
+        None => serve(current).result(current),
     }
 }

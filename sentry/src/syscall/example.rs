@@ -16,7 +16,7 @@ fn square_of_5_at_number_400_is_25() {
     let mut current = crate::fake::current();
     current.regs.rax = 400;
     current.regs.rdi = 5;
-    assert!(matches!(super::dispatch::dispatch(&mut current), Ok(25)));
+    assert!(matches!(super::dispatch::watched(&mut current), Ok(25)));
     current.regs.rdi = 1 << 33;
-    assert!(matches!(super::dispatch::dispatch(&mut current), Err(super::Fail::Errno(Errno::ERANGE))));
+    assert!(matches!(super::dispatch::watched(&mut current), Err(super::Fail::Errno(Errno::ERANGE))));
 }

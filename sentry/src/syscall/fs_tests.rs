@@ -20,8 +20,8 @@ fn call(current: &mut Current, number: Sysno, args: &[u64]) -> Result<u64, Errno
     all[..args.len()].copy_from_slice(args);
     let regs = &mut current.regs;
     [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = all;
-    let handler = HANDLERS.get(number as usize).copied().flatten().expect("a row");
-    match handler(current) {
+    let handler = HANDLERS.get(number as usize).expect("a row");
+    match handler(current).result(current) {
         Ok(value) => Ok(value),
         Err(Fail::Errno(errno)) => Err(errno),
         Err(fail) => panic!("{fail:?}"),

@@ -31,7 +31,36 @@ pub struct Row {
 }
 
 /// A row's function; its arguments are still in the context's registers.
-pub type Handler = fn(&mut Current) -> SysResult;
+pub type Handler = fn(&mut Current) -> Answer;
+
+/// How a row's function ended: small enough for two registers.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// What the call returns.
+    pub value: u64,
+    /// It does not: the reason is in `Current::fail`.
+    pub failed: bool,
+}
+
+impl Answer {
+    /// Calls a handler.
+    #[inline(always)]
+    pub fn of(current: &mut Current, serve: impl FnOnce(&mut Current) -> SysResult) -> Self {
+        match serve(current) {
+            Ok(value) => Self { value, failed: false },
+            Err(fail) => {
+                current.fail = fail;
+                Self { value: 0, failed: true }
+            }
+        }
+    }
+
+    /// With its reason.
+    pub fn result(self, current: &mut Current) -> SysResult {
+        if self.failed { Err(core::mem::replace(&mut current.fail, super::Fail::NoReturn)) } else { Ok(self.value) }
+    }
+}
 
 /// Calls `f` with typed arguments: the glue between a row and a handler.
 macro_rules! row {
@@ -40,7 +69,7 @@ macro_rules! row {
     };
     // A call that Linux does not have, by its number.
     (($number:expr) $name:ident = $($handler:ident)::+ ( $($arg:tt)* ), $level:ident, $note:literal) => {
-        Row { number: $number, name: stringify!($name), arguments: row!(@count $($arg)*), handler: |current| row!(@call current, $($handler)::+, $($arg)*), level: Level::$level, note: $note }
+        Row { number: $number, name: stringify!($name), arguments: row!(@count $($arg)*), handler: |current| $crate::syscall::table::Answer::of(current, |current| row!(@call current, $($handler)::+, $($arg)*)), level: Level::$level, note: $note }
     };
     (@count) => { 0 };
     (@count $count:literal) => { $count };
@@ -120,17 +149,25 @@ pub const FAMILIES: &[&[Row]] = &[
 /// Numbers below this are looked up in the table.
 pub const NUMBERS: usize = 512;
 
+/// Serves numbers without a row.
+#[cold]
+pub fn absent(current: &mut Current) -> Answer {
+    Answer::of(current, |current| Err(super::policy::missing(current.regs.rax)))
+}
+
 /// The handlers by number, for the dispatcher.
-pub static HANDLERS: [Option<Handler>; NUMBERS] = {
-    let mut handlers: [Option<Handler>; NUMBERS] = [None; NUMBERS];
+pub static HANDLERS: [Handler; NUMBERS] = {
+    let mut handlers: [Handler; NUMBERS] = [absent; NUMBERS];
+    let mut taken = [false; NUMBERS];
     let mut family = 0;
     while family < FAMILIES.len() {
         let mut index = 0;
         while index < FAMILIES[family].len() {
             let row = &FAMILIES[family][index];
             let number = row.number as usize;
-            assert!(handlers[number].is_none(), "two rows for one system call");
-            handlers[number] = Some(row.handler);
+            assert!(!taken[number], "two rows for one system call");
+            taken[number] = true;
+            handlers[number] = row.handler;
             index += 1;
         }
         family += 1;

@@ -1,14 +1,15 @@
 //! The running thread's own view: what every handler gets.
 
 use super::clone::VforkDone;
-use super::{Credentials, Process, Task, Tid, oom, registry};
+use super::{Credentials, ExitStatus, Process, Task, Tid, oom, registry};
 use crate::errno::Errno;
 use crate::fs::{FdTable, FsContext, OpenFile, Ways};
 use crate::mm::{AddressSpace, MemoryFault, Policy};
+use crate::observe::Calls;
 use crate::platform::{Access, CopyFault, UserContext, platform};
 use crate::signal::ThreadSignalState;
 use crate::sync::assert_none_held;
-use crate::syscall::Fd;
+use crate::syscall::{Fail, Fd};
 use crate::wait::{Events, WaitError, WaitQueue, wait_on};
 use alloc::sync::Arc;
 use alloc::vec;
@@ -16,14 +17,21 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use linker::addr::UserVa;
 
-/// The running thread. Exists once per thread, on its kernel stack.
+/// The running thread. Exists once per thread, on its kernel stack. What every system call touches comes first.
+#[repr(C)]
 pub struct Current {
+    /// User registers. First: what the platform saves them to is where this is.
+    pub regs: UserContext,
     /// The thread, as others see it.
     pub task: Arc<Task>,
     /// Its process.
     pub process: Arc<Process>,
-    /// User registers.
-    pub regs: UserContext,
+    /// Counters of its system calls, where they are counted.
+    pub calls: Arc<Calls>,
+    /// Why its last system call failed, until that is looked at.
+    pub fail: Fail,
+    /// Its end, where a system call was that.
+    pub ended: Option<ExitStatus>,
     /// Address space.
     pub mm: Arc<AddressSpace>,
     /// Descriptors.
@@ -157,7 +165,7 @@ impl Current {
     /// Whether a signal wants to be delivered: the condition that ends interruptible waits.
     #[inline]
     pub fn interrupted(&self) -> bool {
-        self.task.signals.deliverable() || self.task.is_doomed()
+        self.task.signals.interrupts()
     }
 
     /// Waits interruptibly on one queue.

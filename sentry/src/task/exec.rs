@@ -102,6 +102,9 @@ fn commit(current: &mut Current, image: Image, creds: Arc<Credentials>, comm: &[
         ss: current.regs.ss,
         // Interrupts on; bit 1 is always set (Intel SDM vol. 1, 3.4.3).
         rflags: 0x202,
+        // What call this is and when it came.
+        vector: current.regs.vector,
+        error: current.regs.error,
         ..Default::default()
     };
     platform().load_segment_bases(&current.regs);

@@ -1,4 +1,5 @@
-//! A task's loop: user mode, trap, what the trap asks for, pending signals, round again.
+//! A task's loop: user mode, trap, what the trap asks for, pending signals, round again. The platform has system calls served
+//! by [`serve`], on the thread's kernel stack, and goes back to the program itself where nothing else is to be done.
 
 use super::{Current, ExitStatus, exit, oom, rseq, trace};
 use crate::observe;
@@ -6,6 +7,28 @@ use crate::platform::{Trap, platform};
 use crate::signal::{self, AfterSignals};
 use crate::syscall::{Fail, dispatch};
 use alloc::sync::Arc;
+
+/// What there is to do after a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Next {
+    /// The program goes on with the registers it had, but for RAX.
+    Resume = 0,
+    /// The program goes on with what the context says.
+    Reload = 1,
+    /// The thread is over: `Current::ended`.
+    End = 2,
+}
+
+/// The end of a system call, in two registers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// What RAX is to be, for [`Next::Resume`].
+    pub value: u64,
+    /// What comes next.
+    pub next: Next,
+}
 
 /// Runs the calling kernel thread's task until it ends.
 pub fn run(mut current: Current) {
@@ -19,50 +42,129 @@ pub fn run(mut current: Current) {
     {
         return exit::exit_thread(current, status);
     }
-    let (platform, clock) = (platform(), platform().clock());
-    let calls = observe::thread_started(&current.task);
-    let counted = calls.as_deref();
+    current.calls = observe::thread_started(&current.task);
+    let platform = platform();
     let status = loop {
-        let interrupted = match platform.run_user(&mut current.regs) {
-            Trap::Syscall => {
-                let (number, came) = (current.regs.rax, current.regs.error);
-                match dispatch::dispatch(&mut current) {
-                    Ok(value) => {
-                        current.regs.rax = value;
-                        if let Some(calls) = counted {
-                            calls.succeeded(number, clock().wrapping_sub(current.regs.error), value);
-                        }
-                        None
-                    }
-                    Err(fail) => {
-                        if let Some(calls) = counted {
-                            calls.failed(number, clock().wrapping_sub(came), &fail);
-                        }
-                        match fail {
-                            Fail::Errno(errno) => {
-                                current.regs.rax = errno.to_ret();
-                                None
-                            }
-                            Fail::NoReturn => None,
-                            Fail::Exit(status) => break status,
-                            fail => Some((number, fail)),
-                        }
-                    }
-                }
-            }
-            trap => {
-                other_trap(&mut current, trap);
-                None
-            }
-        };
-        if (current.interrupted() || interrupted.is_some())
-            && let Some(status) = before_user(&mut current, interrupted)
+        let trap = platform.run_user(&mut current);
+        if let Some(status) = current.ended.take() {
+            break status;
+        }
+        other_trap(&mut current, trap);
+        if current.task.signals.needs_attention()
+            && let Some(status) = before_user(&mut current, None)
         {
             break status;
         }
     };
-    drop(calls);
     exit::exit_thread(current, status);
+}
+
+/// Serves the system call that the context's registers ask for. For platforms, on behalf of `run_user`: `clock` is
+/// `Platform::clock`, and where calls are counted, the context says when this one came.
+#[inline(always)]
+pub fn serve<const COUNTED: bool>(current: &mut Current, clock: impl Fn() -> u64) -> Served {
+    let Some(answer) = dispatch::dispatch(current) else { return watched::<COUNTED>(current, clock) };
+    if answer.failed {
+        return failed::<COUNTED>(current, clock);
+    }
+    let value = answer.value;
+    if COUNTED {
+        let ticks = ticks(current, clock);
+        if !current.calls.quickly(current.regs.vector, ticks, value) {
+            return slow(current, ticks, value);
+        }
+    }
+    if current.task.signals.needs_attention() {
+        return attend(current, value);
+    }
+    Served { value, next: Next::Resume }
+}
+
+/// How long the call has taken: nothing takes no time, and the half tick too much costs an instruction less.
+#[inline(always)]
+fn ticks(current: &Current, clock: impl Fn() -> u64) -> u64 {
+    clock().wrapping_sub(current.regs.error) | 1
+}
+
+/// A call that is not one of the quick ones, or the first of its number.
+#[inline(never)]
+fn slow(current: &mut Current, ticks: u64, value: u64) -> Served {
+    current.calls.succeeded(current.regs.vector, ticks, value);
+    if current.task.signals.needs_attention() {
+        return attend(current, value);
+    }
+    Served { value, next: Next::Resume }
+}
+
+/// Something is to be seen to after a call that was served.
+#[cold]
+fn attend(current: &mut Current, value: u64) -> Served {
+    current.regs.rax = value;
+    leave(current, None)
+}
+
+/// A call that failed, or that returns nothing.
+#[inline(never)]
+fn failed<const COUNTED: bool>(current: &mut Current, clock: impl Fn() -> u64) -> Served {
+    let fail = core::mem::replace(&mut current.fail, Fail::NoReturn);
+    if COUNTED {
+        current.calls.failed(current.regs.vector, ticks(current, clock), &fail);
+    }
+    match fail {
+        Fail::Errno(errno) if !current.task.signals.needs_attention() => {
+            Served { value: errno.to_ret(), next: Next::Resume }
+        }
+        fail => unfinished(current, fail),
+    }
+}
+
+/// A call that is recorded, filtered or traced.
+#[cold]
+fn watched<const COUNTED: bool>(current: &mut Current, clock: impl Fn() -> u64) -> Served {
+    match dispatch::watched(current) {
+        Ok(value) => {
+            if COUNTED {
+                current.calls.succeeded(current.regs.vector, ticks(current, clock), value);
+            }
+            attend(current, value)
+        }
+        Err(fail) => {
+            current.fail = fail;
+            match failed::<COUNTED>(current, clock) {
+                // A tracer may have changed other registers.
+                Served { value, next: Next::Resume } => attend(current, value),
+                served => served,
+            }
+        }
+    }
+}
+
+/// A call that is not simply over.
+fn unfinished(current: &mut Current, fail: Fail) -> Served {
+    match fail {
+        Fail::Errno(errno) => attend(current, errno.to_ret()),
+        Fail::NoReturn => leave(current, None),
+        Fail::Exit(status) => end(current, status),
+        fail => {
+            let number = current.regs.vector;
+            leave(current, Some((number, fail)))
+        }
+    }
+}
+
+/// The context says what the program goes on with, once signals have been seen to.
+fn leave(current: &mut Current, interrupted: Option<(u64, Fail)>) -> Served {
+    if (interrupted.is_some() || current.task.signals.needs_attention())
+        && let Some(status) = before_user(current, interrupted)
+    {
+        return end(current, status);
+    }
+    Served { value: 0, next: Next::Reload }
+}
+
+fn end(current: &mut Current, status: ExitStatus) -> Served {
+    current.ended = Some(status);
+    Served { value: 0, next: Next::End }
 }
 
 /// Page faults, other exceptions, interrupts.
@@ -78,13 +180,14 @@ fn other_trap(current: &mut Current, trap: Trap) {
         Trap::Interrupt => platform().preempt(),
         Trap::MemoryLow => oom::make_room(current),
         Trap::Moved => rseq::moved(current),
-        Trap::Syscall => {}
+        Trap::Syscall | Trap::Ended => {}
     }
 }
 
 /// Delivers signals and restarts the call they interrupted. `Some`: the thread ends with this status.
 #[cold]
 fn before_user(current: &mut Current, interrupted: Option<(u64, Fail)>) -> Option<ExitStatus> {
+    current.task.signals.clear_changed();
     if current.task.is_doomed() {
         if let Some((number, fail)) = &interrupted {
             // A core file shows the call that it was in.

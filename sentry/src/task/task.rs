@@ -21,7 +21,6 @@ pub struct Task {
     tid: AtomicU32,
     /// Its number in its process's namespace.
     shown: AtomicU32,
-    doomed: AtomicBool,
     process: Arc<Process>,
     thread: spin::Once<ThreadRef>,
     name: Lock<[u8; 16]>,
@@ -73,7 +72,6 @@ impl Task {
         Self {
             tid: AtomicU32::new(tid.raw()),
             shown: AtomicU32::new(shown.raw()),
-            doomed: AtomicBool::new(false),
             process,
             thread: spin::Once::new(),
             name: Lock::new(Rank::Leaf, name),
@@ -117,12 +115,12 @@ impl Task {
     /// Whether it must end as soon as it can: its process ends, or another thread called execve.
     #[inline]
     pub fn is_doomed(&self) -> bool {
-        self.doomed.load(Ordering::Acquire)
+        self.signals.is_doomed()
     }
 
     /// Makes it end as soon as it can.
     pub fn doom(&self) {
-        self.doomed.store(true, Ordering::Release);
+        self.signals.doom();
         self.wake();
     }
 

@@ -97,6 +97,7 @@ fn stop(current: &mut Current, stop: Stop, message: u64, deaf: bool) -> u32 {
 fn take_back(current: &mut Current, regs: &crate::platform::UserContext) {
     let bases = (current.regs.fs_base, current.regs.gs_base);
     current.regs = *regs;
+    current.task.signals.set_changed();
     if (regs.fs_base, regs.gs_base) != bases && regs.fs_base < USER_END && regs.gs_base < USER_END {
         platform().load_segment_bases(&current.regs);
     }

@@ -37,4 +37,5 @@ for file in $(seq 2 12); do
     echo "int f$file(int x) { return g1(x) + g2(x) + g3(x) + g4(x) + g5(x) + g6(x) + g7(x) + g8(x) + g9(x) + g10(x); }"
   } >"f$file.c"
 done
-echo '  printf("%d\n", sum); return 0; }' >>f1.c
+# Not echo, which may make a line's end of \n.
+printf '%s\n' '  printf("%d\n", sum); return 0; }' >>f1.c
