@@ -7,6 +7,7 @@
 
 use crate::gofer::client::Client;
 use crate::gofer::{self, Export, Root};
+use crate::idle;
 use crate::notice::{self, Notice};
 use crate::parent::{self, Child, RawTerminal, Watcher};
 use crate::pin;
@@ -139,6 +140,7 @@ pub fn open_exports(spec: &StartSpec, exports: Vec<Export>) -> Result<Vec<Root>,
 pub fn start(launch: Launch) -> Result<Launched, Error> {
     let Launch { spec, exports, cpus, memory_bytes, flags, files, pod, background } = launch;
     vm::check_cpus(cpus)?;
+    idle::learn();
     let roots = open_exports(&spec, exports)?;
     let (sandbox_control, sandbox_end) = notice::pair().map_err(call("socketpair"))?;
     let (gofer_control, gofer_end) = notice::pair().map_err(call("socketpair"))?;

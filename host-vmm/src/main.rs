@@ -7,6 +7,7 @@ mod cli;
 mod container;
 mod gofer;
 mod hostcalls;
+mod idle;
 mod lat;
 mod launch;
 mod machine;

@@ -1,6 +1,7 @@
 //! The parent: the process the caller started. It forwards signals to the sandbox, minds the terminal, and ends as the
 //! program inside ends.
 
+use crate::idle::Quiet;
 use crate::notice::Notice;
 use crate::report;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
@@ -90,12 +91,15 @@ pub trait Watcher {
 /// Waits until the sandbox process ends and returns the exit code for the caller.
 pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>, mut watcher: Option<&mut dyn Watcher>) -> u8 {
     let mut gofer_ended = gofer.is_none();
+    let mut quiet = Quiet::default();
     loop {
-        if let Err(errno) = wait(&signals, sandbox, watcher.as_deref())
-            && errno != Errno::INTR
-        {
-            report::line(&format!("waiting for the sandbox: {errno}"));
-            return report::FAILURE;
+        match wait(&signals, sandbox, watcher.as_deref(), &quiet) {
+            Ok(events) => drop(quiet.waited(events)),
+            Err(Errno::INTR) => {}
+            Err(errno) => {
+                report::line(&format!("waiting for the sandbox: {errno}"));
+                return report::FAILURE;
+            }
         }
         if let Some(watcher) = &mut watcher {
             watcher.look(sandbox);
@@ -132,16 +136,16 @@ pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>, mut watch
 }
 
 /// Sleeps until there is a signal (the end of a child is one), or something for the watcher.
-fn wait(signals: &SignalFd, sandbox: &Child, watcher: Option<&dyn Watcher>) -> Result<(), Errno> {
+fn wait(signals: &SignalFd, sandbox: &Child, watcher: Option<&dyn Watcher>, quiet: &Quiet) -> Result<usize, Errno> {
     let mut polled = vec![PollFd::new(signals, PollFlags::IN)];
-    let mut timeout = None;
+    let mut timeout = quiet.timeout();
     if let Some(watcher) = watcher {
         let more = watcher.descriptors(sandbox).into_iter();
         polled.extend(more.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)));
         let left = watcher.next().map(|next| next.saturating_duration_since(Instant::now()));
-        timeout = left.and_then(|left| Timespec::try_from(left).ok());
+        timeout = left.and_then(|left| Timespec::try_from(left).ok()).or(timeout);
     }
-    rustix::event::poll(&mut polled, timeout.as_ref()).map(drop)
+    rustix::event::poll(&mut polled, timeout.as_ref())
 }
 
 /// The exit code of a child that has ended.

@@ -52,6 +52,10 @@ impl Request {
     pub const FLAG_NOW: u16 = 1 << 1;
     /// `Write` goes to the end of the file, wherever that is by then.
     pub const FLAG_APPEND: u16 = 1 << 2;
+    /// `PORT_DOORBELL_SYNC` follows at once: for the vCPU's own thread, not for the worker.
+    pub const FLAG_SYNC: u16 = 1 << 3;
+    /// Nobody waits for the answer, so no interrupt is needed for it.
+    pub const FLAG_QUIET: u16 = 1 << 4;
 }
 
 /// The answer to the request with the same tag.
@@ -156,7 +160,7 @@ ops! {
     /// it. → slots filled, one at least. Completes when there is a frame, at once with `FLAG_NOW` (EAGAIN).
     ReceiveFrames = 75,
     /// handle: file handle of a packet socket; in: frames, each behind its `FrameHeader` and padded to 4 bytes. → bytes of `in` that are done with,
-    /// whole frames only; EAGAIN where there is no room for one. A frame that the host refuses is lost, as on a wire.
+    /// all of them: it waits while there is no room. A frame that the host refuses is lost, as on a wire.
     SendFrames = 76,
 
     // Sockets of the host's (`NetworkSpec::host`), answered by the sandbox process. None waits: EAGAIN, and `Poll`.

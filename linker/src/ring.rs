@@ -4,7 +4,8 @@
 //! Sleep protocol, both ways the same: the consumer sets its flag, re-checks the queue, and only then sleeps; the producer
 //! publishes its entry, and rings only when it reads the flag as set. Both use sequentially consistent accesses, so no wake-up is lost.
 //!
-//! The guest keeps at most `ENTRIES` requests in flight on a ring, so that completions always find room; the host drops what does not fit.
+//! While its worker is awake the host looks at all rings before it sleeps again, so that most requests need no doorbell. Completions that
+//! find no room wait at the host until there is some; a guest that takes none at all loses what is more than `MAX_COMPLETIONS`.
 //! When `PORT_DOORBELL_SYNC` returns, the submission queue was seen empty and what this thread took is completed, except `Poll` and
 //! `NextEvent`, and except what the worker had taken before: for those the guest sleeps as always.
 
@@ -14,6 +15,8 @@ use core::sync::atomic::AtomicU32;
 
 /// Entries of each queue. A power of two.
 pub const ENTRIES: u32 = 128;
+/// Completions that wait for room at most: more than there can be of honest requests.
+pub const MAX_COMPLETIONS: usize = 1 << 14;
 /// Bytes of one vCPU's ring, rounded to pages.
 pub const RING_BYTES: u64 = 0x4000;
 

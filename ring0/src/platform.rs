@@ -24,7 +24,7 @@ use linker::layout::{EXIT_RECORD, PAGE_SIZE, PORT_EXIT};
 use linker::request::{Op, Request};
 use sentry::errno::Errno;
 use sentry::platform::{
-    CopyFault, Frame, MemoryInfo, NoMemory, PageTable, Platform, ThreadRef, Trap, UserContext, Vdso,
+    CopyFault, Frame, MemoryInfo, NoMemory, PageTable, Platform, ThreadRef, Ticket, Trap, UserContext, Vdso,
 };
 use sentry::task::Current;
 
@@ -270,6 +270,18 @@ impl Platform for Ring0 {
 
     fn host_call(&self, request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno> {
         ring::call(request, input, output)
+    }
+
+    fn host_post(&self, request: Request, input: Box<[u8]>) -> Result<(), Box<[u8]>> {
+        ring::post(request, input)
+    }
+
+    fn host_start(&self, request: Request, output: Box<[u8]>, before: Option<&Ticket>) -> Ticket {
+        ring::start(request, output, before)
+    }
+
+    fn host_finish(&self, ticket: Ticket) -> (Result<u64, Errno>, Box<[u8]>) {
+        ring::finish(ticket)
     }
 
     fn host_read(&self, file: u32, offset: u64, frames: &[Frame]) -> Result<usize, Errno> {

@@ -15,14 +15,14 @@ use crate::x86::out32;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use linker::addr::GuestPa;
 use linker::boot::VectorSwap;
 use linker::layout::{DIRECT_MAP, PAGE_SIZE, PORT_DOORBELL_ASYNC, PORT_DOORBELL_SYNC, RINGS};
 use linker::request::{Completion, GuestBuf, MAX_SEGMENTS, Op, Request};
 use linker::ring::{ENTRIES, RING_BYTES, Ring};
 use sentry::errno::Errno;
-use sentry::platform::{Frame, Thread};
+use sentry::platform::{Frame, Thread, Ticket};
 
 /// Bytes of one line of `Op::Log`.
 const LOG_BYTES: usize = 1024;
@@ -37,6 +37,18 @@ enum Call {
     Done(i64),
     /// Nobody waits; the input lives until then.
     Detached(#[allow(dead_code)] Box<[u8]>),
+    /// Begun by `start`: what the host writes to, and who waits for it in `finish`.
+    Started(Box<[u8]>, Option<Arc<KThread>>),
+    /// One of those, answered.
+    Finished(Box<[u8]>, i64),
+}
+
+/// What an answer means for somebody.
+enum Notice {
+    /// A thread waits for it.
+    Wake(Arc<KThread>),
+    /// Nobody needs this any more.
+    Drop(Box<[u8]>),
 }
 
 struct Slot {
@@ -69,17 +81,27 @@ impl Calls {
     }
 
     /// The answer is there: returns whom to wake, or what to drop.
-    fn complete(&mut self, tag: u64, result: i64) -> Option<Call> {
+    fn complete(&mut self, tag: u64, result: i64) -> Option<Notice> {
         let slot = self.slot(tag)?;
-        let done = match slot.call {
-            Call::Waiting(_) => core::mem::replace(&mut slot.call, Call::Done(result)),
-            Call::Detached(_) => core::mem::replace(&mut slot.call, Call::Free),
-            Call::Free | Call::Done(_) => return None,
-        };
-        if matches!(done, Call::Detached(_)) {
-            self.free.push(tag as u32);
+        match core::mem::replace(&mut slot.call, Call::Free) {
+            Call::Waiting(thread) => {
+                slot.call = Call::Done(result);
+                Some(Notice::Wake(thread))
+            }
+            Call::Started(output, thread) => {
+                slot.call = Call::Finished(output, result);
+                thread.map(Notice::Wake)
+            }
+            Call::Detached(input) => {
+                self.free.push(tag as u32);
+                Some(Notice::Drop(input))
+            }
+            // Against the protocol.
+            other @ (Call::Free | Call::Done(_) | Call::Finished(..)) => {
+                slot.call = other;
+                None
+            }
         }
-        Some(done)
     }
 
     fn take(&mut self, tag: u64) -> Option<i64> {
@@ -88,6 +110,30 @@ impl Calls {
         slot.call = Call::Free;
         self.free.push(tag as u32);
         Some(result)
+    }
+
+    /// Whether a request of `start` has no answer yet.
+    fn is_open(&mut self, tag: u64) -> bool {
+        self.slot(tag).is_some_and(|slot| matches!(slot.call, Call::Started(..)))
+    }
+
+    /// What came of a request of `start`; without an answer, `thread` will be told.
+    fn finish(&mut self, tag: u64, thread: Arc<KThread>) -> Option<(Box<[u8]>, i64)> {
+        let slot = self.slot(tag)?;
+        match core::mem::replace(&mut slot.call, Call::Free) {
+            Call::Finished(output, result) => {
+                self.free.push(tag as u32);
+                Some((output, result))
+            }
+            Call::Started(output, _) => {
+                slot.call = Call::Started(output, Some(thread));
+                None
+            }
+            other => {
+                slot.call = other;
+                None
+            }
+        }
     }
 }
 
@@ -147,11 +193,67 @@ pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[Frame], skip: usize
     call_prepared(request).map(|bytes| bytes as usize)
 }
 
+/// Begins a request without waiting for its answer, which `finish` takes. The host looks at the rings again after it has answered, so
+/// no doorbell is needed while `before`, an earlier request of this kind from the same CPU, has no answer.
+pub fn start(mut request: Request, mut output: Box<[u8]>, before: Option<&Ticket>) -> Ticket {
+    request.output = buffer(output.as_mut_ptr() as u64, output.len());
+    let tag = CALLS.lock().begin(Call::Started(output, None));
+    submit(Request { tag, ..request });
+    // After the submission: one of us sees what the other did.
+    drain();
+    let cpu = cpu().number.get();
+    let is_open = |before: &Ticket| before.cpu == cpu && CALLS.lock().is_open(before.tag);
+    if !before.is_some_and(is_open) {
+        ring_doorbell(false);
+    }
+    Ticket { tag, cpu }
+}
+
+/// Makes a request that nobody waits for, if that takes no exit: the host's worker is awake, and not behind. Otherwise the input comes
+/// back.
+pub fn post(mut request: Request, input: Box<[u8]>) -> Result<(), Box<[u8]>> {
+    drain();
+    let this = cpu();
+    let behind = this.in_flight.get() >= ENTRIES / 2 || POSTED.load(Ordering::Relaxed) + input.len() > MAX_POSTED;
+    if behind || shared(this).host_sleeps.0.load(Ordering::Relaxed) != 0 {
+        return Err(input);
+    }
+    POSTED.fetch_add(input.len(), Ordering::Relaxed);
+    request.input = buffer(input.as_ptr() as u64, input.len());
+    request.flags |= Request::FLAG_QUIET;
+    let tag = CALLS.lock().begin(Call::Detached(input));
+    submit(Request { tag, ..request });
+    // It may have fallen asleep meanwhile.
+    ring_doorbell(false);
+    Ok(())
+}
+
+/// Bytes that were posted and not yet answered.
+static POSTED: AtomicUsize = AtomicUsize::new(0);
+/// The most of that.
+const MAX_POSTED: usize = 1 << 20;
+
+/// The answer of a request that was begun, and its buffer. Blocks until it is there.
+pub fn finish(ticket: Ticket) -> (Result<u64, Errno>, Box<[u8]>) {
+    drain();
+    let mut unparked = false;
+    loop {
+        let finished = CALLS.lock().finish(ticket.tag, sched::current_arc());
+        if let Some((output, result)) = finished {
+            end_wait(unparked);
+            return (answer(result), output);
+        }
+        unparked |= sched::park_with_token(None);
+    }
+}
+
 /// A line for the host's stderr. Does not wait, so that it can be called with locks held.
 pub fn log(text: &str) {
     let len = text.floor_char_boundary(LOG_BYTES);
     let text: Box<[u8]> = text.as_bytes()[..len].into();
-    let request = Request { op: Op::Log as u16, input: buffer(text.as_ptr() as u64, text.len()), ..Request::default() };
+    let input = buffer(text.as_ptr() as u64, text.len());
+    let request = Request { op: Op::Log as u16, flags: Request::FLAG_SYNC, input, ..Request::default() };
+    POSTED.fetch_add(text.len(), Ordering::Relaxed);
     let tag = CALLS.lock().begin(Call::Detached(text));
     submit(Request { tag, ..request });
     ring_doorbell(true);
@@ -165,24 +267,35 @@ fn buffer(at: u64, len: usize) -> GuestBuf {
 
 fn call_prepared(request: Request) -> Result<u64, Errno> {
     let tag = CALLS.lock().begin(Call::Waiting(sched::current_arc()));
-    submit(Request { tag, ..request });
     // With nothing else to run here, the host may as well use this CPU.
-    ring_doorbell(cpu().queue.len() == 0);
+    let sync = cpu().queue.len() == 0;
+    let flags = request.flags | if sync { Request::FLAG_SYNC } else { 0 };
+    submit(Request { tag, flags, ..request });
+    ring_doorbell(sync);
     drain();
     let mut unparked = false;
     loop {
         let result = CALLS.lock().take(tag);
         if let Some(result) = result {
-            let thread = sched::current();
-            thread.state.fetch_and(!state::ANSWER, Ordering::AcqRel);
-            if unparked {
-                // Whoever did that meant the thread's own next `park`.
-                thread.unpark();
-            }
-            return u64::try_from(result).map_err(|_| Errno::from_raw(result.wrapping_neg()));
+            end_wait(unparked);
+            return answer(result);
         }
         unparked |= sched::park_with_token(None);
     }
+}
+
+/// The calling thread has its answer; whether somebody unparked it meanwhile.
+fn end_wait(unparked: bool) {
+    let thread = sched::current();
+    thread.state.fetch_and(!state::ANSWER, Ordering::AcqRel);
+    if unparked {
+        // Whoever did that meant the thread's own next `park`.
+        thread.unpark();
+    }
+}
+
+fn answer(result: i64) -> Result<u64, Errno> {
+    u64::try_from(result).map_err(|_| Errno::from_raw(result.wrapping_neg()))
 }
 
 fn submit(request: Request) {
@@ -225,8 +338,17 @@ pub fn drain() {
 }
 
 fn drain_ring(this: &PerCpu) {
+    while take_completions(this) >= ENTRIES {
+        // The queue was full, and the host may have more.
+        out32(PORT_DOORBELL_SYNC, this.number.get() as u32);
+    }
+}
+
+/// Takes the completions that are there; how many.
+fn take_completions(this: &PerCpu) -> u32 {
     let shared = shared(this);
-    let mut head = shared.cq_head.0.load(Ordering::Relaxed);
+    let first = shared.cq_head.0.load(Ordering::Relaxed);
+    let mut head = first;
     while head != shared.cq_tail.0.load(Ordering::Acquire) {
         let slot = (head % ENTRIES) as usize;
         // SAFETY: the host has filled the slot, and fills it again only after `cq_head` has passed it.
@@ -234,8 +356,11 @@ fn drain_ring(this: &PerCpu) {
         head = head.wrapping_add(1);
         shared.cq_head.0.store(head, Ordering::Release);
         this.in_flight.set(this.in_flight.get().saturating_sub(1));
-        let done = CALLS.lock().complete(tag, result);
-        if let Some(Call::Waiting(thread)) = done {
+        let notice = CALLS.lock().complete(tag, result);
+        if let Some(Notice::Drop(input)) = &notice {
+            POSTED.fetch_sub(input.len(), Ordering::Relaxed);
+        }
+        if let Some(Notice::Wake(thread)) = notice {
             // The thread that runs this, unless it is just going to sleep, looks for its answer itself.
             let is_us = core::ptr::eq(Arc::as_ptr(&thread), this.current.get());
             if !is_us || thread.state.load(Ordering::Relaxed) & state::PARKED != 0 {
@@ -243,6 +368,7 @@ fn drain_ring(this: &PerCpu) {
             }
         }
     }
+    head.wrapping_sub(first)
 }
 
 /// Makes the host interrupt for completions from now on, if any are to come.

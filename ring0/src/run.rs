@@ -143,7 +143,7 @@ pub const WAY_BACK: u8 = 2;
 /// Called by `go_back` when there is something in `PerCpu::attention`. Returns which way to take.
 pub extern "C" fn prepare(context: &mut UserContext, trap: &mut Trap) -> u8 {
     let this = cpu();
-    let (mut moved, mut low) = (false, false);
+    let (mut moved, mut low, mut yields) = (false, false, false);
     loop {
         let bits = this.attention.swap(quirk::standing_attention(), Ordering::Acquire);
         if bits & attention::USER_STATE != 0 {
@@ -155,7 +155,11 @@ pub extern "C" fn prepare(context: &mut UserContext, trap: &mut Trap) -> u8 {
             ring::arm(this);
         }
         if bits & attention::RUNNABLE != 0 && this.queue.len() != 0 {
-            timer::start_slice(this);
+            if this.resched.get() {
+                yields = true;
+            } else {
+                timer::start_slice(this);
+            }
         }
         if bits & attention::MEMORY != 0 {
             low = frame::is_low();
@@ -164,13 +168,20 @@ pub extern "C" fn prepare(context: &mut UserContext, trap: &mut Trap) -> u8 {
             break;
         }
     }
+    if moved || low {
+        // The rest is for the next round.
+        let rest = if low && moved { attention::MEMORY } else { 0 } | if yields { attention::RUNNABLE } else { 0 };
+        this.attention.fetch_or(rest, Ordering::Relaxed);
+    }
     if moved {
-        // Memory is for the next round.
-        this.attention.fetch_or(if low { attention::MEMORY } else { 0 }, Ordering::Relaxed);
         *trap = Trap::Moved;
         WAY_BACK
     } else if low {
         *trap = Trap::MemoryLow;
+        WAY_BACK
+    } else if yields {
+        // As if an interrupt had come at once, without the timer that would bring it.
+        *trap = Trap::Interrupt;
         WAY_BACK
     } else if quirk::standing_attention() & attention::IRET != 0 {
         WAY_IRET

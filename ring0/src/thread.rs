@@ -5,6 +5,7 @@ use crate::fpu::VectorArea;
 use crate::ipi;
 use crate::paging::UserPageTable;
 use crate::percpu::cpu;
+use crate::quirk;
 use crate::sched;
 use crate::stack::Stack;
 use crate::time;
@@ -159,13 +160,17 @@ pub extern "C" fn thread_main() -> ! {
 }
 
 impl KThread {
-    /// Ends the thread's wait for the host.
+    /// Ends the thread's wait for the host. It goes before whoever only computes; but not where a switch is dear.
     pub fn answer(&self) {
-        self.end_park(state::ANSWER);
+        if self.end_park(state::ANSWER) && !quirk::switches_are_dear() {
+            cpu().resched.set(true);
+        }
     }
 
-    fn end_park(&self, why: u32) {
-        if self.state.fetch_or(why, Ordering::AcqRel) == state::PARKED {
+    /// Whether it was parked, and is queued now.
+    fn end_park(&self, why: u32) -> bool {
+        let parked = self.state.fetch_or(why, Ordering::AcqRel) == state::PARKED;
+        if parked {
             // SAFETY: every `KThread` lives in an `Arc` (see `new` and `idle`), and `self` keeps the count above zero.
             let thread = unsafe {
                 Arc::increment_strong_count(self);
@@ -173,12 +178,13 @@ impl KThread {
             };
             sched::wake(thread);
         }
+        parked
     }
 }
 
 impl Thread for KThread {
     fn unpark(&self) {
-        self.end_park(state::TOKEN);
+        let _ = self.end_park(state::TOKEN);
     }
 
     fn kick(&self) {

@@ -398,6 +398,13 @@ pub trait Platform: Send + Sync {
 
     /// Asks the host and blocks the calling thread (alone) until the answer is there. `input`/`output` replace the request's own buffers.
     fn host_call(&self, request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno>;
+    /// Makes a request that nobody waits for, where the host takes it without being called; else the input comes back. Never sleeps.
+    fn host_post(&self, request: Request, input: Box<[u8]>) -> Result<(), Box<[u8]>>;
+    /// Begins a request that waits for something outside, such as `Op::ReceiveFrames`; `host_finish` takes the answer and gives the
+    /// buffer back. With `before`, an earlier one for the same file, the host is not called: it looks for more by itself when it has answered that.
+    fn host_start(&self, request: Request, output: Box<[u8]>, before: Option<&Ticket>) -> Ticket;
+    /// The answer of a request that was begun, and its buffer, once it is there.
+    fn host_finish(&self, ticket: Ticket) -> (Result<u64, Errno>, Box<[u8]>);
     /// `Op::Read` into frames, in order; the last may be partly filled. Returns bytes.
     fn host_read(&self, file: u32, offset: u64, frames: &[Frame]) -> Result<usize, Errno>;
     /// `Op::Write` of `len` bytes from frames, in order, beginning `skip` bytes into the first. Returns bytes.
@@ -406,6 +413,16 @@ pub trait Platform: Send + Sync {
     fn exit(&self, status: u32) -> !;
     /// A line for the host's stderr.
     fn log(&self, text: &str);
+}
+
+/// A request that was begun and must be finished.
+#[must_use]
+#[derive(Debug)]
+pub struct Ticket {
+    /// Whatever the platform knows it by.
+    pub tag: u64,
+    /// The CPU that it was begun on.
+    pub cpu: usize,
 }
 
 /// The vDSO's pages.

@@ -17,6 +17,7 @@ use crate::container::setup::Setup;
 use crate::container::signals;
 use crate::container::witness::Witness;
 use crate::container::{Error, call};
+use crate::idle::Quiet;
 use crate::launch::{self, Launch, Launched};
 use crate::notice::Notice;
 use crate::parent::{Child, ended, tell_violation};
@@ -117,6 +118,7 @@ struct Monitor {
     /// The sandbox closed its end: what it said before is still there to be read, and nothing comes after. Its process ends some
     /// time later, when Linux has taken the VM apart, and that is a signal.
     hung_up: bool,
+    quiet: Quiet,
 }
 
 /// Starts the sandbox and minds it to its end. Returns only when it did not come to be.
@@ -190,6 +192,7 @@ fn stay(
         witness,
         failure: None,
         hung_up: false,
+        quiet: Quiet::default(),
     })
 }
 
@@ -239,15 +242,17 @@ impl Monitor {
         // Last, as it is not always there.
         polled.extend((!self.hung_up).then(|| PollFd::new(self.control(), PollFlags::IN)));
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        match rustix::event::poll(&mut polled, left.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            // Out of memory, at worst: not at full speed then.
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
-        }
+        let left = left.and_then(|left| Timespec::try_from(left).ok()).or(self.quiet.timeout());
+        let events = rustix::event::poll(&mut polled, left.as_ref());
         let hung_up = !self.hung_up && polled.last().is_some_and(|control| control.revents().contains(PollFlags::HUP));
         drop(polled);
         self.hung_up |= hung_up;
+        match events {
+            Ok(events) => drop(self.quiet.waited(events)),
+            Err(Errno::INTR) => {}
+            // Out of memory, at worst: not at full speed then.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
     }
 
     fn hear_signals(&mut self) {

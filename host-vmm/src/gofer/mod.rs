@@ -13,7 +13,8 @@ mod tests;
 pub mod wire;
 
 use crate::gofer::nodes::Nodes;
-use crate::gofer::wire::{AnswerHeader, CallHeader, LOOK, MAX_MESSAGE};
+use crate::gofer::wire::{AnswerHeader, CallHeader, LOOK, MAX_MESSAGE, REST};
+use crate::idle;
 use crate::notice::Notice;
 use linker::request::Op;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -136,6 +137,10 @@ impl Gofer {
             let Ok((header, input)) = CallHeader::read_from_prefix(message) else { continue };
             if header.op == LOOK {
                 self.look();
+                continue;
+            }
+            if header.op == REST {
+                idle::give_back();
                 continue;
             }
             let answer = self.answer(&header, input);

@@ -31,6 +31,8 @@ pub const ROWS: &[Row] = &[
     Row { call: Sysno::removexattr, when: ANY, why: "extended attributes" },
     Row { call: Sysno::recvmsg,     when: ANY, why: "calls" },
     Row { call: Sysno::sendmsg,     when: ANY, why: "answers, with donated files; a violation's report" },
+    Row { call: Sysno::madvise,     when: &[&[Arg::Is(2, linux_raw_sys::general::MADV_DONTNEED)]],
+                                            why: "code given back that only starting needed" },
     Row { call: Sysno::brk,         when: ANY, why: "malloc" },
     Row { call: Sysno::exit_group,  when: ANY, why: "the end" },
 ];

@@ -25,6 +25,8 @@ pub const ROWS: &[Row] = &[
     Row { call: Sysno::ioctl,           when: &[&[Arg::Is(1, TIOCGWINSZ)]], why: "a terminal's size" },
     Row { call: Sysno::pwritev2,        when: ANY, why: "a line for the log" },
     Row { call: Sysno::brk,             when: ANY, why: "malloc" },
+    Row { call: Sysno::madvise,         when: &[&[Arg::Is(2, linux_raw_sys::general::MADV_DONTNEED)]],
+                                                   why: "code given back that only starting needed" },
     Row { call: Sysno::clock_gettime,   when: ANY, why: "deadlines, where the vDSO cannot tell" },
     Row { call: Sysno::clock_nanosleep, when: ANY, why: "not at full speed when poll fails" },
     Row { call: Sysno::prctl,           when: ANY, why: "no core of ours when the container's program has none" },

@@ -40,7 +40,7 @@ pub const ROWS: &[Row] = &[
     Row { call: Sysno::fallocate,     when: ANY,          why: "open files" },
     Row { call: Sysno::fsync,         when: ANY,          why: "open files" },
     Row { call: Sysno::madvise,       when: &[&[Arg::Is(2, linux_raw_sys::general::MADV_DONTNEED)]],
-                                                          why: "guest pages go back to the host" },
+                                                          why: "guest pages go back to the host, and our code's that is not run" },
     Row { call: Sysno::futex,         when: ANY,          why: "locks between threads" },
     Row { call: Sysno::brk,           when: ANY,          why: "malloc" },
     Row { call: Sysno::getrandom,     when: ANY,          why: "fresh entropy for the guest" },

@@ -69,7 +69,6 @@ impl Server {
                 let size = rustix::termios::tcgetwinsize(&*self.files.get(request.handle)?)?;
                 self.put(&request.output, WindowSize { rows: size.ws_row, columns: size.ws_col }.as_bytes())
             }
-            Op::SendFrames => self.send_frames(request),
             Op::FreePages => self.free_pages(request.offset, request.arg),
             Op::Log => {
                 let mut text = vec![0; request.input.len.min(MAX_LOG) as usize];

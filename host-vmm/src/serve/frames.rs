@@ -65,27 +65,27 @@ impl Server {
         Ok(filled)
     }
 
-    /// Sends frames.
-    pub(super) fn send_frames(&self, request: &Request) -> Answer {
+    /// Sends frames; whether all are done with. The request becomes what is left of it.
+    pub(super) fn send_frames(&self, request: &mut Request) -> Result<bool, Errno> {
         let file = self.files.get(request.handle)?;
-        let GuestBuf { pa, len } = request.input;
-        let mut done = 0;
-        while done < len {
-            let at = pa.raw().checked_add(done).ok_or(Errno::FAULT)?;
+        while request.input.len != 0 {
+            let GuestBuf { pa, len } = request.input;
             let mut header = FrameHeader::new_zeroed();
-            self.memory.read_slice(header.as_mut_bytes(), GuestAddress(at)).map_err(|_| Errno::FAULT)?;
+            self.memory.read_slice(header.as_mut_bytes(), GuestAddress(pa.raw())).map_err(|_| Errno::FAULT)?;
             let whole = size_of::<FrameHeader>() as u64 + u64::from(header.len);
-            if whole > len - done {
+            if whole > len {
                 return Err(Errno::INVAL);
             }
-            let bytes = GuestBuf { pa: GuestPa::new(at + OWN_BYTES), len: whole - OWN_BYTES };
+            let bytes = GuestBuf { pa: GuestPa::new(pa.raw() + OWN_BYTES), len: whole - OWN_BYTES };
             match Pieces::new(&self.memory, &[bytes])?.write_to(file.as_fd(), u64::MAX, ReadWriteFlags::empty()) {
-                Err(Errno::AGAIN) if done == 0 => return Err(Errno::AGAIN),
-                Err(Errno::AGAIN) => break,
+                Err(Errno::AGAIN) => return Ok(false),
                 // Too long, no buffer, link down: lost, as on a wire.
-                Ok(_) | Err(_) => done = (done + whole.next_multiple_of(4)).min(len),
+                Ok(_) | Err(_) => {
+                    let done = whole.next_multiple_of(4).min(len);
+                    request.input = GuestBuf { pa: GuestPa::new(pa.raw() + done), len: len - done };
+                }
             }
         }
-        Ok(done)
+        Ok(true)
     }
 }

@@ -135,6 +135,7 @@ impl Server {
                 ring.complete(&self.memory, request.tag, answer);
             }
         }
+        ring.retry(&self.memory);
     }
 
     /// Answers a request that needs no gofer, or puts it where it waits.
@@ -143,6 +144,7 @@ impl Server {
             None => Outcome::Done(Err(Errno::NOSYS)),
             Some(Op::Poll) if request.flags & Request::FLAG_NOW == 0 => self.start_poll(cpu, request),
             Some(Op::ReceiveFrames) => self.start_receive(cpu, request),
+            Some(Op::SendFrames) => self.start_send(cpu, request),
             Some(Op::NextEvent) => self.start_next_event(cpu, request.tag),
             Some(Op::TakeCommand) => Outcome::Done(self.take_command(request)),
             Some(op @ (Op::Answer | Op::Report)) => Outcome::Done(self.tell_parent(op, request)),
@@ -167,10 +169,34 @@ impl Server {
     fn complete(&self, cpu: usize, tag: u64, answer: Answer) {
         if let Some(ring) = self.rings.get(cpu) {
             ring.complete(&self.memory, tag, answer);
-            if let (true, Some(vm)) = (ring.guest_sleeps(&self.memory), &self.vm) {
-                vm::interrupt(vm, cpu);
+            self.wake(cpu, ring);
+        }
+    }
+
+    fn wake(&self, cpu: usize, ring: &RingHost) {
+        if let (true, Some(vm)) = (ring.guest_sleeps(&self.memory), &self.vm) {
+            vm::interrupt(vm, cpu);
+        }
+    }
+
+    /// The same for one that `FLAG_QUIET` may be on.
+    fn complete_request(&self, cpu: usize, request: &Request, answer: Answer) {
+        match self.rings.get(cpu) {
+            Some(ring) if request.flags & Request::FLAG_QUIET != 0 => ring.complete(&self.memory, request.tag, answer),
+            _ => self.complete(cpu, request.tag, answer),
+        }
+    }
+
+    /// Posts the completions that found no room; whether some still do not.
+    fn retry_completions(&self) -> bool {
+        let mut some = false;
+        for (cpu, ring) in self.rings.iter().enumerate() {
+            if ring.retry(&self.memory) {
+                some = true;
+                self.wake(cpu, ring);
             }
         }
+        some
     }
 
     /// One byte of early console output.

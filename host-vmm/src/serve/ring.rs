@@ -5,7 +5,8 @@ use crate::serve::Answer;
 use crate::vm::Memory;
 use linker::layout::RINGS;
 use linker::request::{Completion, Request};
-use linker::ring::{ENTRIES, RING_BYTES, Ring};
+use linker::ring::{ENTRIES, MAX_COMPLETIONS, RING_BYTES, Ring};
+use std::collections::VecDeque;
 use std::mem::{offset_of, size_of};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::SeqCst;
@@ -19,15 +20,24 @@ pub struct RingHost {
     base: u64,
     /// Next submission slot to take.
     sq: Mutex<u32>,
-    /// Next completion slot to fill.
-    cq: Mutex<u32>,
+    /// What the guest is still to be told.
+    cq: Mutex<Completions>,
+}
+
+/// The completion side.
+#[derive(Debug, Default)]
+struct Completions {
+    /// Next slot to fill.
+    tail: u32,
+    /// What found no room.
+    waiting: VecDeque<Completion>,
 }
 
 impl RingHost {
     /// The ring of a vCPU.
     pub fn new(cpu: usize) -> Self {
         let base = RINGS.raw() + cpu as u64 * RING_BYTES;
-        Self { base, sq: Mutex::new(0), cq: Mutex::new(0) }
+        Self { base, sq: Mutex::new(0), cq: Mutex::default() }
     }
 
     fn at(&self, offset: usize) -> GuestAddress {
@@ -45,6 +55,11 @@ impl RingHost {
 
     /// Copies the next request out, if there is one.
     pub fn take(&self, memory: &Memory) -> Option<Request> {
+        self.take_if(memory, |_| true)
+    }
+
+    /// The same, if it is one that is wanted; otherwise it stays.
+    pub fn take_if(&self, memory: &Memory, wanted: impl Fn(&Request) -> bool) -> Option<Request> {
         let mut head = lock(&self.sq);
         let tail = self.load(memory, offset_of!(Ring, sq_tail));
         let waiting = tail.wrapping_sub(*head);
@@ -60,26 +75,44 @@ impl RingHost {
         let slot = offset_of!(Ring, sq) + (*head % ENTRIES) as usize * size_of::<Request>();
         let mut request = Request::default();
         let copied = memory.read_slice(request.as_mut_bytes(), self.at(slot));
+        if copied.is_ok() && !wanted(&request) {
+            return None;
+        }
         *head = head.wrapping_add(1);
         self.store(memory, offset_of!(Ring, sq_head), *head);
         copied.ok().map(|()| request)
     }
 
-    /// Posts a completion. It is dropped when the guest left no room, against the protocol.
+    /// Posts a completion. One that finds no room waits for `retry`.
     pub fn complete(&self, memory: &Memory, tag: u64, answer: Answer) {
-        let mut tail = lock(&self.cq);
-        let head = self.load(memory, offset_of!(Ring, cq_head));
-        if tail.wrapping_sub(head) >= ENTRIES {
-            return;
-        }
         let result = match answer {
             Ok(value) => i64::try_from(value).unwrap_or(i64::MAX),
             Err(errno) => -i64::from(errno.raw_os_error()),
         };
-        let slot = offset_of!(Ring, cq) + (*tail % ENTRIES) as usize * size_of::<Completion>();
-        let _ = memory.write_slice(Completion { tag, result }.as_bytes(), self.at(slot));
-        *tail = tail.wrapping_add(1);
-        self.store(memory, offset_of!(Ring, cq_tail), *tail);
+        let mut completions = lock(&self.cq);
+        if completions.waiting.len() < MAX_COMPLETIONS {
+            completions.waiting.push_back(Completion { tag, result });
+        }
+        self.post(memory, &mut completions);
+    }
+
+    /// Posts what found no room; whether there still is something.
+    pub fn retry(&self, memory: &Memory) -> bool {
+        let mut completions = lock(&self.cq);
+        self.post(memory, &mut completions);
+        !completions.waiting.is_empty()
+    }
+
+    fn post(&self, memory: &Memory, completions: &mut Completions) {
+        let head = self.load(memory, offset_of!(Ring, cq_head));
+        while completions.tail.wrapping_sub(head) < ENTRIES
+            && let Some(completion) = completions.waiting.pop_front()
+        {
+            let slot = offset_of!(Ring, cq) + (completions.tail % ENTRIES) as usize * size_of::<Completion>();
+            let _ = memory.write_slice(completion.as_bytes(), self.at(slot));
+            completions.tail = completions.tail.wrapping_add(1);
+            self.store(memory, offset_of!(Ring, cq_tail), completions.tail);
+        }
     }
 
     /// Whether the vCPU sleeps and wants an interrupt.
@@ -90,12 +123,6 @@ impl RingHost {
     /// Says whether the worker sleeps, so that the guest rings `PORT_DOORBELL_ASYNC`.
     pub fn set_host_sleeps(&self, memory: &Memory, sleeps: bool) {
         self.store(memory, offset_of!(Ring, host_sleeps), u32::from(sleeps));
-    }
-
-    /// Whether a request waits.
-    pub fn has_request(&self, memory: &Memory) -> bool {
-        let head = lock(&self.sq);
-        self.load(memory, offset_of!(Ring, sq_tail)) != *head
     }
 }
 

@@ -6,8 +6,9 @@ use crate::vm::Memory;
 use linker::addr::GuestPa;
 use linker::control::{Answer, Command, MAX_MESSAGE, Outcome, What};
 use linker::layout::RINGS;
-use linker::request::{Completion, GuestBuf, OFFSET_STREAM, Op, Request, SocketAddress, event};
-use linker::ring::{ENTRIES, Ring};
+use linker::request::{Completion, FrameHeader, GuestBuf, OFFSET_STREAM, Op, Request, SocketAddress, event};
+use linker::ring::{ENTRIES, MAX_COMPLETIONS, Ring};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::collections::BTreeSet;
 use std::mem::{offset_of, size_of};
 use std::os::fd::OwnedFd;
@@ -145,14 +146,110 @@ fn a_ring_with_an_impossible_tail_is_skipped() {
 }
 
 #[test]
-fn a_full_completion_queue_loses_answers_and_nothing_else() {
+fn completions_that_find_no_room_wait_for_it() {
     let mut guest = Guest::new(vec![]);
-    for _ in 0..3 * ENTRIES {
+    for tag in 0..u64::from(3 * ENTRIES) {
+        guest.submit(Request { op: Op::RealTime as u16, tag, ..Request::default() });
+        guest.server.serve_sync(0);
+    }
+    let mut tags = Vec::new();
+    loop {
+        let some: Vec<u64> = std::iter::from_fn(|| guest.completion()).map(|completion| completion.tag).collect();
+        assert!(some.len() <= ENTRIES as usize);
+        if some.is_empty() {
+            break;
+        }
+        tags.extend(some);
+        // As a guest that has taken a full queue does.
+        guest.server.serve_sync(0);
+    }
+    assert_eq!(tags, (0..u64::from(3 * ENTRIES)).collect::<Vec<_>>());
+    assert!(guest.call(Request { op: Op::RealTime as u16, ..Request::default() }) > 0);
+}
+
+#[test]
+fn a_guest_that_takes_no_completions_costs_a_bounded_memory() {
+    let mut guest = Guest::new(vec![]);
+    for _ in 0..MAX_COMPLETIONS + 3 * ENTRIES as usize {
         guest.submit(Request { op: Op::RealTime as u16, ..Request::default() });
         guest.server.serve_sync(0);
     }
-    assert_eq!(std::iter::from_fn(|| guest.completion()).count(), ENTRIES as usize);
-    assert!(guest.call(Request { op: Op::RealTime as u16, ..Request::default() }) > 0);
+    let mut count = 0;
+    while guest.completion().is_some() {
+        count += 1;
+        guest.server.serve_sync(0);
+    }
+    assert_eq!(count, MAX_COMPLETIONS + ENTRIES as usize);
+}
+
+/// A frame as `SendFrames` takes it.
+fn framed(payload: &[u8]) -> Vec<u8> {
+    let header = FrameHeader { len: payload.len() as u32, ..FrameHeader::default() };
+    let mut bytes = header.as_bytes().to_vec();
+    bytes.extend_from_slice(payload);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+#[test]
+fn frames_that_find_no_room_wait_in_their_order_and_frames_come_to_who_asked_first() {
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)
+            .expect("socketpair");
+    let mut guest = Guest::new(vec![Some(ours)]);
+    // Until it waits.
+    let (mut sent, mut answered) = (0_u64, 0);
+    while answered == sent {
+        let frame = framed(&sent.to_ne_bytes().repeat(100));
+        guest.memory.write_slice(&frame, GuestAddress(DATA)).expect("memory");
+        let input = buffer(DATA, frame.len() as u64);
+        sent += 1;
+        guest.submit(Request { op: Op::SendFrames as u16, tag: sent, input, ..Request::default() });
+        guest.server.serve_sync(0);
+        answered += u64::from(guest.completion().is_some());
+    }
+    // One that comes later does not go first, though there is room.
+    let waiting = sent;
+    let mut bytes = [0; 1024];
+    let mut next = |theirs: &OwnedFd| {
+        let len = rustix::io::read(theirs, &mut bytes).expect("a frame");
+        u64::from_ne_bytes(bytes[len - 8..len].try_into().expect("8 bytes"))
+    };
+    for frame in 0..4 {
+        assert_eq!(next(&theirs), frame);
+    }
+    let late = framed(&waiting.to_ne_bytes().repeat(100));
+    guest.memory.write_slice(&late, GuestAddress(DATA + 4096)).expect("memory");
+    let input = buffer(DATA + 4096, late.len() as u64);
+    guest.submit(Request { op: Op::SendFrames as u16, tag: waiting + 1, input, ..Request::default() });
+    guest.server.serve_sync(0);
+    assert!(guest.completion().is_none());
+    guest.server.file_ready(0, linux_raw_sys::general::POLLOUT);
+    assert_eq!(
+        [guest.completion(), guest.completion()].map(|done| done.map(|done| done.tag)),
+        [Some(waiting), Some(waiting + 1)]
+    );
+    for frame in 4..=waiting {
+        assert_eq!(next(&theirs), frame, "of {waiting}");
+    }
+    // Two that wait for frames: the first gets what comes.
+    let slot = 256;
+    for tag in [1000, 1001] {
+        let output = buffer(DATA + (tag - 1000) * 4096, 2 * slot);
+        guest.submit(Request { op: Op::ReceiveFrames as u16, tag, arg: slot, output, ..Request::default() });
+    }
+    guest.server.serve_sync(0);
+    assert!(guest.completion().is_none());
+    for count in [1, 3] {
+        for _ in 0..count {
+            rustix::io::write(&theirs, &[7; 64]).expect("room");
+        }
+        guest.server.file_ready(0, linux_raw_sys::general::POLLIN);
+    }
+    let first = guest.completion().expect("an answer");
+    assert_eq!((first.tag, first.result), (1000, 1));
+    let second = guest.completion().expect("an answer");
+    assert_eq!((second.tag, second.result), (1001, 2));
 }
 
 #[test]

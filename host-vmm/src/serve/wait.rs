@@ -33,8 +33,24 @@ struct Waiter {
     cpu: usize,
     tag: u64,
     events: u32,
+    work: Work,
+}
+
+/// What there is to do when the file is ready.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    /// Say so.
+    Tell,
     /// A `ReceiveFrames` that found none: it is tried again.
-    receive: Option<Slots>,
+    Receive(Slots),
+    /// A `SendFrames`: the rest of it.
+    Send(Request),
+}
+
+impl Waiter {
+    fn is(&self, other: &Self) -> bool {
+        (self.cpu, self.tag) == (other.cpu, other.tag)
+    }
 }
 
 #[derive(Debug)]
@@ -79,7 +95,7 @@ impl Server {
         if request.flags & Request::FLAG_NOW != 0 {
             return Outcome::Done(poll_now(&file, events));
         }
-        self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, receive: None })
+        self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work: Work::Tell })
     }
 
     /// Starts a `ReceiveFrames`.
@@ -91,9 +107,29 @@ impl Server {
         match self.receive_frames(&file, &slots) {
             Err(Errno::AGAIN) if request.flags & Request::FLAG_NOW == 0 => {
                 let events = linux_raw_sys::general::POLLIN;
-                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, receive: Some(slots) })
+                let work = Work::Receive(slots);
+                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work })
             }
             answer => Outcome::Done(answer),
+        }
+    }
+
+    /// Starts a `SendFrames`. Behind one that waits for room, it waits, too.
+    pub(super) fn start_send(&self, cpu: usize, request: &Request) -> Outcome {
+        let file = match self.files.get(request.handle) {
+            Ok(file) => file,
+            Err(errno) => return Outcome::Done(Err(errno)),
+        };
+        let is_send = |waiter: &Waiter| matches!(waiter.work, Work::Send(_));
+        let waits = lock(&self.polls.sets).get(&request.handle).is_some_and(|set| set.waiters.iter().any(is_send));
+        let mut rest = *request;
+        match if waits { Ok(false) } else { self.send_frames(&mut rest) } {
+            Ok(true) => Outcome::Done(Ok(request.input.len)),
+            Ok(false) => {
+                let (events, work) = (linux_raw_sys::general::POLLOUT, Work::Send(rest));
+                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work })
+            }
+            Err(errno) => Outcome::Done(Err(errno)),
         }
     }
 
@@ -132,33 +168,64 @@ impl Server {
     pub(super) fn file_ready(&self, handle: u32, ready: u32) {
         let mut sets = lock(&self.polls.sets);
         let Some(set) = sets.get_mut(&handle) else { return };
-        let mut receives = Vec::new();
+        let (mut due, mut rests) = (Vec::new(), Vec::new());
+        let before = set.interest();
         set.waiters.retain(|waiter| {
             let events = ready & (waiter.events | ALWAYS);
-            match waiter.receive {
-                _ if events == 0 => {}
-                Some(slots) => receives.push((*waiter, slots)),
-                None => self.complete(waiter.cpu, waiter.tag, Ok(u64::from(events))),
+            let tells = matches!(waiter.work, Work::Tell);
+            if events != 0 && tells {
+                self.complete(waiter.cpu, waiter.tag, Ok(u64::from(events)));
+            } else if events != 0 {
+                due.push(*waiter);
             }
-            events == 0
+            // What is tried again stays until it is answered.
+            events == 0 || !tells
         });
-        let file = set.file.clone();
+        if !due.is_empty() {
+            let file = set.file.clone();
+            drop(sets);
+            due.retain(|waiter| self.try_again(&file, waiter, &mut rests));
+            sets = lock(&self.polls.sets);
+        }
+        let Some(set) = sets.get_mut(&handle) else { return };
+        set.waiters.retain(|waiter| !due.iter().any(|answered| answered.is(waiter)));
+        for waiter in &mut set.waiters {
+            if let Some(rest) = rests.iter().find(|rest: &&Waiter| rest.is(waiter)) {
+                *waiter = *rest;
+            }
+        }
         if set.waiters.is_empty() {
             let _ = epoll::delete(&self.polls.epoll, &*set.file);
             sets.remove(&handle);
-        } else {
+        } else if set.interest() != before {
             let _ = epoll::modify(&self.polls.epoll, &*set.file, Token::File(handle).data(), set.interest());
         }
-        drop(sets);
-        for (waiter, slots) in receives {
-            let outcome = match self.receive_frames(&file, &slots) {
-                Err(Errno::AGAIN) => self.wait_for(file.clone(), handle, waiter),
-                answer => Outcome::Done(answer),
-            };
-            if let Outcome::Done(answer) = outcome {
-                self.complete(waiter.cpu, waiter.tag, answer);
-            }
+    }
+
+    /// Tries again what waited for the file; whether it is answered now. `rests`: what is left of what is not.
+    fn try_again(&self, file: &HostFile, waiter: &Waiter, rests: &mut Vec<Waiter>) -> bool {
+        let answer = match waiter.work {
+            Work::Tell => return false,
+            Work::Receive(slots) => self.receive_frames(file, &slots),
+            // One that goes first leaves no room for those behind it.
+            Work::Send(_) if rests.iter().any(|rest| matches!(rest.work, Work::Send(_))) => return false,
+            Work::Send(mut rest) => match self.send_frames(&mut rest) {
+                Ok(true) => Ok(0),
+                Ok(false) => {
+                    rests.push(Waiter { work: Work::Send(rest), ..*waiter });
+                    return false;
+                }
+                Err(errno) => Err(errno),
+            },
+        };
+        if answer == Err(Errno::AGAIN) {
+            return false;
         }
+        match waiter.work {
+            Work::Send(request) => self.complete_request(waiter.cpu, &request, answer),
+            _ => self.complete(waiter.cpu, waiter.tag, answer),
+        }
+        true
     }
 
     /// The file is about to be closed: what waits for it is told so.

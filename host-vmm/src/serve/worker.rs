@@ -2,19 +2,23 @@
 //! It keeps a path request or two in flight at the gofer and answers data requests meanwhile.
 
 use crate::gofer::client::Client;
+use crate::idle::Quiet;
 use crate::notice::Notice;
 use crate::report;
 use crate::serve::ring::drain;
 use crate::serve::{Answer, Outcome, Server, path};
 use linker::request::{Request, event};
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 
 /// Calls that the worker has at the gofer at a time. The gofer never waits for room to answer (see `gofer::client`).
 const MAX_CALLS: usize = crate::gofer::client::MAX_CALLS;
+
+/// Completions that found no room are tried again after this.
+const RETRY_NS: i64 = 1_000_000;
 
 /// What an epoll event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,55 +86,73 @@ impl<'a> Worker<'a> {
             epoll::add(epoll, gofer.replies(), Token::Gofer.data(), epoll::EventFlags::IN)?;
         }
         epoll::add(epoll, &parent, Token::Parent.data(), epoll::EventFlags::IN)?;
-        for ring in &server.rings {
-            ring.set_host_sleeps(&server.memory, true);
-        }
         Ok(Self { server, doorbells, gofer, parent, called: BTreeMap::new(), queued: VecDeque::new() })
     }
 
-    /// Works until the process ends.
+    /// Works until the process ends. Awake, it looks at all rings before it sleeps again, and nobody need ring for it.
     pub fn run(&mut self) -> ! {
+        let server = self.server;
         let mut events = Vec::with_capacity(64);
+        let mut quiet = Quiet::default();
         loop {
             events.clear();
-            match epoll::wait(&self.server.polls.epoll, spare_capacity(&mut events), None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(errno) => self.server.end_failed(&format!("worker: {errno}")),
+            self.say_sleeps(true);
+            // Once more: whoever came before that was said has not rung.
+            let took = self.serve_rings();
+            let timeout = match server.retry_completions() {
+                _ if took => Some(Timespec::default()),
+                true => Some(Timespec { tv_sec: 0, tv_nsec: RETRY_NS }),
+                false => quiet.timeout(),
+            };
+            match epoll::wait(&server.polls.epoll, spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(count) => {
+                    if quiet.waited(count + usize::from(took))
+                        && let Some(gofer) = &mut self.gofer
+                    {
+                        gofer.rest();
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => server.end_failed(&format!("worker: {errno}")),
             }
+            self.say_sleeps(false);
             for event in &events {
                 let (data, flags) = (event.data, event.flags);
                 match Token::from_data(data.u64()) {
-                    Some(Token::Doorbell(cpu)) => self.doorbell(cpu as usize),
+                    Some(Token::Doorbell(cpu)) => self.doorbells.get(cpu as usize).into_iter().for_each(drain),
                     Some(Token::Gofer) => self.gofer_answered(),
                     Some(Token::Parent) => self.parent_spoke(),
-                    Some(Token::File(handle)) => self.server.file_ready(handle, flags.bits()),
+                    Some(Token::File(handle)) => server.file_ready(handle, flags.bits()),
                     None => {}
                 }
             }
+            self.serve_rings();
         }
     }
 
-    /// Serves a ring until it is empty, then says that the worker sleeps, and looks once more.
-    fn doorbell(&mut self, cpu: usize) {
+    fn say_sleeps(&self, sleeps: bool) {
+        for ring in &self.server.rings {
+            ring.set_host_sleeps(&self.server.memory, sleeps);
+        }
+    }
+
+    /// Takes the requests of all rings but those that a vCPU's own thread is about to serve; whether there were some.
+    fn serve_rings(&mut self) -> bool {
         let server = self.server;
-        let (Some(bell), Some(ring)) = (self.doorbells.get(cpu), server.rings.get(cpu)) else { return };
-        drain(bell);
-        loop {
-            ring.set_host_sleeps(&server.memory, false);
-            while let Some(request) = ring.take(&server.memory) {
+        let mut took = false;
+        for (cpu, ring) in server.rings.iter().enumerate() {
+            while let Some(request) = ring.take_if(&server.memory, |request| request.flags & Request::FLAG_SYNC == 0) {
+                took = true;
                 server.count_request();
                 if path::is_path_op(request.op) {
                     self.queued.push_back((cpu, request));
                     self.send_queued();
                 } else if let Outcome::Done(answer) = server.execute(cpu, &request) {
-                    server.complete(cpu, request.tag, answer);
+                    server.complete_request(cpu, &request, answer);
                 }
             }
-            ring.set_host_sleeps(&server.memory, true);
-            if !ring.has_request(&server.memory) {
-                return;
-            }
         }
+        took
     }
 
     /// Sends path requests as long as the gofer has room for them.

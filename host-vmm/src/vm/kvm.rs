@@ -89,6 +89,14 @@ pub fn forget(constant: &'static [u8]) {
     }
 }
 
+/// Unmaps the pages of a range of code, which come back from their file. The range is one of /proc/self/maps: private, of a file, and not
+/// writable.
+pub fn forget_code(range: std::ops::Range<usize>) {
+    let start = std::ptr::with_exposed_provenance_mut(range.start);
+    // SAFETY: what is there stays the same; nobody writes to code, and none of it was relocated.
+    let _ = unsafe { rustix::mm::madvise(start, range.len(), Advice::LinuxDontNeed) };
+}
+
 /// Gives pages back to the host; they read as zero from then on. The caller checked that the range is page-aligned.
 pub fn drop_pages(memory: &Memory, start: GuestAddress, len: usize) -> Result<(), rustix::io::Errno> {
     let slice = memory.get_slice(start, len).map_err(|_| rustix::io::Errno::FAULT)?;

@@ -5,6 +5,7 @@ use crate::platform::{MemoryInfo, NoMemory, Trap, UserContext};
 use linker::request::Request;
 use std::boxed::Box;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::string::String;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +28,11 @@ pub struct Machine {
     memory: Mutex<MemoryInfo>,
     large_pages: AtomicBool,
     log: Mutex<Vec<String>>,
+    answers: Mutex<(u64, BTreeMap<u64, Answer>)>,
 }
+
+/// The answer of a request that was begun, and its buffer.
+type Answer = (Result<u64, Errno>, Box<[u8]>);
 
 std::thread_local! {
     static MACHINE: RefCell<Arc<Machine>> = RefCell::new(Arc::new(Machine::new()));
@@ -56,6 +61,7 @@ impl Machine {
             memory: Mutex::new(MemoryInfo { total_pages: 1 << 18, free_pages: 1 << 17 }),
             large_pages: AtomicBool::new(true),
             log: Mutex::new(Vec::new()),
+            answers: Mutex::default(),
         }
     }
 
@@ -86,6 +92,18 @@ impl Machine {
     pub(super) fn host(&self, request: &Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno> {
         let host = self.host.lock().expect("machine").clone();
         host.map_or(Err(Errno::ENOSYS), |host| host(request, input, output))
+    }
+
+    pub(super) fn keep_answer(&self, answer: Result<u64, Errno>, output: Box<[u8]>) -> u64 {
+        let mut answers = self.answers.lock().expect("machine");
+        answers.0 += 1;
+        let tag = answers.0;
+        answers.1.insert(tag, (answer, output));
+        tag
+    }
+
+    pub(super) fn take_answer(&self, tag: u64) -> Answer {
+        self.answers.lock().expect("machine").1.remove(&tag).expect("a request that was begun")
     }
 
     /// Stops the monotonic clock at `ns`; parked threads look again at their deadlines.

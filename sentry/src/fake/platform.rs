@@ -6,7 +6,7 @@ use super::page_table::FakeTable;
 use super::thread::{self, FakeThread, VECTOR_BYTES, local};
 use crate::errno::Errno;
 use crate::platform::{
-    Access, CopyFault, Frame, MemoryInfo, NoMemory, PageTable, Platform, ThreadRef, Trap, UserContext, Vdso,
+    Access, CopyFault, Frame, MemoryInfo, NoMemory, PageTable, Platform, ThreadRef, Ticket, Trap, UserContext, Vdso,
     set_platform,
 };
 use crate::task::Current;
@@ -329,6 +329,19 @@ impl Platform for FakePlatform {
     fn host_call(&self, request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno> {
         crate::sync::assert_none_held();
         machine().host(&request, input, output)
+    }
+
+    fn host_post(&self, _request: Request, input: Box<[u8]>) -> Result<(), Box<[u8]>> {
+        Err(input)
+    }
+
+    fn host_start(&self, request: Request, mut output: Box<[u8]>, _before: Option<&Ticket>) -> Ticket {
+        let answer = self.host_call(request, &[], &mut output);
+        Ticket { tag: machine().keep_answer(answer, output), cpu: 0 }
+    }
+
+    fn host_finish(&self, ticket: Ticket) -> (Result<u64, Errno>, Box<[u8]>) {
+        machine().take_answer(ticket.tag)
     }
 
     fn host_read(&self, file: u32, offset: u64, frames: &[Frame]) -> Result<usize, Errno> {

@@ -3,6 +3,7 @@
 use super::{Runtime, create, delete, start};
 use crate::container::signals;
 use crate::container::state::Directory;
+use crate::idle::{self, Quiet};
 use crate::parent::RawTerminal;
 use crate::spec;
 use anyhow::Context;
@@ -82,8 +83,11 @@ fn is_terminal() -> bool {
 fn wait(signals: &SignalFd, monitor: i32) -> u32 {
     const KILLED: u32 = 9;
     let Some(pid) = Pid::from_raw(monitor) else { return KILLED };
+    idle::learn();
+    let mut quiet = Quiet::default();
     loop {
-        let _ = rustix::event::poll(&mut [PollFd::new(signals, PollFlags::IN)], None);
+        let events = rustix::event::poll(&mut [PollFd::new(signals, PollFlags::IN)], quiet.timeout().as_ref());
+        quiet.waited(events.unwrap_or(1));
         while let Ok(Some(info)) = signals.read_signal() {
             if info.ssi_signo as i32 != Signal::SIGCHLD as i32
                 && let Some(signal) = rustix::process::Signal::from_named_raw(info.ssi_signo as i32)

@@ -161,20 +161,25 @@ impl Epoll {
     }
 
     fn collect(&self, max: usize, found: &mut Found) {
-        let candidates = self.ready.lock().len();
-        for _ in 0..candidates {
-            if found.len() == max {
-                break;
-            }
-            let Some(item) = self.ready.lock().pop_front() else { break };
+        let (mut next, mut left) = {
+            let mut ready = self.ready.lock();
+            (ready.pop_front(), ready.len())
+        };
+        while let Some(item) = next {
             // Unmarked before it is polled: an event from now on queues it again.
             item.unmark_queued();
-            let Some(events) = item.poll() else { continue };
-            let data = item.data();
-            if item.mask() & raw::EPOLLONESHOT != 0 {
-                item.disarm();
+            if let Some(events) = item.poll() {
+                let data = item.data();
+                if item.mask() & raw::EPOLLONESHOT != 0 {
+                    item.disarm();
+                }
+                found.push((item, Report { events: events.bits(), data }));
             }
-            found.push((item, Report { events: events.bits(), data }));
+            if left == 0 || found.len() == max {
+                break;
+            }
+            left -= 1;
+            next = self.ready.lock().pop_front();
         }
         // Level-triggered items stay, behind the others. Only now: nobody shall find one twice.
         for (item, _) in found.iter() {

@@ -20,24 +20,31 @@ const MAX_FRAME: usize = 65535 + ETHERNET;
 /// Room for one.
 const SLOT: usize = (size_of::<FrameHeader>() + MAX_FRAME).next_multiple_of(64);
 /// Frames that come at once at most.
-const SLOTS: usize = 15;
+const SLOTS: usize = 8;
 
-/// Receives on an interface for as long as the host has it.
+/// Receives on an interface for as long as the host has it. Two requests are begun, so that while the frames of one are looked at, the
+/// host has where to put the next, and need not be called for it.
 pub fn run(interface: &'static Interface) {
     let Some(link) = &interface.link else { return };
     let Some(socket) = link.socket() else { return };
-    let mut buffer = vec![0_u8; SLOT * SLOTS];
     let request = Request { op: Op::ReceiveFrames as u16, handle: socket, arg: SLOT as u64, ..Request::default() };
+    let room = || vec![0_u8; SLOT * SLOTS].into_boxed_slice();
+    let mut first = platform().host_start(request, room(), None);
+    let mut second = platform().host_start(request, room(), Some(&first));
     loop {
-        let frames = match platform().host_call(request, &[], &mut buffer) {
-            Ok(frames) => usize::try_from(frames).unwrap_or(SLOTS),
-            Err(_) => return,
+        let (frames, buffer) = platform().host_finish(first);
+        let Ok(frames) = frames else {
+            // The socket is gone, for the other request, too.
+            drop(platform().host_finish(second));
+            return;
         };
-        for slot in buffer.chunks_exact(SLOT).take(frames) {
+        for slot in buffer.chunks_exact(SLOT).take(usize::try_from(frames).unwrap_or(SLOTS)) {
             if let Ok((header, rest)) = FrameHeader::read_from_prefix(slot) {
                 frame(interface, link, &header, rest.get(..header.len as usize).unwrap_or(rest));
             }
         }
+        first = second;
+        second = platform().host_start(request, buffer, Some(&first));
         link.flush();
     }
 }

@@ -6,7 +6,6 @@
 
 use super::neighbour::{BROADCAST, Mac, Neighbours, Resolved, group_mac};
 use super::packet::Packet;
-use crate::errno::Errno;
 use crate::net::packet::tap;
 use crate::platform::{ThreadRef, platform};
 use crate::sync::{Lock, Rank};
@@ -15,7 +14,6 @@ use core::mem::size_of;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use linker::request::{FrameHeader, Op, Request};
-use linux_raw_sys::general::POLLOUT;
 use linux_raw_sys::if_ether::{ETH_P_ARP, ETH_P_IP, ETH_P_IPV6};
 use zerocopy::IntoBytes;
 
@@ -215,7 +213,7 @@ impl Link {
                 self.queued.store(0, Ordering::SeqCst);
                 core::mem::take(&mut *queue)
             };
-            self.carry(&batch);
+            self.carry(batch);
             self.sending.store(false, Ordering::SeqCst);
         }
         // After the queue: whoever left frames there has left them for who listens as well.
@@ -231,33 +229,21 @@ impl Link {
         }
     }
 
-    fn carry(&self, mut batch: &[u8]) {
+    fn carry(&self, batch: Vec<u8>) {
         match &self.wire {
             Wire::Elsewhere => {}
             Wire::Host(socket) => {
-                while !batch.is_empty() {
-                    let request = Request { op: Op::SendFrames as u16, handle: *socket, ..Request::default() };
-                    match platform().host_call(request, batch, &mut []) {
-                        Ok(done) => {
-                            let done = usize::try_from(done).unwrap_or(usize::MAX).clamp(1, batch.len());
-                            batch = batch.get(done..).unwrap_or(&[]);
-                        }
-                        Err(Errno::EAGAIN) => {
-                            let events = u64::from(POLLOUT);
-                            let request =
-                                Request { op: Op::Poll as u16, handle: *socket, arg: events, ..Request::default() };
-                            if platform().host_call(request, &[], &mut []).is_err() {
-                                return;
-                            }
-                        }
-                        // The socket is gone: so is the network.
-                        Err(_) => return,
-                    }
+                let request = Request { op: Op::SendFrames as u16, handle: *socket, ..Request::default() };
+                // While the host is busy with frames anyway, it takes more without being called.
+                if let Err(batch) = platform().host_post(request, batch.into_boxed_slice()) {
+                    // Where it fails, the socket is gone, and so is the network.
+                    let _ = platform().host_call(request, &batch, &mut []);
                 }
             }
             #[cfg(test)]
             Wire::List(list) => {
                 use zerocopy::FromBytes;
+                let mut batch = batch.as_slice();
                 while let Ok((header, rest)) = FrameHeader::read_from_prefix(batch) {
                     let len = header.len as usize;
                     list.lock().push(rest[..len].to_vec());

@@ -17,10 +17,11 @@ use super::outcome::{Measured, Taken, Workload, Workloads, version};
 use crate::build::{self, Profile};
 use crate::{process, project, setup};
 use anyhow::{Context, Result};
+use drive::Place;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// A figure of a workload, less of which is better.
 struct Row {
@@ -68,18 +69,50 @@ pub struct Wanted {
 
 /// What the driver says on a line of its output.
 #[derive(Serialize, Deserialize)]
-struct Said {
-    row: String,
-    peer: String,
-    value: Option<f64>,
-    error: Option<String>,
+enum Said {
+    /// A workload is run under a peer.
+    Begun { place: Place, row: String, peer: String },
+    /// What came of it.
+    Value { row: String, peer: String, value: Option<f64>, error: Option<String> },
 }
+
+/// Machines that may end in the middle: the run goes on in another one.
+const MACHINES: u32 = 8;
 
 /// Runs the driver in the reference machine or here; an error of the second kind came in the middle.
 pub fn measure(wanted: &Wanted) -> Result<(Workloads, Result<()>)> {
     setup::packages(setup::WORKLOADS)?;
     let ringwall = build::ringwall(Profile::Release)?;
     let root = image::prepare()?;
+    let mut rows: Vec<Workload> = Vec::new();
+    let mut after = None;
+    let mut result = Ok(());
+    for machine in 1..=MACHINES {
+        let mut command = driver(wanted)?;
+        if let Some(after) = after {
+            command.arg("--after").arg(serde_json::to_string(&after)?);
+        }
+        for peer in PEERS.iter().filter(|peer| cannot_run(&rows, peer)) {
+            command.args(["--without", peer]);
+        }
+        command.arg("--kernel-tree").arg(crate::vm::image::kernel_tree()?).arg(&ringwall).arg(&root);
+        let mut running = None;
+        let status = listen(&mut command, &mut rows, &mut running)?;
+        let Some((place, row, peer)) = running.filter(|_| !status.success()) else {
+            result = if status.success() { Ok(()) } else { Err(anyhow::anyhow!("the run ended with {status}")) };
+            break;
+        };
+        let error = format!("the machine ended with {status} meanwhile");
+        eprintln!("bench: {row}, {peer}: {error}");
+        note(&mut rows, row, peer, None, Some(error.clone()));
+        result = Err(anyhow::anyhow!("{error}, as {machine} before"));
+        after = Some(place);
+    }
+    Ok((Workloads { taken: taken()?, rows }, result))
+}
+
+/// The driver's command but for what it works on.
+fn driver(wanted: &Wanted) -> Result<Command> {
     let this = std::env::current_exe()?;
     let mut command = if wanted.host {
         // Mounts and networks of its own: nothing is left, and no port is anybody's.
@@ -98,32 +131,47 @@ pub fn measure(wanted: &Wanted) -> Result<(Workloads, Result<()>)> {
     if let Some(runsc) = runsc() {
         command.arg("--runsc").arg(runsc);
     }
-    command.arg("--kernel-tree").arg(crate::vm::image::kernel_tree()?).arg(&ringwall).arg(root);
+    Ok(command)
+}
+
+/// Collects what a driver says; `running`: what it had begun and said nothing of when it ended.
+fn listen(
+    command: &mut Command,
+    rows: &mut Vec<Workload>,
+    running: &mut Option<(Place, String, String)>,
+) -> Result<ExitStatus> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the driver")?;
     let output = child.stdout.take().context("no output to read")?;
-    let mut rows: Vec<Workload> = Vec::new();
     for line in BufReader::new(output).split(b'\n') {
-        match serde_json::from_slice::<Said>(&line?) {
-            Ok(said) => note(&mut rows, said),
+        match serde_json::from_slice(&line?) {
+            Ok(Said::Begun { place, row, peer }) => *running = Some((place, row, peer)),
+            Ok(Said::Value { row, peer, value, error }) => {
+                *running = None;
+                note(rows, row, peer, value, error);
+            }
             Err(error) => eprintln!("  (not understood: {error})"),
         }
     }
-    let status = child.wait()?;
-    let result = if status.success() { Ok(()) } else { Err(anyhow::anyhow!("the run ended with {status}")) };
-    Ok((Workloads { taken: taken()?, rows }, result))
+    Ok(child.wait()?)
 }
 
-fn note(rows: &mut Vec<Workload>, said: Said) {
-    let known = rows.iter().position(|row| row.name == said.row);
+/// Whether a driver found that the peer starts nothing.
+fn cannot_run(rows: &[Workload], peer: &str) -> bool {
+    let errors = rows.iter().filter_map(|row| row.peers.get(peer)?.error.as_ref());
+    errors.into_iter().any(|error| error.starts_with(drive::NOTHING))
+}
+
+fn note(rows: &mut Vec<Workload>, name: String, peer: String, value: Option<f64>, error: Option<String>) {
+    let known = rows.iter().position(|row| row.name == name);
     let at = known.unwrap_or_else(|| {
-        let unit = ROWS.iter().find(|row| row.name == said.row).map_or("", |row| row.unit);
-        rows.push(Workload { name: said.row.clone(), unit: unit.to_owned(), peers: Default::default() });
+        let unit = ROWS.iter().find(|row| row.name == name).map_or("", |row| row.unit);
+        rows.push(Workload { name, unit: unit.to_owned(), peers: Default::default() });
         rows.len() - 1
     });
-    let measured: &mut Measured = rows[at].peers.entry(said.peer).or_default();
-    measured.runs.extend(said.value);
-    if said.error.is_some() {
-        measured.error = said.error;
+    let measured: &mut Measured = rows[at].peers.entry(peer).or_default();
+    measured.runs.extend(value);
+    if error.is_some() {
+        measured.error = error;
     }
 }
 
