@@ -145,7 +145,7 @@ fn wait(current: &Current, fd: Fd, events: UserPtr<EpollEvent>, max: i32, timeou
     let max = usize::try_from(max).ok().filter(|max| *max > 0 && *max <= i32::MAX as usize / size_of::<EpollEvent>());
     let max = max.ok_or(Errno::EINVAL)?;
     let file = current.file(fd)?;
-    let epoll = epoll_of(&file)?;
+    let epoll = file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
     let mut found = Found::new();
     epoll.wait(current, max, timeout, &mut found).map_err(|error| match error {
         WaitError::Interrupted => Errno::EINTR,
