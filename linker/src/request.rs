@@ -131,7 +131,7 @@ ops! {
     Connect = 20,
     /// handle: directory node; arg: bytes of content wanted of a file at most; in: names, each with a NUL, `MAX_NAMES` at most; out: a `Told` each,
     /// in their order and as many as there is room for (EINVAL where there is none for the first), content behind it, padded to 8 bytes. → bytes.
-    /// Each name as with `Lookup`. Content comes with a regular file that can be read and is no longer than that, and then it is all of it.
+    /// Each name as with `Lookup`. Content comes with a regular file that can be read, is not empty and no longer than that, and then it is all of it.
     LookupMany = 21,
     /// in: node handles, `u32`. Forgets them; what is no node is passed over.
     ForgetMany = 22,
@@ -356,7 +356,7 @@ pub struct Told {
 }
 
 impl Told {
-    /// `content` where none comes along (an empty file has 0 bytes of it).
+    /// `content` where none comes along.
     pub const NO_CONTENT: u32 = u32::MAX;
 }
 

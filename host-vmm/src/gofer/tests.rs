@@ -273,6 +273,11 @@ fn an_answer_for_many_names_keeps_to_its_room() {
     fs::write(fixture.path("write", "large"), vec![b'x'; 100 << 10]).expect("file");
     let found = many(&mut fixture, 1, 60 << 10, u64::MAX, b"large\0").expect("an answer");
     assert!(matches!(&found[0], Ok((_, _, None))), "what is long stays there");
+    fs::write(fixture.path("write", "empty"), b"").expect("file");
+    for wanted in [0, 4096] {
+        let found = many(&mut fixture, 1, 4096, wanted, b"empty\0").expect("an answer");
+        assert!(matches!(&found[0], Ok((_, _, None))), "an empty one is not opened");
+    }
 }
 
 #[test]

@@ -139,6 +139,19 @@ fn small_files_that_are_read_in_a_row_bring_their_content() {
 }
 
 #[test]
+fn content_does_not_come_along_where_nobody_reads_it_any_more() {
+    let (gofer, current, root) = shared("ahead-unread");
+    for index in 0..FILES {
+        content(&current, &root.lookup(name(index).as_bytes()).unwrap());
+    }
+    for _ in 0..2 {
+        machine().advance_ns(2_000_000);
+        walk(&root, FILES - 1);
+    }
+    assert_eq!(gofer.state.lock().unwrap().wanted, 0);
+}
+
+#[test]
 fn content_that_came_along_is_void_with_what_changes_the_file() {
     let (gofer, current, root) = shared("ahead-changed");
     // Read them all, so that the next time content comes along.

@@ -8,7 +8,7 @@
 use crate::sync::{Lock, Rank};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashMap;
 use linker::layout::PAGE_SIZE;
 
@@ -39,6 +39,8 @@ pub struct Reader {
     start: AtomicU32,
     /// How likely a small file that was looked up is to be read.
     reading: AtomicU32,
+    /// One was looked up, and nothing has been read since.
+    unread: AtomicBool,
     /// What a question takes, ns: the least of late.
     trip_ns: AtomicU64,
     /// Told and not used yet, or on the way.
@@ -76,6 +78,7 @@ impl Reader {
         Self {
             start: AtomicU32::new(1),
             reading: AtomicU32::new(0),
+            unread: AtomicBool::new(false),
             trip_ns: AtomicU64::new(0),
             pending: Arc::default(),
             touches: AtomicU64::new(0),
@@ -147,19 +150,18 @@ impl Reader {
         if self.reading.load(Ordering::Relaxed) >= READING { CONTENT } else { 0 }
     }
 
-    /// A small file was looked up.
+    /// A small file was looked up. That the one before it was not read speaks against reading.
     pub fn looked_up(&self, size: u64) {
-        let reading = self.reading.load(Ordering::Relaxed);
-        if reading > 0 && size <= CONTENT as u64 {
-            self.reading.store(reading - 1, Ordering::Relaxed);
+        if size <= CONTENT as u64 && self.unread.swap(true, Ordering::Relaxed) {
+            self.reading.store(self.reading.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
         }
     }
 
-    /// A file is read from its beginning.
+    /// A file is read from its beginning: the one that was looked up last, probably.
     pub fn read(&self) {
-        let reading = self.reading.load(Ordering::Relaxed);
-        if reading < MOST_READING {
-            self.reading.store(reading + READ, Ordering::Relaxed);
+        if self.unread.load(Ordering::Relaxed) && self.unread.swap(false, Ordering::Relaxed) {
+            let reading = self.reading.load(Ordering::Relaxed);
+            self.reading.store((reading + READ).min(MOST_READING), Ordering::Relaxed);
         }
     }
 

@@ -28,7 +28,9 @@ pub(super) struct Gofer {
 pub(super) struct State {
     pub(super) nodes: Vec<PathBuf>,
     files: Vec<fs::File>,
-    pub(super) forgotten: Vec<u32>,
+    forgotten: Vec<u32>,
+    /// Content that was asked for last.
+    pub(super) wanted: u64,
     counts: BTreeMap<u16, usize>,
 }
 
@@ -187,6 +189,7 @@ impl Gofer {
             }
             Op::ListXattr => Ok(0),
             Op::LookupMany => {
+                state.wanted = request.arg;
                 let mut bytes = Vec::new();
                 for name in input.strip_suffix(b"\0").unwrap().split(|byte| *byte == 0).map(name) {
                     let mut told = Told { content: Told::NO_CONTENT, ..Told::default() };
