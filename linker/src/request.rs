@@ -116,7 +116,8 @@ ops! {
     Rename = 11,
     /// handle: node; out: target. → bytes.
     ReadLink = 12,
-    /// handle: directory node; offset: cookie (0 at first); out: packed `DirEntry` + name, each padded to 8 bytes. → bytes, 0 at the end.
+    /// handle: directory node; offset: cookie (0 at first); out: packed `DirEntry` + name, each padded to 8 bytes. → bytes, 0 at the end;
+    /// with arg 1 also | `END_OF_DIRECTORY` where nothing follows.
     ReadDir = 13,
     /// handle: node; out: `StatFs`.
     StatFs = 14,
@@ -132,6 +133,12 @@ ops! {
     Forget = 19,
     /// handle: node of a unix socket. → file handle of a connected stream to it (bind mounts that allow it only).
     Connect = 20,
+    /// handle: directory node; arg: bytes of content wanted of a file at most; in: names, each with a NUL, `MAX_NAMES` at most; out: a `Told` each,
+    /// in their order and as many as there is room for (EINVAL where there is none for the first), content behind it, padded to 8 bytes. → bytes.
+    /// Each name as with `Lookup`. Content comes with a regular file that can be read, is not empty and no longer than that, and then it is all of it.
+    LookupMany = 21,
+    /// in: node handles, `u32`. Forgets them; what is no node is passed over.
+    ForgetMany = 22,
 
     // Data operations on a file handle, answered by the sandbox process.
     /// offset: file offset, or `OFFSET_STREAM` for read(2) at the file's own position; out: data. → bytes. Never blocks on a stream: EAGAIN.
@@ -162,6 +169,8 @@ ops! {
     /// handle: file handle of a packet socket; in: frames, each behind its `FrameHeader` and padded to 4 bytes. → bytes of `in` that are done with,
     /// all of them: it waits while there is no room. A frame that the host refuses is lost, as on a wire.
     SendFrames = 76,
+    /// in: file handles, `u32`, `MAX_HANDLES` at most. As `Close` of each; what is no file is passed over.
+    CloseMany = 77,
 
     // Sockets of the host's (`NetworkSpec::host`), answered by the sandbox process. None waits: EAGAIN, and `Poll`.
     /// arg: `SocketAddress::V4` or `V6` | SOCK_* << 32; offset: protocol. → file handle. TCP, UDP and echo sockets of IPv4 and IPv6.
@@ -325,6 +334,34 @@ pub struct Arrived {
 impl Arrived {
     /// Room for control messages between it and the data.
     pub const CONTROL: usize = 512;
+}
+
+/// Names in one `Op::LookupMany` at most.
+pub const MAX_NAMES: usize = 128;
+/// Handles in one `Op::ForgetMany` or `Op::CloseMany` at most.
+pub const MAX_HANDLES: usize = 1024;
+/// In the result of `Op::ReadDir`.
+pub const END_OF_DIRECTORY: u64 = 1 << 32;
+
+/// What `Op::LookupMany` says of a name; its content follows.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Told {
+    /// Handle of the node.
+    pub node: u32,
+    /// Not 0: there is no node, and this is why.
+    pub errno: u32,
+    /// Bytes of content, or `Told::NO_CONTENT`.
+    pub content: u32,
+    /// Explicit padding.
+    pub pad: u32,
+    /// Attributes, from before the content was read.
+    pub attr: Attr,
+}
+
+impl Told {
+    /// `content` where none comes along.
+    pub const NO_CONTENT: u32 = u32::MAX;
 }
 
 /// `Request::offset` of `Read` and `Write` at the file's own position.

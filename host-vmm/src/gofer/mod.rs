@@ -1,11 +1,12 @@
 //! The gofer process: names files for the sandbox, beneath the container's mounts and nowhere else, and donates the open ones.
 //!
 //! `ops` answers one call; `nodes` keeps what the sandbox has names for; `wire` is the message format; `client` the other side.
-//! One thread: calls are short, and their data do not pass through here. After `Gofer::new` no path from outside is ever used:
+//! `many` answers for many names at once. One thread: calls are short, and no data pass through here but those of small files. After `Gofer::new` no path from outside is ever used:
 //! names are single components below an open directory, and an open file is reached through `/proc/self/fd`, the working directory.
 //! In a pod further exports come as open descriptors, by the control socket, whose other end the parent alone has.
 
 pub mod client;
+mod many;
 pub mod nodes;
 pub mod ops;
 #[cfg(test)]

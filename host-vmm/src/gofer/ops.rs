@@ -1,10 +1,11 @@
 //! The path operations. Every name is checked to be one component and is resolved by openat2(2) beneath an open directory,
 //! without symbolic or magic links; what would change a read-only export is refused here, whatever the sandbox believes.
 
+use crate::gofer::many;
 use crate::gofer::nodes::{Listing, Node};
 use crate::gofer::wire::CallHeader;
 use crate::gofer::{Gofer, Output};
-use linker::request::{Attr, DirEntry, MakeArgs, Op, SetAttr, StatFs, Time};
+use linker::request::{Attr, DirEntry, END_OF_DIRECTORY, MakeArgs, Op, SetAttr, StatFs, Time};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, StatxFlags, StatxTimestamp, Timestamps,
     Uid, XattrFlags,
@@ -17,12 +18,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use zerocopy::{FromBytes, IntoBytes};
 
-const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_SYMLINKS);
-const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const BENEATH: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_SYMLINKS);
+pub(super) const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Open flags that the sandbox may choose.
 const OPEN_FLAGS: OFlags = OFlags::ACCMODE.union(OFlags::TRUNC).union(OFlags::APPEND).union(OFlags::DIRECTORY);
 /// What the gofer adds: an open never waits, and never makes a terminal its own.
-const SAFE_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+pub(super) const SAFE_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 /// Answers one call.
 pub fn answer(gofer: &mut Gofer, op: Op, call: &CallHeader, input: &[u8]) -> Result<Output, Errno> {
@@ -52,6 +54,8 @@ pub fn answer(gofer: &mut Gofer, op: Op, call: &CallHeader, input: &[u8]) -> Res
             done(rustix::fs::removexattr(magic(&node.fd).as_str(), xattr_name(input)?))
         }
         Op::Forget => done(gofer.nodes.remove(call.handle)),
+        Op::LookupMany => many::lookup(gofer, call, input),
+        Op::ForgetMany => many::forget(gofer, input),
         Op::Connect => Err(Errno::ACCESS),
         _ => Err(Errno::NOSYS),
     }
@@ -68,7 +72,7 @@ impl Gofer {
     }
 
     /// Opens what an `O_PATH` descriptor names.
-    fn reopen(&self, fd: impl AsFd, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn reopen(&self, fd: impl AsFd, flags: OFlags) -> Result<OwnedFd, Errno> {
         rustix::fs::openat2(&self.proc, magic(fd).as_str(), flags, Mode::empty(), ResolveFlags::empty())
     }
 
@@ -79,7 +83,7 @@ impl Gofer {
 }
 
 /// One component of a path: nothing that goes elsewhere.
-fn name(bytes: &[u8]) -> Result<&OsStr, Errno> {
+pub(super) fn name(bytes: &[u8]) -> Result<&OsStr, Errno> {
     match bytes {
         [] => Err(Errno::NOENT),
         b"." | b".." => Err(Errno::INVAL),
@@ -108,7 +112,7 @@ fn data_output(mut data: Vec<u8>, call: &CallHeader) -> Output {
     Output { result: data.len() as u64, data, file: None }
 }
 
-fn attr(fd: impl AsFd) -> Result<Attr, Errno> {
+pub(super) fn attr(fd: impl AsFd) -> Result<Attr, Errno> {
     let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     let stat = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, mask)?;
     let device = |major: u32, minor: u32| u64::from(major) << 32 | u64::from(minor);
@@ -185,7 +189,7 @@ fn set_attr(gofer: &Gofer, handle: u32, input: &[u8]) -> Result<Output, Errno> {
 }
 
 /// Opens a node for data. Only regular files and directories: an open of anything else could wait, or do something.
-fn open_node(gofer: &Gofer, node: &Node, flags: OFlags) -> Result<OwnedFd, Errno> {
+pub(super) fn open_node(gofer: &Gofer, node: &Node, flags: OFlags) -> Result<OwnedFd, Errno> {
     match FileType::from_raw_mode(attr(&node.fd)?.mode) {
         FileType::RegularFile | FileType::Directory => gofer.reopen(&node.fd, flags | SAFE_FLAGS),
         FileType::Symlink => Err(Errno::LOOP),
@@ -343,7 +347,7 @@ fn read_dir(gofer: &mut Gofer, call: &CallHeader) -> Result<Output, Errno> {
     };
     let output = list(&mut listing, call);
     // The end is when listings are over: the descriptor is not kept for nothing.
-    if !matches!(&output, Ok(output) if output.result == 0) {
+    if !matches!(&output, Ok(output) if output.result == 0 || output.result & END_OF_DIRECTORY != 0) {
         gofer.nodes.get_mut(call.handle)?.listing = Some(listing);
     }
     output
@@ -358,9 +362,13 @@ fn list(listing: &mut Listing, call: &CallHeader) -> Result<Output, Errno> {
     let mut data: Vec<u8> = Vec::with_capacity(room);
     let mut buffer = [MaybeUninit::uninit(); 32 << 10];
     let mut raw = RawDir::new(&listing.fd, &mut buffer);
-    let mut full = false;
+    let (mut full, mut ended) = (false, false);
     let mut next = call.offset;
-    while let Some(entry) = raw.next() {
+    loop {
+        let Some(entry) = raw.next() else {
+            ended = true;
+            break;
+        };
         let entry = entry?;
         let name = entry.file_name().to_bytes();
         if name == b"." || name == b".." {
@@ -382,8 +390,8 @@ fn list(listing: &mut Listing, call: &CallHeader) -> Result<Output, Errno> {
             data.resize(data.len().next_multiple_of(8), 0);
             next = head.next;
         }
-        // What one getdents64(2) found is enough for an answer, unless it was only `.` and `..`.
-        if raw.is_buffer_empty() && !data.is_empty() {
+        // What one getdents64(2) found is enough for an answer, unless it was only `.` and `..` or the end is asked for, too.
+        if raw.is_buffer_empty() && !data.is_empty() && call.arg != 1 {
             break;
         }
     }
@@ -392,7 +400,11 @@ fn list(listing: &mut Listing, call: &CallHeader) -> Result<Output, Errno> {
     }
     // Read further than told: the next listing has to go back.
     listing.position = if full { u64::MAX } else { next };
-    Ok(data_output(data, call))
+    let mut output = data_output(data, call);
+    if ended && call.arg == 1 {
+        output.result |= END_OF_DIRECTORY;
+    }
+    Ok(output)
 }
 
 /// `DT_*`.

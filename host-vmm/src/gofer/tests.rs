@@ -2,7 +2,7 @@
 
 use crate::gofer::wire::{AnswerHeader, CallHeader};
 use crate::gofer::{Export, Gofer, Output};
-use linker::request::{Attr, DirEntry, MakeArgs, Op, SetAttr};
+use linker::request::{Attr, DirEntry, END_OF_DIRECTORY, MAX_HANDLES, MAX_NAMES, MakeArgs, Op, SetAttr, Told};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::path::Path;
@@ -197,6 +197,141 @@ fn a_listing_can_be_read_in_pieces_and_again() {
         names.sort();
         assert_eq!(names, ["absolute", "fifo", "file", "sub", "up"], "round {round}");
     }
+}
+
+/// What `LookupMany` says of each name: the errno, or the node and the content.
+fn many(fixture: &mut Fixture, directory: u32, room: u32, content: u64, names: &[u8]) -> Result<Vec<Found>, Errno> {
+    let op = Op::LookupMany as u16;
+    let header =
+        CallHeader { id: 0, client: 0, handle: directory, offset: 0, arg: content, output_len: room, op, pad: 0 };
+    let output = fixture.gofer.answer(&header, names)?;
+    assert_eq!(output.result, output.data.len() as u64);
+    assert!(output.data.len() <= room as usize);
+    let (mut rest, mut found) = (&output.data[..], Vec::new());
+    while let Ok((told, tail)) = Told::read_from_prefix(rest) {
+        let len = if told.content == Told::NO_CONTENT { 0 } else { told.content as usize };
+        let content = (told.content != Told::NO_CONTENT).then(|| tail[..len].to_vec());
+        found.push(if told.errno == 0 { Ok((told.node, told.attr, content)) } else { Err(told.errno as i32) });
+        rest = &tail[len.next_multiple_of(8)..];
+    }
+    Ok(found)
+}
+
+type Found = Result<(u32, Attr, Option<Vec<u8>>), i32>;
+
+#[test]
+fn many_names_are_looked_up_by_the_rules_of_one() {
+    let mut fixture = Fixture::new();
+    let names = b"file\0..\0.\0\0../secret\0sub/..\0/etc\0up\0fifo\0missing\0sub\0";
+    let found = many(&mut fixture, 0, 4096, 4096, names).expect("answers");
+    let shown: Vec<_> = found.iter().map(|found| found.as_ref().map(|(_, attr, _)| attr.mode & 0o170_000)).collect();
+    let (inval, noent) = (Errno::INVAL.raw_os_error(), Errno::NOENT.raw_os_error());
+    let (file, link, fifo, directory) = (0o100_000, 0o120_000, 0o010_000, 0o040_000);
+    let expected = [Ok(file), Err(inval), Err(inval), Err(noent), Err(inval), Err(inval), Err(inval)];
+    let expected: Vec<_> = expected.into_iter().chain([Ok(link), Ok(fifo), Err(noent), Ok(directory)]).collect();
+    assert_eq!(shown, expected.iter().map(|known| known.as_ref().copied()).collect::<Vec<_>>());
+    let contents: Vec<_> = found.iter().flatten().map(|(_, _, content)| content.as_deref()).collect();
+    assert_eq!(contents, [Some(&b"content"[..]), None, None, None], "nothing but regular files is opened");
+    let (node, ..) = found[0].as_ref().expect("the file");
+    assert!(fixture.call(Op::GetAttr, *node, b"").is_ok());
+    assert!(many(&mut fixture, *node, 4096, 0, b"x\0").expect("an answer")[0].is_err(), "a file is no directory");
+    let long = [&[b'a'; 300][..], b"\0"].concat();
+    let found = many(&mut fixture, 0, 4096, 0, &long).expect("an answer");
+    assert_eq!(found[0].as_ref().err(), Some(&Errno::NAMETOOLONG.raw_os_error()));
+}
+
+#[test]
+fn an_answer_for_many_names_keeps_to_its_room() {
+    let mut fixture = Fixture::new();
+    let told = size_of::<Told>() as u32;
+    for (room, content, count) in [
+        (told - 1, 0, Err(Errno::INVAL)),
+        (0, 0, Err(Errno::INVAL)),
+        (told, 0, Ok(1)),
+        (told, 7, Ok(1)),
+        (told + 8, 7, Ok(1)),
+        (2 * told + 7, 7, Ok(1)),
+        (2 * told + 8, 7, Ok(1)),
+        (2 * told + 16, 7, Ok(2)),
+        (2 * told, 6, Ok(2)),
+        (u32::MAX, u64::MAX, Ok(2)),
+    ] {
+        let header = CallHeader {
+            id: 0,
+            client: 0,
+            handle: 0,
+            offset: 0,
+            arg: content,
+            output_len: room,
+            op: Op::LookupMany as u16,
+            pad: 0,
+        };
+        let answer = fixture.gofer.answer(&header, b"file\0file\0");
+        let told = answer.map(|output| output.data.chunks(8).count() * 8 / size_of::<Told>());
+        assert_eq!(told, count, "{room} bytes");
+    }
+    fs::write(fixture.path("write", "large"), vec![b'x'; 100 << 10]).expect("file");
+    let found = many(&mut fixture, 1, 60 << 10, u64::MAX, b"large\0").expect("an answer");
+    assert!(matches!(&found[0], Ok((_, _, None))), "what is long stays there");
+    fs::write(fixture.path("write", "empty"), b"").expect("file");
+    for wanted in [0, 4096] {
+        let found = many(&mut fixture, 1, 4096, wanted, b"empty\0").expect("an answer");
+        assert!(matches!(&found[0], Ok((_, _, None))), "an empty one is not opened");
+    }
+}
+
+#[test]
+fn too_many_names_and_malformed_lists_are_refused() {
+    let mut fixture = Fixture::new();
+    for names in [&b""[..], b"file", b"file\0sub"] {
+        assert_eq!(many(&mut fixture, 0, 4096, 0, names).map(|_| ()), Err(Errno::INVAL));
+    }
+    assert_eq!(many(&mut fixture, 0, 4096, 0, &b"f\0".repeat(MAX_NAMES + 1)).map(|_| ()), Err(Errno::TOOBIG));
+    assert_eq!(many(&mut fixture, 0, 4096, 0, &b"\0".repeat(60 << 10)).map(|_| ()), Err(Errno::TOOBIG));
+    assert!(many(&mut fixture, 0, 60 << 10, 0, &b"file\0".repeat(MAX_NAMES)).is_ok_and(|all| all.len() == MAX_NAMES));
+    assert_eq!(many(&mut fixture, 99_999, 4096, 0, b"file\0").map(|_| ()), Err(Errno::BADF));
+    assert_eq!(fixture.call(Op::ForgetMany, 0, &[0; 7]).map(|_| ()), Err(Errno::INVAL));
+    assert_eq!(fixture.call(Op::ForgetMany, 0, &[0xff; 4 * MAX_HANDLES + 4]).map(|_| ()), Err(Errno::TOOBIG));
+}
+
+#[test]
+fn nodes_are_forgotten_many_at_once_and_their_numbers_given_again() {
+    let mut fixture = Fixture::new();
+    let found = many(&mut fixture, 0, 60 << 10, 0, &b"file\0".repeat(100)).expect("answers");
+    let nodes: Vec<u32> = found.iter().flatten().map(|(node, ..)| *node).collect();
+    let last = nodes.iter().copied().max().expect("nodes");
+    // Twice each, and some that never were.
+    let handles = [&nodes[..], &nodes[..], &[u32::MAX, 77_777]].concat();
+    fixture.call(Op::ForgetMany, 0, handles.as_bytes()).expect("forgotten");
+    assert!(nodes.iter().all(|node| fixture.call(Op::GetAttr, *node, b"").is_err()));
+    let found = many(&mut fixture, 0, 60 << 10, 0, &b"file\0".repeat(100)).expect("answers");
+    assert!(found.iter().flatten().all(|(node, ..)| *node <= last));
+    assert!(fixture.call(Op::GetAttr, 0, b"").is_ok(), "others stay");
+}
+
+#[test]
+fn a_listing_says_where_it_ends_when_asked() {
+    let mut fixture = Fixture::new();
+    let ask = |fixture: &mut Fixture, offset, output_len| {
+        let op = Op::ReadDir as u16;
+        let header = CallHeader { id: 0, client: 0, handle: 0, offset, arg: 1, output_len, op, pad: 0 };
+        fixture.gofer.answer(&header, b"").expect("entries")
+    };
+    let all = ask(&mut fixture, 0, 4096);
+    assert_eq!(all.result, all.data.len() as u64 | END_OF_DIRECTORY);
+    let (mut offset, mut pieces) = (0, Vec::new());
+    loop {
+        let piece = ask(&mut fixture, offset, 72);
+        pieces.extend_from_slice(&piece.data);
+        let mut rest = &piece.data[..];
+        while let Ok((entry, tail)) = DirEntry::read_from_prefix(rest) {
+            (offset, rest) = (entry.next, &tail[usize::from(entry.name_len).next_multiple_of(8)..]);
+        }
+        if piece.result & END_OF_DIRECTORY != 0 || piece.data.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pieces, all.data);
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub const ROWS: &[Row] = &[
     Row { call: Sysno::fstatfs,     when: ANY, why: "statfs" },
     Row { call: Sysno::getdents64,  when: ANY, why: "directory entries" },
     Row { call: Sysno::lseek,       when: ANY, why: "where a listing goes on" },
+    Row { call: Sysno::pread64,     when: ANY, why: "what small files contain, along with their names" },
     Row { call: Sysno::readlinkat,  when: ANY, why: "symbolic links, which the sentry follows" },
     Row { call: Sysno::fchmodat,    when: ANY, why: "permissions, on writable exports" },
     Row { call: Sysno::fchownat,    when: ANY, why: "owners, on writable exports" },

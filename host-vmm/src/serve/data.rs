@@ -7,7 +7,7 @@ use crate::serve::{Answer, Server};
 use crate::vm::guest_io::Pieces;
 use crate::vm::kvm;
 use linker::layout::PAGE_SIZE;
-use linker::request::{GuestBuf, MAX_SEGMENTS, OFFSET_STREAM, Op, Request, WindowSize};
+use linker::request::{GuestBuf, MAX_HANDLES, MAX_SEGMENTS, OFFSET_STREAM, Op, Request, WindowSize};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
@@ -64,6 +64,7 @@ impl Server {
             // With `FLAG_NOW`; otherwise it waits and does not get here.
             Op::Poll => poll_now(&*self.files.get(request.handle)?, request.arg),
             Op::Close => self.close(request.handle),
+            Op::CloseMany => self.close_many(request),
             Op::FileFlags => Ok(u64::from(self.files.get(request.handle)?.flags.bits())),
             Op::WindowSize => {
                 let size = rustix::termios::tcgetwinsize(&*self.files.get(request.handle)?)?;
@@ -118,6 +119,22 @@ impl Server {
         let file = self.files.get(handle)?;
         self.cancel_polls(handle, &file);
         done(self.files.remove(handle))
+    }
+
+    /// Closes what is open of a list of handles.
+    fn close_many(&self, request: &Request) -> Answer {
+        let count = usize::try_from(request.input.len).map_err(|_| Errno::INVAL)? / size_of::<u32>();
+        if count > MAX_HANDLES || !(request.input.len as usize).is_multiple_of(size_of::<u32>()) {
+            return Err(Errno::INVAL);
+        }
+        let mut handles = vec![0u32; count];
+        self.memory
+            .read_slice(handles.as_mut_slice().as_mut_bytes(), GuestAddress(request.input.pa.raw()))
+            .map_err(|_| Errno::FAULT)?;
+        for handle in handles {
+            let _ = self.close(handle);
+        }
+        Ok(0)
     }
 
     fn free_pages(&self, start: u64, bytes: u64) -> Answer {

@@ -10,7 +10,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
 /// Whether the gofer answers this op.
 pub fn is_path_op(op: u16) -> bool {
-    (Op::Attach as u16..=Op::Connect as u16).contains(&op)
+    (Op::Attach as u16..=Op::ForgetMany as u16).contains(&op)
 }
 
 /// Copies a path request's arguments and checks its buffers, before anything is done about it.

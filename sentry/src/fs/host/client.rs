@@ -7,17 +7,24 @@ use crate::errno::Errno;
 use crate::fs::entries::Entries;
 use crate::platform::{Frame, platform};
 use crate::sync::{Lock, Rank};
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::size_of;
 use core::sync::atomic::{AtomicBool, Ordering};
-use linker::request::{Attr, DirEntry, MAX_NAME, MakeArgs, OFFSET_STREAM, Op, Request, SetAttr, StatFs};
+use linker::request::{
+    self, Attr, DirEntry, END_OF_DIRECTORY, MAX_NAME, MakeArgs, OFFSET_STREAM, Op, Request, SetAttr, StatFs,
+};
+use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of directory entries asked for at once.
 const DIRECTORY_BYTES: usize = 32 << 10;
 /// The first buffer: most directories fit, and one that is not needed would be cleared for nothing.
 const FIRST_DIRECTORY_BYTES: usize = 4 << 10;
+
+/// Bytes of an answer for many names at most.
+const MANY_BYTES: usize = 60 << 10;
 
 /// The last reader's buffer: whoever reads a directory next need not clear another.
 static SPARE: Lock<Vec<u8>> = Lock::new(Rank::Leaf, Vec::new());
@@ -30,7 +37,21 @@ pub struct Node {
 }
 
 /// An open descriptor of the host.
-pub struct File(u32);
+pub struct File {
+    handle: u32,
+    /// Somebody may wait for its end: it is closed as soon as nobody holds it.
+    urgent: bool,
+}
+
+/// What the host tells of a name among others.
+pub struct Told {
+    /// The file.
+    pub node: Node,
+    /// Its attributes.
+    pub attr: Attr,
+    /// All that it contains, where that came along.
+    pub content: Option<Box<[u8]>>,
+}
 
 impl Drop for Node {
     fn drop(&mut self) {
@@ -40,7 +61,7 @@ impl Drop for Node {
 
 impl Drop for File {
     fn drop(&mut self) {
-        deferred::push(Op::Close, self.0, true);
+        deferred::push(Op::Close, self.handle, self.urgent);
     }
 }
 
@@ -99,6 +120,21 @@ impl Node {
         node(request(Op::Lookup, self.handle), name)
     }
 
+    /// Entries of a directory, `MAX_NAMES` at most, with up to `content` bytes of each: what the host says of each, in their order, and of
+    /// as many as one answer holds. What was made of an answer that goes wrong is forgotten with it.
+    pub fn lookup_many(&self, names: &[&[u8]], content: usize) -> Result<Vec<Result<Told, Errno>>, Errno> {
+        let mut input = Vec::with_capacity(names.iter().map(|name| name.len() + 1).sum());
+        for name in names {
+            input.extend_from_slice(name);
+            input.push(0);
+        }
+        let room = names.len() * (size_of::<request::Told>() + content.next_multiple_of(8));
+        let mut output = vec![0; room.min(MANY_BYTES)];
+        let request = Request { arg: content as u64, ..request(Op::LookupMany, self.handle) };
+        let len = call(request, &input, &mut output)?;
+        parse_told(output.get(..count(len, output.len())).unwrap_or_default(), names.len()).ok_or(Errno::EIO)
+    }
+
     /// The attributes.
     pub fn attr(&self) -> Result<Attr, Errno> {
         let mut attr = Attr::default();
@@ -125,7 +161,8 @@ impl Node {
             }
             result => result?,
         };
-        handle(result).map(File)
+        let urgent = flags & raw::O_ACCMODE != raw::O_RDONLY || self.gone.load(Ordering::Relaxed);
+        handle(result).map(|handle| File { handle, urgent })
     }
 
     /// Makes a regular file in a directory and opens it.
@@ -136,7 +173,7 @@ impl Node {
         let node = Self::new(handle(result)?);
         let (attr, rest) = Attr::read_from_prefix(&output).map_err(|_| Errno::EIO)?;
         let file = u32::read_from_bytes(rest).map_err(|_| Errno::EIO)?;
-        Ok((node, attr, File(file)))
+        Ok((node, attr, File::adopt(file)))
     }
 
     /// Makes a file of the type that `args.mode` says in a directory.
@@ -188,9 +225,14 @@ impl Node {
         }
         let mut cookie = 0;
         loop {
-            let len = call(Request { offset: cookie, ..request(Op::ReadDir, self.handle) }, &[], &mut buffer)?;
-            let Some(bytes) = buffer.get(..count(len, buffer.len())).filter(|bytes| !bytes.is_empty()) else { break };
+            let result =
+                call(Request { offset: cookie, arg: 1, ..request(Op::ReadDir, self.handle) }, &[], &mut buffer)?;
+            let len = count(result & !END_OF_DIRECTORY, buffer.len());
+            let Some(bytes) = buffer.get(..len).filter(|bytes| !bytes.is_empty()) else { break };
             cookie = parse_entries(bytes, &mut entries).ok_or(Errno::EIO)?;
+            if result & END_OF_DIRECTORY != 0 {
+                break;
+            }
             if bytes.len() > FIRST_DIRECTORY_BYTES / 2 {
                 buffer.resize(DIRECTORY_BYTES, 0);
             }
@@ -231,7 +273,7 @@ impl Node {
 
     /// Connects to a unix socket's file.
     pub fn connect(&self) -> Result<File, Errno> {
-        handle(call(request(Op::Connect, self.handle), &[], &mut [])?).map(File)
+        handle(call(request(Op::Connect, self.handle), &[], &mut [])?).map(File::adopt)
     }
 
     /// A result of unknown length: a guess that mostly fits, then the largest there can be (xattr(7)).
@@ -269,82 +311,104 @@ fn parse_entries(mut bytes: &[u8], entries: &mut Entries) -> Option<u64> {
     cookie
 }
 
+/// Takes apart what was told of `names` names; `None` where it is malformed.
+fn parse_told(mut bytes: &[u8], names: usize) -> Option<Vec<Result<Told, Errno>>> {
+    let mut all = Vec::with_capacity(names);
+    while !bytes.is_empty() && all.len() < names {
+        let (told, rest) = request::Told::read_from_prefix(bytes).ok()?;
+        bytes = rest;
+        if told.errno != 0 {
+            all.push(Err(Errno::from_raw(i64::from(told.errno))));
+            continue;
+        }
+        let node = Node::new(told.node);
+        let mut content = None;
+        if told.content != request::Told::NO_CONTENT {
+            let len = told.content as usize;
+            content = Some(bytes.get(..len)?.into());
+            bytes = bytes.get(len.next_multiple_of(8)..)?;
+        }
+        all.push(Ok(Told { node, attr: told.attr, content }));
+    }
+    (!all.is_empty()).then_some(all)
+}
+
 impl File {
     /// Takes over a handle that the start specification names.
     pub fn adopt(handle: u32) -> Self {
-        Self(handle)
+        Self { handle, urgent: true }
     }
 
     /// Its number.
     pub fn handle(&self) -> u32 {
-        self.0
+        self.handle
     }
 
     /// Reads at `offset` (or `OFFSET_STREAM`).
     pub fn read(&self, offset: u64, to: &mut [u8]) -> Result<usize, Errno> {
         let room = to.len();
-        call(Request { offset, ..request(Op::Read, self.0) }, &[], to).map(|done| count(done, room))
+        call(Request { offset, ..request(Op::Read, self.handle) }, &[], to).map(|done| count(done, room))
     }
 
     /// Writes at `offset` (or `OFFSET_STREAM`).
     pub fn write(&self, offset: u64, from: &[u8]) -> Result<usize, Errno> {
-        call(Request { offset, ..request(Op::Write, self.0) }, from, &mut []).map(|done| count(done, from.len()))
+        call(Request { offset, ..request(Op::Write, self.handle) }, from, &mut []).map(|done| count(done, from.len()))
     }
 
     /// Writes at the end of the file, wherever that is by then.
     pub fn append(&self, from: &[u8]) -> Result<usize, Errno> {
-        let request = Request { flags: Request::FLAG_APPEND, ..request(Op::Write, self.0) };
+        let request = Request { flags: Request::FLAG_APPEND, ..request(Op::Write, self.handle) };
         call(request, from, &mut []).map(|done| count(done, from.len()))
     }
 
     /// Reads into frames.
     pub fn read_frames(&self, offset: u64, frames: &[Frame]) -> Result<usize, Errno> {
-        platform().host_read(self.0, offset, frames)
+        platform().host_read(self.handle, offset, frames)
     }
 
     /// Writes `len` bytes from frames, beginning `skip` bytes into the first.
     pub fn write_frames(&self, offset: u64, frames: &[Frame], skip: usize, len: usize) -> Result<usize, Errno> {
-        platform().host_write(self.0, offset, frames, skip, len)
+        platform().host_write(self.handle, offset, frames, skip, len)
     }
 
     /// fsync(2), fdatasync(2).
     pub fn sync(&self, data_only: bool) -> Result<(), Errno> {
-        call(Request { arg: u64::from(data_only), ..request(Op::Sync, self.0) }, &[], &mut []).map(drop)
+        call(Request { arg: u64::from(data_only), ..request(Op::Sync, self.handle) }, &[], &mut []).map(drop)
     }
 
     /// ftruncate(2).
     pub fn truncate(&self, size: u64) -> Result<(), Errno> {
-        call(Request { offset: size, ..request(Op::Truncate, self.0) }, &[], &mut []).map(drop)
+        call(Request { offset: size, ..request(Op::Truncate, self.handle) }, &[], &mut []).map(drop)
     }
 
     /// fallocate(2).
     pub fn allocate(&self, mode: u8, offset: u64, len: u64) -> Result<(), Errno> {
-        let request = Request { flags: u16::from(mode) << 8, offset, arg: len, ..request(Op::Allocate, self.0) };
+        let request = Request { flags: u16::from(mode) << 8, offset, arg: len, ..request(Op::Allocate, self.handle) };
         call(request, &[], &mut []).map(drop)
     }
 
     /// The attributes.
     pub fn attr(&self) -> Result<Attr, Errno> {
         let mut attr = Attr::default();
-        call(request(Op::FileAttr, self.0), &[], attr.as_mut_bytes())?;
+        call(request(Op::FileAttr, self.handle), &[], attr.as_mut_bytes())?;
         Ok(attr)
     }
 
     /// F_GETFL.
     pub fn flags(&self) -> Result<u32, Errno> {
-        call(request(Op::FileFlags, self.0), &[], &mut []).map(|flags| flags as u32)
+        call(request(Op::FileFlags, self.handle), &[], &mut []).map(|flags| flags as u32)
     }
 
     /// lseek(2).
     pub fn seek(&self, offset: i64, whence: u32) -> Result<u64, Errno> {
-        let request = Request { arg: u64::from(whence), offset: offset as u64, ..request(Op::Seek, self.0) };
+        let request = Request { arg: u64::from(whence), offset: offset as u64, ..request(Op::Seek, self.handle) };
         call(request, &[], &mut [])
     }
 
     /// poll(2): blocks until one of `events` is ready, or with `now` says at once what is.
     pub fn poll(&self, events: u32, now: bool) -> Result<u32, Errno> {
         let flags = if now { Request::FLAG_NOW } else { 0 };
-        let request = Request { arg: u64::from(events), flags, ..request(Op::Poll, self.0) };
+        let request = Request { arg: u64::from(events), flags, ..request(Op::Poll, self.handle) };
         call(request, &[], &mut []).map(|ready| ready as u32)
     }
 

@@ -5,7 +5,8 @@ use crate::platform::{ThreadRef, platform};
 use crate::sync::{Lock, Rank};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use linker::request::{Op, Request};
+use linker::request::{MAX_HANDLES, Op, Request};
+use zerocopy::IntoBytes;
 
 /// Handles that may pile up before the thread is woken for them, unless one is urgent.
 const BATCH: usize = 64;
@@ -47,12 +48,22 @@ fn run() {
     }
 }
 
-/// Gives back what was noted; false if there was nothing.
+/// Gives back what was noted, many in a request; false if there was nothing.
 pub(super) fn flush() -> bool {
     let requests = core::mem::take(&mut QUEUE.lock().requests);
-    for (op, handle) in &requests {
-        // The host has nothing to say to a handle that is gone.
-        let _ = platform().host_call(Request { op: *op as u16, handle: *handle, ..Request::default() }, &[], &mut []);
+    for (op, many) in [(Op::Forget, Op::ForgetMany), (Op::Close, Op::CloseMany)] {
+        let handles: Vec<u32> = requests.iter().filter(|(of, _)| *of == op).map(|(_, handle)| *handle).collect();
+        for handles in handles.chunks(MAX_HANDLES) {
+            // The host has nothing to say to a handle that is gone.
+            let _ = match handles {
+                [handle] => {
+                    platform().host_call(Request { op: op as u16, handle: *handle, ..Request::default() }, &[], &mut [])
+                }
+                _ => {
+                    platform().host_call(Request { op: many as u16, ..Request::default() }, handles.as_bytes(), &mut [])
+                }
+            };
+        }
     }
     !requests.is_empty()
 }

@@ -7,6 +7,7 @@ use crate::fs::{FileOps, OpenFile};
 use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::hash::BuildHasher;
@@ -19,12 +20,15 @@ pub struct Listing {
     /// Positions by name, once somebody looks for one.
     by_name: spin::Once<HashTable<u32>>,
     hasher: DefaultHashBuilder,
+    /// Positions in the order of the names, once somebody goes by that.
+    sorted: spin::Once<Box<[u32]>>,
 }
 
 impl Listing {
     /// From the host's entries, in its order.
     pub fn new(entries: Entries) -> Self {
-        Self { entries: Arc::new(entries), by_name: spin::Once::new(), hasher: DefaultHashBuilder::default() }
+        let (by_name, sorted) = (spin::Once::new(), spin::Once::new());
+        Self { entries: Arc::new(entries), by_name, hasher: DefaultHashBuilder::default(), sorted }
     }
 
     /// How many.
@@ -39,7 +43,53 @@ impl Listing {
 
     /// Whether `name` is one of them.
     pub fn contains(&self, name: &[u8]) -> bool {
-        let name_of = |index: u32| self.entries.get(index as usize).map_or(&[][..], |entry| entry.name);
+        self.position(name).is_some()
+    }
+
+    /// The names that are probably wanted after `name`, which came after `last`; `None` where `name` is none of them. They follow in
+    /// the host's order or by name, as those two do; where they do not say, as the program knows the names (`given`) or does not.
+    /// `all`: where there are no more than so many, order does not matter.
+    pub fn following<'a>(
+        &'a self,
+        name: &[u8],
+        last: &[u8],
+        all: usize,
+        given: bool,
+    ) -> Option<impl Iterator<Item = &'a [u8]> + use<'a>> {
+        let at = self.position(name)?;
+        let (mut first, mut by_name) = (at as usize + 1, None);
+        let count = self.len();
+        let hosts_order = self.position(last).is_some_and(|last| last + 1 == at);
+        if count > all && !hosts_order {
+            let sorted = self.sorted();
+            let rank = sorted.binary_search_by(|index| self.name(*index).cmp(name)).ok()?;
+            let before = rank.checked_sub(1).and_then(|rank| sorted.get(rank));
+            if !given || before.is_some_and(|before| self.name(*before) == last) {
+                (first, by_name) = (rank + 1, Some(sorted));
+            }
+        }
+        // Those before it as well, where it can be all.
+        let end = if count <= all { first + count - 1 } else { count };
+        Some((first..end.min(first + 4 * all)).map(move |index| match by_name {
+            Some(sorted) => self.name(sorted.get(index).copied().unwrap_or(0)),
+            None => self.name((index % count) as u32),
+        }))
+    }
+
+    fn name(&self, index: u32) -> &[u8] {
+        self.entries.get(index as usize).map_or(&[][..], |entry| entry.name)
+    }
+
+    fn sorted(&self) -> &[u32] {
+        self.sorted.call_once(|| {
+            let mut sorted: Box<[u32]> = (0..self.len() as u32).collect();
+            sorted.sort_unstable_by_key(|index| self.name(*index));
+            sorted
+        })
+    }
+
+    fn position(&self, name: &[u8]) -> Option<u32> {
+        let name_of = |index: u32| self.name(index);
         let hash = |index: &u32| self.hasher.hash_one(name_of(*index));
         let by_name = self.by_name.call_once(|| {
             let mut by_name = HashTable::with_capacity(self.entries.count());
@@ -48,7 +98,7 @@ impl Listing {
             }
             by_name
         });
-        by_name.find(self.hasher.hash_one(name), |index| name_of(*index) == name).is_some()
+        by_name.find(self.hasher.hash_one(name), |index| name_of(*index) == name).copied()
     }
 }
 

@@ -83,6 +83,9 @@ impl HostFile {
 impl FileOps for HostFile {
     fn read(&self, _current: &Current, _file: &OpenFile, sink: &mut Sink<'_>, offset: u64) -> Result<usize, Fail> {
         let (_, mapping) = self.inode.data().ok_or(Errno::EIO)?;
+        if offset == 0 {
+            self.inode.fs.reader().read();
+        }
         if !self.inode.exclusive() && offset.saturating_add(sink.left() as u64) > mapping.size() {
             self.inode.revalidate()?;
             if mapping.size() == 0 {
@@ -113,6 +116,8 @@ impl FileOps for HostFile {
         if written > 0 {
             self.inode.expire();
             mapping.write_back(behind - written as u64, behind)?;
+            // What was asked while the host wrote tells of neither before nor after.
+            self.inode.expire();
             if flags.intersects(OpenFlags::SYNC | OpenFlags::DSYNC) {
                 self.sync(!flags.contains(OpenFlags::SYNC))?;
             }

@@ -1,9 +1,12 @@
 //! `HostInode`: a file of the host, and what is known of it. One object a file, however many names it has.
 
+use super::ahead::Names;
 use super::client::Node;
 use super::data::Data;
 use super::directory::{HostDirectory, Listing};
 use super::file::HostFile;
+use super::reader::Key;
+use super::tree::{HostFs, Sharing};
 use crate::errno::Errno;
 use crate::fs::device::open_device;
 use crate::fs::entries::Entries;
@@ -15,19 +18,15 @@ use crate::sync::{Lock, Rank};
 use crate::syscall::Fail;
 use crate::task::Current;
 use crate::time::NS_PER_SEC;
-use alloc::sync::{Arc, Weak};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicU64, Ordering};
-use hashbrown::HashMap;
+use core::sync::atomic::Ordering;
 use linker::layout::PAGE_SIZE;
 use linker::request::{Attr, MakeArgs, SetAttr, StatFs};
 use linux_raw_sys::general as raw;
 
-/// How long attributes of a shared file are believed.
-const FRESH_NS: u64 = 1_000_000;
-/// How long everything is believed of a tree that others change seldom and by hand: a container's root.
-const QUIET_NS: u64 = 1_000_000_000;
 /// Names that were missing in an exclusive directory before its whole listing is fetched, which answers for all others; one
 /// more for each page of the directory, which costs about as much to read as one question, and so many more at most.
 const MISSES: u32 = 3;
@@ -35,110 +34,14 @@ const MORE_MISSES: u64 = 64;
 /// Entries of a directory that is listed for that purpose.
 const LISTED: usize = 16 << 10;
 
-/// Who else changes a tree.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sharing {
-    /// Nobody: what was learnt once stays true but for our own changes.
-    Exclusive,
-    /// Somebody, now and then: a change is seen within a second, and by what is started after it.
-    Quiet,
-    /// Anybody: names are asked for each time.
-    Shared,
-}
-
-/// One attached tree.
-pub struct HostFs {
-    sharing: Sharing,
-    inodes: Lock<Inodes>,
-    /// Counts changes that may touch attributes of files we cannot name: those cached before are asked for again.
-    changes: AtomicU64,
-}
-
-#[derive(Default)]
-struct Inodes {
-    /// By device and inode number.
-    map: HashMap<(u64, u64), Weak<HostInode>>,
-    /// Dead entries are swept out when there are this many.
-    sweep_at: usize,
-}
-
-impl HostFs {
-    /// A tree without files yet.
-    pub fn new(sharing: Sharing) -> Arc<Self> {
-        Arc::new(Self {
-            sharing,
-            inodes: Lock::new(Rank::FileSystem, Inodes { map: HashMap::new(), sweep_at: 1024 }),
-            changes: AtomicU64::new(0),
-        })
-    }
-
-    /// How long names and entries are believed.
-    fn trust(&self) -> Trust {
-        match self.sharing {
-            Sharing::Exclusive => Trust::Always,
-            Sharing::Quiet => Trust::Quietly(QUIET_NS),
-            Sharing::Shared => Trust::Never,
-        }
-    }
-
-    /// How long attributes are believed.
-    fn trust_attributes(&self) -> Trust {
-        if self.sharing == Sharing::Shared { Trust::For(FRESH_NS) } else { self.trust() }
-    }
-
-    fn is_exclusive(&self) -> bool {
-        self.sharing == Sharing::Exclusive
-    }
-
-    /// The inode of `node`, whose attributes the host has just told.
-    pub fn inode(self: &Arc<Self>, node: Node, attr: Attr) -> Arc<HostInode> {
-        self.inode_with(node, attr, None)
-    }
-
-    fn inode_with(self: &Arc<Self>, node: Node, attr: Attr, file: Option<super::client::File>) -> Arc<HostInode> {
-        let key = (attr.dev, attr.ino);
-        let known = self.known(key).filter(|inode| inode.kind == FileKind::of_mode(attr.mode));
-        if let Some(inode) = known {
-            inode.learn(attr);
-            return inode;
-        }
-        let new = Arc::new(HostInode::new(self.clone(), node, attr, file));
-        let dead = {
-            let mut inodes = self.inodes.lock();
-            inodes.map.insert(key, Arc::downgrade(&new));
-            let mut dead = Vec::new();
-            if inodes.map.len() >= inodes.sweep_at {
-                dead.extend(inodes.map.extract_if(|_, inode| inode.strong_count() == 0));
-                inodes.sweep_at = (inodes.map.len() * 2).max(1024);
-            }
-            dead
-        };
-        drop(dead);
-        new
-    }
-
-    fn known(&self, key: (u64, u64)) -> Option<Arc<HostInode>> {
-        self.inodes.lock().map.get(&key).and_then(Weak::upgrade)
-    }
-
-    /// A name of the file with attributes `before` is gone.
-    fn lost_name(&self, before: &Attr) {
-        if before.ino == 0 {
-            self.changes.fetch_add(1, Ordering::Relaxed);
-        } else if let Some(inode) = self.known((before.dev, before.ino)) {
-            inode.expire();
-            if before.nlink <= 1 || inode.kind == FileKind::Directory {
-                inode.node.mark_gone();
-            }
-        }
-    }
-}
-
 /// A file of the host.
 pub struct HostInode {
-    fs: Arc<HostFs>,
-    node: Arc<Node>,
-    kind: FileKind,
+    pub(super) fs: Arc<HostFs>,
+    pub(super) node: Arc<Node>,
+    pub(super) key: Key,
+    pub(super) kind: FileKind,
+    /// Of a directory: what was told of its names.
+    pub(super) names: Lock<Option<Box<Names>>>,
     data: Option<(Arc<Data>, Arc<Mapping>)>,
     state: Lock<State>,
     slot: Slot,
@@ -169,7 +72,7 @@ impl State {
 }
 
 impl HostInode {
-    fn new(fs: Arc<HostFs>, node: Node, attr: Attr, file: Option<super::client::File>) -> Self {
+    pub(super) fn new(fs: Arc<HostFs>, node: Node, attr: Attr, file: Option<super::client::File>, at_ns: u64) -> Self {
         let node = Arc::new(node);
         let kind = FileKind::of_mode(attr.mode);
         let data = (kind == FileKind::Regular).then(|| {
@@ -180,7 +83,7 @@ impl HostInode {
         let state = State {
             attr,
             valid: true,
-            at_ns: platform().monotonic_ns(),
+            at_ns,
             changes: fs.changes.load(Ordering::Relaxed),
             expired: 0,
             listing: None,
@@ -188,7 +91,20 @@ impl HostInode {
             target: None,
             xattrs: None,
         };
-        Self { fs, node, kind, data, state: Lock::new(Rank::Inode, state), slot: Slot::new() }
+        let names = Lock::new(Rank::Inode, None);
+        let key = (attr.dev, attr.ino);
+        Self { fs, node, key, kind, names, data, state: Lock::new(Rank::Inode, state), slot: Slot::new() }
+    }
+
+    /// Whether its attributes are these, as far as is known.
+    pub(super) fn attr_is(&self, attr: &Attr) -> bool {
+        self.state.lock().attr == *attr
+    }
+
+    /// Whether its attributes were told later than at `at_ns`.
+    pub(super) fn knows_newer(&self, at_ns: u64) -> bool {
+        let state = self.state.lock();
+        state.valid && state.at_ns > at_ns
     }
 
     /// Whether nobody else changes the file.
@@ -210,10 +126,19 @@ impl HostInode {
         let mut state = self.state.lock();
         state.valid = false;
         state.expired += 1;
+        drop(state);
+        self.fs.reader.touch(self.key);
     }
 
-    /// The directory's entries have changed by what we did.
-    fn changed_entries(&self) {
+    /// Its size as far as is known.
+    pub(super) fn size_now(&self) -> u64 {
+        self.state.lock().attr.size
+    }
+
+    /// These entries of the directory have changed by what we did.
+    fn changed_entries(&self, names: &[&[u8]]) {
+        self.fs.reader.touch(self.key);
+        self.changed_names(names);
         let mut state = self.state.lock();
         state.valid = false;
         state.expired += 1;
@@ -224,7 +149,7 @@ impl HostInode {
     }
 
     /// Takes what the host says now. Another's change to a shared file's data makes the cached pages void.
-    fn learn(&self, attr: Attr) {
+    pub(super) fn learn(&self, attr: Attr, at_ns: u64) {
         let exclusive = self.fs.is_exclusive();
         let mut state = self.state.lock();
         let old = state.attr;
@@ -235,7 +160,7 @@ impl HostInode {
         let ours = self.fs.sharing == Sharing::Quiet && !state.valid;
         state.attr = attr;
         state.valid = true;
-        state.at_ns = platform().monotonic_ns();
+        state.at_ns = at_ns;
         state.changes = self.fs.changes.load(Ordering::Relaxed);
         let target = if exclusive || old.ctime == attr.ctime { None } else { state.target.take() };
         drop(state);
@@ -272,6 +197,7 @@ impl HostInode {
         }
         let (before, now) = (self.state.lock().expired, platform().monotonic_ns());
         let listing = Arc::new(Listing::new(self.node.read_dir()?));
+        self.note_listing(&listing, true);
         if self.fs.sharing != Sharing::Shared && listing.len() <= LISTED {
             let mut state = self.state.lock();
             let old = if state.expired == before { state.listing.replace((listing.clone(), now)) } else { None };
@@ -337,6 +263,7 @@ impl HostInode {
     }
 
     fn changed_xattrs(&self) {
+        self.fs.reader.touch(self.key);
         let mut state = self.state.lock();
         state.valid = false;
         state.expired += 1;
@@ -357,8 +284,11 @@ impl Inode for HostInode {
             Some(attr) => attr,
             None => {
                 let before = self.state.lock().expired;
+                let asked_ns = platform().monotonic_ns();
                 let attr = self.node.attr()?;
-                self.learn(attr);
+                let now = platform().monotonic_ns();
+                self.fs.reader.took(now.saturating_sub(asked_ns));
+                self.learn(attr, now);
                 let mut state = self.state.lock();
                 if state.expired != before {
                     state.valid = false;
@@ -383,7 +313,7 @@ impl Inode for HostInode {
         if let Some((_, mapping)) = self.data.as_ref().filter(|_| change.valid & SetAttr::SIZE != 0) {
             mapping.truncate(change.size);
         }
-        self.learn(attr);
+        self.learn(attr, platform().monotonic_ns());
         Ok(())
     }
 
@@ -410,8 +340,11 @@ impl Inode for HostInode {
         if self.surely_missing(name) {
             return Err(Errno::ENOENT);
         }
-        match self.node.lookup(name) {
-            Ok((node, attr)) => Ok(self.fs.inode(node, attr)),
+        if let Some(inode) = self.told(name) {
+            return Ok(inode);
+        }
+        match self.ask(name) {
+            Ok(inode) => Ok(inode),
             Err(errno) => {
                 if errno == Errno::ENOENT {
                     let mut state = self.state.lock();
@@ -437,14 +370,14 @@ impl Inode for HostInode {
         } else {
             self.node.make(name, args).map(|(node, attr)| (node, attr, None))
         };
-        self.changed_entries();
+        self.changed_entries(&[name]);
         let (node, attr, file) = made?;
-        Ok(self.fs.inode_with(node, attr, file))
+        Ok(self.fs.inode_with(node, attr, file, None))
     }
 
     fn symlink(&self, name: &[u8], target: &[u8], args: &MakeArgs) -> Result<Arc<dyn Inode>, Errno> {
         let made = self.node.symlink(name, target, args);
-        self.changed_entries();
+        self.changed_entries(&[name]);
         let (node, attr) = made?;
         Ok(self.fs.inode(node, attr))
     }
@@ -452,14 +385,14 @@ impl Inode for HostInode {
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result<(), Errno> {
         let target = Self::of(target).filter(|target| Arc::ptr_eq(&target.fs, &self.fs)).ok_or(Errno::EXDEV)?;
         let result = self.node.link(name, &target.node);
-        self.changed_entries();
+        self.changed_entries(&[name]);
         target.expire();
         result
     }
 
     fn unlink(&self, name: &[u8], directory: bool) -> Result<(), Errno> {
         let result = self.node.unlink(name, if directory { raw::AT_REMOVEDIR } else { 0 });
-        self.changed_entries();
+        self.changed_entries(&[name]);
         self.fs.lost_name(&result?);
         Ok(())
     }
@@ -467,11 +400,11 @@ impl Inode for HostInode {
     fn rename(&self, name: &[u8], new_dir: &Arc<dyn Inode>, new_name: &[u8], flags: u32) -> Result<(), Errno> {
         let new_dir = Self::of(new_dir).filter(|dir| Arc::ptr_eq(&dir.fs, &self.fs)).ok_or(Errno::EXDEV)?;
         let result = self.node.rename(name, &new_dir.node, new_name, flags);
-        self.changed_entries();
-        new_dir.changed_entries();
+        self.changed_entries(&[name]);
+        new_dir.changed_entries(&[new_name]);
         let replaced = result?;
         // The file's own ctime moved (and a directory's ".."); it is not known which file that is.
-        self.fs.changes.fetch_add(1, Ordering::Relaxed);
+        self.fs.changed_some();
         if flags & raw::RENAME_EXCHANGE == 0 && replaced.ino != 0 {
             self.fs.lost_name(&replaced);
         }
@@ -491,7 +424,7 @@ impl Inode for HostInode {
         }
         let attr = self.node.attr()?;
         mapping.note_size(attr.size);
-        self.learn(attr);
+        self.learn(attr, platform().monotonic_ns());
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What file systems do with a mapping: read, write, truncate, punch holes, look for data.
 
 use super::super::{files::numbers, reclaim};
-use super::{Mapping, PageError, Slot};
+use super::{Mapping, PageError, Slot, zero_behind};
 use crate::errno::Errno;
 use crate::fs::{Sink, Source};
 use crate::platform::{Frame, platform};
@@ -49,6 +49,27 @@ impl Mapping {
         }
         self.next_read.store(at / PAGE_SIZE, Ordering::Relaxed);
         Ok(done)
+    }
+
+    /// Takes all that the source contains, where it is known already and no page of it is here. `still`, asked while nobody writes to
+    /// or truncates the file, says whether it is true.
+    pub fn offer(&self, content: &[u8], still: impl FnOnce() -> bool) {
+        let mut frames = Vec::new();
+        if platform().alloc_frames(content.len().div_ceil(PAGE), &mut frames).is_err() {
+            return;
+        }
+        for (frame, bytes) in frames.iter().zip(content.chunks(PAGE)) {
+            platform().frame_write(frame, 0, bytes);
+        }
+        zero_behind(&frames, content.len());
+        let _turn = self.changes.lock();
+        if self.size() != content.len() as u64 || !still() {
+            return;
+        }
+        let mut pages = self.pages.lock();
+        for (index, frame) in (0..).zip(&frames) {
+            pages.put(index, Slot::Clean(frame.clone()));
+        }
     }
 
     /// Reads an absent page, with what a reader of `left` bytes needs and, if it reads on from where the last one stopped,
