@@ -94,7 +94,7 @@ pub fn mind(signals: SignalFd, sandbox: &Child, gofer: Option<&Child>, mut watch
     let mut quiet = Quiet::default();
     loop {
         match wait(&signals, sandbox, watcher.as_deref(), &quiet) {
-            Ok(events) => drop(quiet.waited(events)),
+            Ok(events) => quiet.waited(events),
             Err(Errno::INTR) => {}
             Err(errno) => {
                 report::line(&format!("waiting for the sandbox: {errno}"));

@@ -97,7 +97,7 @@ ops! {
     Lookup = 2,
     /// handle: node; out: `Attr`.
     GetAttr = 3,
-    /// handle: node; in: `SetAttr`; out: `Attr`.
+    /// handle: node; in: `SetAttr`, without a size, which is for `Truncate`; out: `Attr`.
     SetAttr = 4,
     /// handle: node; arg: open flags (access mode, O_TRUNC, O_APPEND, O_DIRECTORY). → file handle, donated to the sandbox process.
     Open = 5,

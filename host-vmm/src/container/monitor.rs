@@ -248,7 +248,7 @@ impl Monitor {
         drop(polled);
         self.hung_up |= hung_up;
         match events {
-            Ok(events) => drop(self.quiet.waited(events)),
+            Ok(events) => self.quiet.waited(events),
             Err(Errno::INTR) => {}
             // Out of memory, at worst: not at full speed then.
             Err(_) => std::thread::sleep(Duration::from_millis(10)),

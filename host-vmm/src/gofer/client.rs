@@ -3,7 +3,7 @@
 //! A datagram is sent whole or not at all, so that senders need no lock. A client has at most `MAX_CALLS` calls in flight,
 //! and its reply socket has room for as many answers: the gofer never waits for a client, and so no client waits for ever.
 
-use crate::gofer::wire::{Answer, AnswerHeader, Call, CallHeader, MAX_MESSAGE, REST};
+use crate::gofer::wire::{Answer, AnswerHeader, Call, CallHeader, MAX_MESSAGE};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, recvmsg, sendmsg,
@@ -48,16 +48,6 @@ impl Client {
                 Err(errno) => return Err(errno),
             }
         }
-    }
-
-    /// Says that there has been nothing to do for a while. There is no answer.
-    pub fn rest(&mut self) {
-        let header =
-            CallHeader { id: 0, client: self.index, handle: 0, offset: 0, arg: 0, output_len: 0, op: REST, pad: 0 };
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        // A gofer that has something to do need not hear it.
-        let parts = [IoSlice::new(header.as_bytes())];
-        let _ = sendmsg(&*self.requests, &parts, &mut SendAncillaryBuffer::default(), flags);
     }
 
     /// Sends a call. The caller keeps to `MAX_CALLS`.

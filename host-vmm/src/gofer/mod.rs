@@ -14,8 +14,7 @@ mod tests;
 pub mod wire;
 
 use crate::gofer::nodes::Nodes;
-use crate::gofer::wire::{AnswerHeader, CallHeader, LOOK, MAX_MESSAGE, REST};
-use crate::idle;
+use crate::gofer::wire::{AnswerHeader, CallHeader, LOOK, MAX_MESSAGE};
 use crate::notice::Notice;
 use linker::request::Op;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -138,10 +137,6 @@ impl Gofer {
             let Ok((header, input)) = CallHeader::read_from_prefix(message) else { continue };
             if header.op == LOOK {
                 self.look();
-                continue;
-            }
-            if header.op == REST {
-                idle::give_back();
                 continue;
             }
             let answer = self.answer(&header, input);

@@ -156,8 +156,7 @@ fn set_attr(gofer: &Gofer, handle: u32, input: &[u8]) -> Result<Output, Errno> {
     let node = gofer.writable(handle)?;
     let has = |bit: u32| set.valid & bit != 0;
     if has(SetAttr::SIZE) {
-        let file = open_node(gofer, node, OFlags::WRONLY)?;
-        rustix::fs::ftruncate(file, set.size)?;
+        return Err(Errno::INVAL);
     }
     if has(SetAttr::UID) || has(SetAttr::GID) {
         let uid = has(SetAttr::UID).then(|| Uid::from_raw(set.uid));

@@ -149,10 +149,13 @@ fn files_are_made_changed_renamed_and_removed_on_a_writable_export() {
     assert_eq!(again.map(|_| ()), Err(Errno::EXIST));
 
     let node = made.result as u32;
-    let set = SetAttr { valid: SetAttr::SIZE | SetAttr::MODE, size: 10, mode: 0o600, ..SetAttr::default() };
+    let set = SetAttr { valid: SetAttr::MODE, mode: 0o600, ..SetAttr::default() };
     let changed = fixture.call(Op::SetAttr, node, set.as_bytes()).expect("changed");
     let (attr, _) = Attr::read_from_prefix(&changed.data).expect("attr");
-    assert_eq!((attr.mode, attr.size), (0o100_600, 10));
+    assert_eq!(attr.mode, 0o100_600);
+    let sized = SetAttr { valid: SetAttr::SIZE | SetAttr::MODE, size: 10, ..set };
+    let refused = fixture.call(Op::SetAttr, node, sized.as_bytes()).map(|_| ());
+    assert_eq!(refused, Err(Errno::INVAL), "a size is for an open file");
 
     fixture.call_with(Op::Link, 1, 0, made.result, b"hard").expect("linked");
     fixture.call_with(Op::Rename, 1, 3, 1, b"newold").expect("renamed");

@@ -12,8 +12,6 @@ pub const MAX_MESSAGE: usize = MAX_DATA + size_of::<CallHeader>();
 
 /// Instead of an `Op`: there may be something on the control socket. Whoever says so says no more than that, and need not be believed.
 pub const LOOK: u16 = u16::MAX;
-/// `CallHeader::op` of a message that has no answer: the sandbox has had nothing to do for a while.
-pub const REST: u16 = u16::MAX - 1;
 
 /// Head of a call; `input` follows.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -77,7 +77,7 @@ mod tests {
         assert!(distinct(sandbox_rows::ROWS) <= 20, "sandbox: {}", distinct(sandbox_rows::ROWS));
         let with_host = [sandbox_rows::ROWS, host_rows::ROWS].concat();
         assert!(distinct(&with_host) <= 30, "sandbox with the host's sockets: {}", distinct(&with_host));
-        assert!(distinct(gofer_rows::ROWS) <= 26, "gofer: {}", distinct(gofer_rows::ROWS));
+        assert!(distinct(gofer_rows::ROWS) <= 25, "gofer: {}", distinct(gofer_rows::ROWS));
     }
 
     #[test]

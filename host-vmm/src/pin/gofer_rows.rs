@@ -19,7 +19,6 @@ pub const ROWS: &[Row] = &[
     Row { call: Sysno::fchmodat,    when: ANY, why: "permissions, on writable exports" },
     Row { call: Sysno::fchownat,    when: ANY, why: "owners, on writable exports" },
     Row { call: Sysno::utimensat,   when: ANY, why: "times, on writable exports" },
-    Row { call: Sysno::ftruncate,   when: ANY, why: "sizes, on writable exports" },
     Row { call: Sysno::mkdirat,     when: ANY, why: "new directories" },
     Row { call: Sysno::mknodat,     when: ANY, why: "new FIFOs, sockets, devices" },
     Row { call: Sysno::symlinkat,   when: ANY, why: "new symbolic links" },
@@ -32,8 +31,6 @@ pub const ROWS: &[Row] = &[
     Row { call: Sysno::removexattr, when: ANY, why: "extended attributes" },
     Row { call: Sysno::recvmsg,     when: ANY, why: "calls" },
     Row { call: Sysno::sendmsg,     when: ANY, why: "answers, with donated files; a violation's report" },
-    Row { call: Sysno::madvise,     when: &[&[Arg::Is(2, linux_raw_sys::general::MADV_DONTNEED)]],
-                                            why: "code given back that only starting needed" },
     Row { call: Sysno::brk,         when: ANY, why: "malloc" },
     Row { call: Sysno::exit_group,  when: ANY, why: "the end" },
 ];

@@ -10,6 +10,7 @@ pub mod sandbox_rows;
 
 pub use namespaces::{empty_network, leave as leave_namespaces, leave_for_sockets};
 
+use crate::idle;
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,5 +75,6 @@ pub fn gofer(control: &OwnedFd, network: Option<OwnedFd>, writable: bool) -> Res
     };
     namespaces::leave_keeping(network, keep)?;
     crate::process::report_violations(control.as_fd()).map_err(call("sigaction"))?;
+    idle::give_back();
     filter::apply(gofer_rows::ROWS)
 }

@@ -105,13 +105,7 @@ impl<'a> Worker<'a> {
                 false => quiet.timeout(),
             };
             match epoll::wait(&server.polls.epoll, spare_capacity(&mut events), timeout.as_ref()) {
-                Ok(count) => {
-                    if quiet.waited(count + usize::from(took))
-                        && let Some(gofer) = &mut self.gofer
-                    {
-                        gofer.rest();
-                    }
-                }
+                Ok(count) => quiet.waited(count + usize::from(took)),
                 Err(Errno::INTR) => {}
                 Err(errno) => server.end_failed(&format!("worker: {errno}")),
             }
