@@ -19,8 +19,6 @@ pub struct Features {
     pub x2apic: bool,
     /// LAPIC timer by TSC value.
     pub tsc_deadline: bool,
-    /// The end of an interrupt may be a word in memory instead of a register of the LAPIC's, which leaves the machine.
-    pub quiet_eoi: bool,
     /// XSAVE and XCR0.
     pub xsave: bool,
     /// XSAVEOPT.
@@ -37,16 +35,6 @@ pub fn features() -> &'static Features {
     FEATURES.call_once(|| quirk::mask_features(detect()))
 }
 
-/// KVM's leaves (Linux, Documentation/virt/kvm/x86/cpuid.rst): who it is, and what it offers.
-const KVM_SIGNATURE: u32 = 0x4000_0000;
-const KVM_FEATURES: u32 = 0x4000_0001;
-
-fn is_kvm() -> bool {
-    let leaf = cpuid(KVM_SIGNATURE, 0);
-    leaf.eax >= KVM_FEATURES
-        && [leaf.ebx, leaf.ecx, leaf.edx].map(u32::to_le_bytes).as_flattened() == b"KVMKVMKVM\0\0\0"
-}
-
 /// Reads CPUID (Intel SDM vol. 2A, CPUID).
 fn detect() -> Features {
     let bit = |register: u32, bit: u32| register >> bit & 1 != 0;
@@ -61,7 +49,6 @@ fn detect() -> Features {
         fsgsbase: bit(seven_b, 0),
         x2apic: bit(one.ecx, 21),
         tsc_deadline: bit(one.ecx, 24),
-        quiet_eoi: bit(one.ecx, 31) && is_kvm() && bit(cpuid(KVM_FEATURES, 0).eax, 6),
         xsave,
         ..Features::default()
     };

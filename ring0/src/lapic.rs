@@ -25,9 +25,6 @@ const APIC_BASE: u32 = 0x1b;
 const APIC_BASE_X2APIC: u64 = 1 << 10;
 const APIC_BASE_ENABLE: u64 = 1 << 11;
 const TSC_DEADLINE: u32 = 0x6e0;
-/// MSR_KVM_PV_EOI_EN (Linux, Documentation/virt/kvm/x86/msr.rst).
-const KVM_QUIET_EOI: u32 = 0x4b56_4d04;
-const KVM_QUIET_EOI_ON: u64 = 1;
 /// Where every LAPIC's page of registers is.
 const PAGE: GuestPa = GuestPa::new(0xfee0_0000);
 
@@ -64,12 +61,6 @@ pub fn init() {
         }
         write(LVT_TIMER, u64::from(VECTOR_TIMER));
     }
-    if features().quiet_eoi
-        && let Some(word) = kernel::physical(cpu().quiet_eoi.as_ptr() as u64)
-    {
-        // SAFETY: the register exists where the feature does; KVM writes to the word, which is the CPU's for ever.
-        unsafe { wrmsr(KVM_QUIET_EOI, word.raw() | KVM_QUIET_EOI_ON) };
-    }
 }
 
 /// Ticks of the timer for 2^20 of the TSC.
@@ -96,13 +87,10 @@ pub fn set_timer(tsc: u64) {
     }
 }
 
-/// Acknowledges the interrupt being served: in memory where KVM allows it, as it does when no other waits. It writes to the word only
-/// when it delivers one, and looks at it when this CPU leaves guest mode; so one instruction has to read and clear it.
+/// Acknowledges the interrupt being served.
 #[inline]
 pub fn end_of_interrupt() {
-    if !features().quiet_eoi || cpu().quiet_eoi.swap(0, Ordering::Relaxed) & 1 == 0 {
-        write(EOI, 0);
-    }
+    write(EOI, 0);
 }
 
 /// Sends an interrupt to the CPU with this LAPIC number.

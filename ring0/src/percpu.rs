@@ -95,8 +95,6 @@ pub struct PerCpu {
     pub frames: UnsafeCell<FrameCache>,
     /// Free small blocks at hand.
     pub heap: UnsafeCell<HeapCache>,
-    /// Where KVM says that the interrupt which it has just delivered may end by clearing bit 0.
-    pub quiet_eoi: AtomicU64,
     /// System calls made here; only this CPU adds to it.
     pub syscalls: AtomicU64,
     /// Held lock ranks of the sentry.
@@ -151,7 +149,6 @@ impl PerCpu {
             host_armed: Cell::new(false),
             frames: UnsafeCell::new(FrameCache::new()),
             heap: UnsafeCell::new(HeapCache::new()),
-            quiet_eoi: AtomicU64::new(0),
             syscalls: AtomicU64::new(0),
             held_locks: AtomicU64::new(0),
         }

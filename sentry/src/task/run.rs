@@ -30,33 +30,49 @@ pub struct Served {
     pub next: Next,
 }
 
+/// Where a thread's `Current` lives. The platform's stack pointer is in its registers while it saves them; a machine that delivers an
+/// interrupt twice (docs/testing.md) then writes to what is below, which is nothing.
+#[repr(C)]
+struct Seat {
+    below: [u64; 16],
+    current: Current,
+}
+
 /// Runs the calling kernel thread's task until it ends.
-pub fn run(mut current: Current) {
+pub fn run(current: Current) {
+    let mut seat = Seat { below: [0; 16], current };
+    // Nothing of it may be optimized away.
+    core::hint::black_box(&mut seat);
+    let status = run_until_end(&mut seat.current);
+    exit::exit_thread(seat.current, status);
+}
+
+/// The loop itself.
+fn run_until_end(current: &mut Current) -> ExitStatus {
     platform().use_page_table(Some(Arc::clone(current.mm.table())));
     // The maker may not have come to this yet, and a waker needs it.
     current.task.set_thread(platform().current_thread());
     signal::thread_started(&current.task);
-    rseq::started(&current);
+    rseq::started(current);
     if current.interrupted()
-        && let Some(status) = before_user(&mut current, None)
+        && let Some(status) = before_user(current, None)
     {
-        return exit::exit_thread(current, status);
+        return status;
     }
     current.calls = observe::thread_started(&current.task);
     let platform = platform();
-    let status = loop {
-        let trap = platform.run_user(&mut current);
+    loop {
+        let trap = platform.run_user(current);
         if let Some(status) = current.ended.take() {
-            break status;
+            return status;
         }
-        other_trap(&mut current, trap);
+        other_trap(current, trap);
         if current.task.signals.needs_attention()
-            && let Some(status) = before_user(&mut current, None)
+            && let Some(status) = before_user(current, None)
         {
-            break status;
+            return status;
         }
-    };
-    exit::exit_thread(current, status);
+    }
 }
 
 /// Serves the system call that the context's registers ask for. For platforms, on behalf of `run_user`: `clock` is
