@@ -272,7 +272,7 @@ impl Platform for Ring0 {
         ring::call(request, input, output)
     }
 
-    fn host_post(&self, request: Request, input: Box<[u8]>) -> Result<(), Box<[u8]>> {
+    fn host_post(&self, request: Request, input: Vec<u8>) -> Result<(), Vec<u8>> {
         ring::post(request, input)
     }
 

@@ -36,7 +36,7 @@ enum Call {
     /// Answered; the thread has not looked yet.
     Done(i64),
     /// Nobody waits; the input lives until then.
-    Detached(#[allow(dead_code)] Box<[u8]>),
+    Detached(Vec<u8>),
     /// Begun by `start`: what the host writes to, and who waits for it in `finish`.
     Started(Box<[u8]>, Option<Arc<KThread>>),
     /// One of those, answered.
@@ -48,7 +48,7 @@ enum Notice {
     /// A thread waits for it.
     Wake(Arc<KThread>),
     /// Nobody needs this any more.
-    Drop(Box<[u8]>),
+    Drop(Vec<u8>),
 }
 
 struct Slot {
@@ -211,7 +211,7 @@ pub fn start(mut request: Request, mut output: Box<[u8]>, before: Option<&Ticket
 
 /// Makes a request that nobody waits for, if that takes no exit: the host's worker is awake, and not behind. Otherwise the input comes
 /// back.
-pub fn post(mut request: Request, input: Box<[u8]>) -> Result<(), Box<[u8]>> {
+pub fn post(mut request: Request, input: Vec<u8>) -> Result<(), Vec<u8>> {
     drain();
     let this = cpu();
     let behind = this.in_flight.get() >= ENTRIES / 2 || POSTED.load(Ordering::Relaxed) + input.len() > MAX_POSTED;
@@ -250,7 +250,7 @@ pub fn finish(ticket: Ticket) -> (Result<u64, Errno>, Box<[u8]>) {
 /// A line for the host's stderr. Does not wait, so that it can be called with locks held.
 pub fn log(text: &str) {
     let len = text.floor_char_boundary(LOG_BYTES);
-    let text: Box<[u8]> = text.as_bytes()[..len].into();
+    let text: Vec<u8> = text.as_bytes()[..len].into();
     let input = buffer(text.as_ptr() as u64, text.len());
     let request = Request { op: Op::Log as u16, flags: Request::FLAG_SYNC, input, ..Request::default() };
     POSTED.fetch_add(text.len(), Ordering::Relaxed);

@@ -19,6 +19,7 @@
 //! SYSRET is taken when it reproduces the context exactly (`rcx == rip`, `r11 == rflags`), when the flags are ones that a
 //! program may have, and when RIP is in the user half: SYSRET to a non-canonical RIP faults in ring 0 with the user's stack.
 
+use super::trap::save_registers;
 use crate::gdt::{USER_CS, USER_SS};
 use crate::percpu::{ATTENTION, KERNEL_RSP, SYSCALLS, TSS_RSP0, USER_END, USER_RSP};
 use crate::run::{WAY_BACK, prepare, sanitize};
@@ -229,21 +230,7 @@ macro_rules! entry {
                 "push rcx",
                 "sub rsp, 8",
                 "push rax",
-                "push rdi",
-                "push rsi",
-                "push rdx",
-                "push rcx",
-                "push rax",
-                "push r8",
-                "push r9",
-                "push r10",
-                "push r11",
-                "push rbx",
-                "push rbp",
-                "push r12",
-                "push r13",
-                "push r14",
-                "push r15",
+                save_registers!(),
                 $($line,)*
                 "mov rsp, gs:[{kernel_rsp}]",
                 "mov rdi, [rsp]",

@@ -106,6 +106,7 @@ macro_rules! save_registers {
          push r12; push r13; push r14; push r15"
     };
 }
+pub(super) use save_registers;
 
 /// From user mode there is no branch between the first register that is saved and the kernel's stack: below the context, on whose end
 /// the stack pointer is meanwhile, lies what is not ours.

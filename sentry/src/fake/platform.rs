@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 use std::vec;
+use std::vec::Vec;
 use zerocopy::FromZeros;
 
 /// The fake.
@@ -331,7 +332,7 @@ impl Platform for FakePlatform {
         machine().host(&request, input, output)
     }
 
-    fn host_post(&self, _request: Request, input: Box<[u8]>) -> Result<(), Box<[u8]>> {
+    fn host_post(&self, _request: Request, input: Vec<u8>) -> Result<(), Vec<u8>> {
         Err(input)
     }
 

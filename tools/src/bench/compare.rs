@@ -9,7 +9,7 @@ const COUNTS_DIFFER: f64 = 0.01;
 const WORKLOADS_DIFFER: f64 = 0.05;
 /// A count may become so much worse before it fails.
 const TOLERATED: f64 = 0.05;
-/// Exits and the host's calls: what two whole runs, of one and of two hundred operations, differ by besides. Some thirty exits were
+/// Exits and the host's calls: what two whole runs, of half the operations and of all, differ by besides. Some thirty exits were
 /// seen (0.15), for a row that has none; an operation that leaves the machine once more shows as 1,
 const CHANCE: f64 = 0.3;
 /// and another in so many instructions: the machine's own ticks fall into a long operation.

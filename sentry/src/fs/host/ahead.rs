@@ -161,7 +161,7 @@ impl HostInode {
         names.last = name.into();
         drop(guard);
         if good {
-            self.fs.reader().judge(true);
+            self.fs.reader.judge(true);
         }
         let inode = self.fs.told_inode(*told, stamp);
         drop(pending);
@@ -171,9 +171,9 @@ impl HostInode {
 
     /// What was asked of `name` was answered with `inode`.
     fn remember(&self, name: &[u8], stamp: Stamp, inode: &Arc<Self>) {
-        let known = (self.fs.sharing() == Sharing::Shared).then(|| Arc::downgrade(inode));
+        let known = (self.fs.sharing == Sharing::Shared).then(|| Arc::downgrade(inode));
         if inode.kind == FileKind::Regular {
-            self.fs.reader().looked_up(inode.size_now());
+            self.fs.reader.looked_up(inode.size_now());
         }
         if let Some(names) = &mut *self.names.lock() {
             names.known.insert(name.into(), (stamp, What::Asked(known)));
@@ -183,7 +183,7 @@ impl HostInode {
     /// Asks the host for the entry `name`, and for those that will be wanted next.
     pub(super) fn ask(&self, name: &[u8]) -> Result<Arc<Self>, Errno> {
         let others = self.others(name);
-        let reader = self.fs.reader();
+        let reader = &self.fs.reader;
         let content = reader.content();
         let pending = reader.pending();
         let asked_ns = platform().monotonic_ns();
@@ -224,7 +224,7 @@ impl HostInode {
     /// The names to ask for along with `name`.
     fn others(&self, name: &[u8]) -> Vec<Box<[u8]>> {
         let trust = self.fs.trust_attributes();
-        let reader = self.fs.reader();
+        let reader = &self.fs.reader;
         let mut listed = false;
         loop {
             let (plan, judgement) = {
@@ -261,7 +261,7 @@ impl HostInode {
 
     /// Keeps what was told of other names.
     fn put_told(&self, stamp: Stamp, told: impl Iterator<Item = (Box<[u8]>, Result<Told, Errno>)>) {
-        let reader = self.fs.reader();
+        let reader = &self.fs.reader;
         let mut guard = self.names.lock();
         let names = guard.get_or_insert_default();
         for (name, told) in told {
@@ -298,7 +298,7 @@ impl HostInode {
     pub(super) fn forget_told(&self) {
         let old = self.names.lock().take();
         if let Some(good) = old.and_then(|mut names| names.judge()) {
-            self.fs.reader().judge(good);
+            self.fs.reader.judge(good);
         }
     }
 }
@@ -306,7 +306,7 @@ impl HostInode {
 impl super::HostFs {
     /// Makes room at the host: forgets what was told, and gives back what is not needed.
     fn forget_told(&self) {
-        for directory in self.reader().take_recent() {
+        for directory in self.reader.take_recent() {
             if let Some(directory) = self.known(directory) {
                 directory.forget_told();
             }

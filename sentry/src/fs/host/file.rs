@@ -84,7 +84,7 @@ impl FileOps for HostFile {
     fn read(&self, _current: &Current, _file: &OpenFile, sink: &mut Sink<'_>, offset: u64) -> Result<usize, Fail> {
         let (_, mapping) = self.inode.data().ok_or(Errno::EIO)?;
         if offset == 0 {
-            self.inode.fs.reader().read();
+            self.inode.fs.reader.read();
         }
         if !self.inode.exclusive() && offset.saturating_add(sink.left() as u64) > mapping.size() {
             self.inode.revalidate()?;

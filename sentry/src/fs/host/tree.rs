@@ -28,10 +28,12 @@ pub enum Sharing {
 
 /// One attached tree.
 pub struct HostFs {
+    /// Who else changes it.
     pub(super) sharing: Sharing,
     inodes: Lock<Inodes>,
     /// Counts changes that may touch attributes of files we cannot name: those cached before are asked for again.
     pub(super) changes: AtomicU64,
+    /// How it is read.
     pub(super) reader: Reader,
 }
 
@@ -66,16 +68,6 @@ impl HostFs {
     /// How long attributes are believed, and what was told of names.
     pub(super) fn trust_attributes(&self) -> Trust {
         if self.sharing == Sharing::Shared { Trust::Quietly(self.reader.fresh_ns()) } else { self.trust() }
-    }
-
-    /// Who else changes it.
-    pub(super) fn sharing(&self) -> Sharing {
-        self.sharing
-    }
-
-    /// How it is read.
-    pub(super) fn reader(&self) -> &Reader {
-        &self.reader
     }
 
     pub(super) fn is_exclusive(&self) -> bool {

@@ -235,7 +235,7 @@ impl Link {
             Wire::Host(socket) => {
                 let request = Request { op: Op::SendFrames as u16, handle: *socket, ..Request::default() };
                 // While the host is busy with frames anyway, it takes more without being called.
-                if let Err(batch) = platform().host_post(request, batch.into_boxed_slice()) {
+                if let Err(batch) = platform().host_post(request, batch) {
                     // Where it fails, the socket is gone, and so is the network.
                     let _ = platform().host_call(request, &batch, &mut []);
                 }
