@@ -19,6 +19,7 @@ mod data;
 mod deferred;
 mod directory;
 mod file;
+pub mod inbox;
 mod inode;
 mod reader;
 #[cfg(test)]
