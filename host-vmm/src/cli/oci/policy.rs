@@ -88,13 +88,8 @@ fn profile(found: &Statistics) -> Value {
 /// What a profile does, in words.
 fn explain(profile: &LinuxSeccomp) -> anyhow::Result<String> {
     let spec = seccomp::convert(profile)?;
-    for name in unknown(profile) {
-        report::line(&format!(
-            "warning: no system call {name:?} on x86-64: what the profile says of it means nothing here"
-        ));
-    }
-    for warning in seccomp::warnings(profile)? {
-        report::line(&format!("warning: {warning}"));
+    for remark in remarks(profile)? {
+        report::line(&format!("warning: {remark}"));
     }
     let whole = |action: SeccompAction| {
         let named = spec.rules.iter().filter(move |rule| rule.conditions.is_empty() && rule.action == action);
@@ -126,10 +121,20 @@ fn explain(profile: &LinuxSeccomp) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Names in a profile that no call has here; those of other architectures are many in Docker's own.
-fn unknown(profile: &LinuxSeccomp) -> BTreeSet<&String> {
+/// What to know of a profile: what is said at every run, and which names are those of other architectures (Docker's own profile
+/// has many).
+fn remarks(profile: &LinuxSeccomp) -> anyhow::Result<Vec<String>> {
     let names = profile.syscalls().iter().flatten().flat_map(|entry| entry.names());
-    names.filter(|name| Sysno::from_str(name).is_err()).collect()
+    let elsewhere: BTreeSet<&str> =
+        names.map(String::as_str).filter(|name| Sysno::from_str(name).is_err() && seccomp::exists(name)).collect();
+    let mut remarks = seccomp::warnings(profile)?;
+    if !elsewhere.is_empty() {
+        remarks.push(format!(
+            "x86-64 has no system call {}: what the profile says of it means nothing here",
+            seccomp::list(&elsewhere)
+        ));
+    }
+    Ok(remarks)
 }
 
 fn allows(spec: &SeccompSpec, number: u32) -> bool {
@@ -174,7 +179,7 @@ fn conditions(rule: &SeccompRule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{explain, policy, profile};
+    use super::{explain, policy, profile, remarks};
     use linker::statistics::{CallStatistics, Statistics};
 
     fn found() -> Statistics {
@@ -201,5 +206,18 @@ mod tests {
         assert!(text.contains("2 calls: each is allowed\n  read write"), "{text}");
         assert!(text.contains("socket is allowed where argument 0 is not 0x10"), "{text}");
         assert!(text.contains("\n2 of the "), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_no_call_has_is_told_once() {
+        let profile = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[
+            {"names":["raed","read","_llseek","raed"],"action":"SCMP_ACT_ALLOW"}, {"names":["raed"],"action":"SCMP_ACT_ALLOW"}]}"#;
+        let said = remarks(&serde_json::from_str(profile).expect("JSON")).expect("a profile");
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("no architecture has a system call \"raed\"") && !said[1].contains("raed"),
+            "{said:?}"
+        );
+        assert!(said[1].starts_with("x86-64 has no system call \"_llseek\""), "{said:?}");
     }
 }
