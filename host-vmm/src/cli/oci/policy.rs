@@ -61,9 +61,14 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The calls that were made, by number.
+/// Whoever runs cannot have ended yet, and signals come when they like: without these a program could do neither. It was the engine
+/// that executed it.
+const ALWAYS: [Sysno; 5] = [Sysno::execve, Sysno::exit, Sysno::exit_group, Sysno::restart_syscall, Sysno::rt_sigreturn];
+
+/// The calls that were made, by number, and those that every program makes.
 fn made(found: &Statistics) -> BTreeSet<u32> {
-    found.calls.iter().filter(|row| row.count != 0 && row.number != UNKNOWN).map(|row| row.number).collect()
+    let made = found.calls.iter().filter(|row| row.count != 0 && row.number != UNKNOWN).map(|row| row.number);
+    made.chain(ALWAYS.map(|call| call.id().cast_unsigned())).collect()
 }
 
 /// For --syscalls: every call that is served and was not made is taken for missing.
@@ -73,11 +78,9 @@ fn policy(found: &Statistics) -> Value {
     Value::Object(unused.map(|row| (row.name.into(), json!({"action": "enosys"}))).collect::<Map<_, _>>())
 }
 
-/// For config.json: the calls that were made are allowed. The engine's own start (execve, exit) has to be, too.
+/// For config.json: the calls that were made are allowed.
 fn profile(found: &Statistics) -> Value {
-    let mut made = made(found);
-    made.extend([Sysno::execve, Sysno::exit_group].map(|call| call.id().cast_unsigned()));
-    let names: BTreeSet<String> = made.into_iter().map(name).collect();
+    let names: BTreeSet<String> = made(found).into_iter().map(name).collect();
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "architectures": ["SCMP_ARCH_X86_64"],
@@ -190,9 +193,13 @@ mod tests {
     #[test]
     fn what_was_made_is_allowed_and_all_else_is_missing() {
         let names = profile(&found())["syscalls"][0]["names"].clone();
-        assert_eq!(names, serde_json::json!(["execve", "exit_group", "getpid", "read"]));
+        let always = ["execve", "exit", "exit_group", "getpid", "read", "restart_syscall", "rt_sigreturn"];
+        assert_eq!(names, serde_json::json!(always));
         let policy = policy(&found());
-        assert!(policy.get("read").is_none() && policy.get("socket").is_some_and(|entry| entry["action"] == "enosys"));
+        assert!(
+            always.iter().all(|name| policy.get(*name).is_none())
+                && policy.get("socket").is_some_and(|entry| entry["action"] == "enosys")
+        );
         let overrides: crate::spec::Overrides = policy.to_string().parse().expect("its own form");
         assert!(overrides.check(true).is_ok());
     }
