@@ -6,11 +6,11 @@ use ringwall_tests::terminal::Terminal;
 use ringwall_tests::{guest_program, inside, native, verb};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 /// Asks about a file that is not there, without end; a second process about another. Ends with its stdin.
-const BUSY: &str = "(while :; do test -e /none/second; sleep 0.05; done) & echo ready; echo $!
+const BUSY: &str = "test -e /none/first; (while :; do test -e /none/second; sleep 0.05; done) & echo ready; echo $!
     (while :; do test -e /none/first; sleep 0.02; done) & read -r line; exit 5";
 
 fn busy() -> (Container, String) {
@@ -19,24 +19,36 @@ fn busy() -> (Container, String) {
     (container, second)
 }
 
-fn watch(command: &mut Command) -> Child {
-    start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()))
+/// Somebody who watches.
+struct Watcher {
+    child: Child,
+    output: BufReader<ChildStdout>,
 }
 
-fn interrupt(child: &Child) {
-    kill_process(Pid::from_child(child), Signal::INT).expect("a running program");
-}
+impl Watcher {
+    fn start(command: &mut Command) -> Self {
+        let mut child = start(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, output }
+    }
 
-fn rest(stream: Option<impl Read>) -> String {
-    let mut text = String::new();
-    stream.expect("piped").read_to_string(&mut text).expect("text");
-    text
-}
+    /// The first lines for which `wanted` holds.
+    fn lines(&mut self, count: usize, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let lines = self.output.by_ref().lines().map(|line| line.expect("text"));
+        lines.filter(|line| wanted(line)).take(count).collect()
+    }
 
-/// The first lines for which `wanted` holds.
-fn lines(child: &mut Child, count: usize, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    let lines = BufReader::new(child.stdout.as_mut().expect("piped")).lines();
-    lines.map(|line| line.expect("text")).filter(|line| wanted(line)).take(count).collect()
+    fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).expect("a running program");
+    }
+
+    /// Its exit code, what else it showed, and what it said.
+    fn end(mut self) -> (i32, String, String) {
+        let (mut shown, mut said) = (String::new(), String::new());
+        self.output.read_to_string(&mut shown).expect("text");
+        self.child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+        (code(wait(&mut self.child)), shown, said)
+    }
 }
 
 #[test]
@@ -73,12 +85,12 @@ fn top_ends_with_an_interrupt_and_says_what_it_needs() {
 #[test]
 fn stats_are_shown_again_every_second_until_the_container_ends() {
     let (container, _) = busy();
-    let mut watching = watch(&mut container.verb(&["stats", "--watch", "--sort", "count"]));
-    let heads = lines(&mut watching, 2, |line| line.contains("% time"));
+    let mut watching = Watcher::start(&mut container.verb(&["stats", "--watch", "--sort", "count"]));
+    let heads = watching.lines(2, |line| line.contains("% time"));
     assert!(heads.iter().all(|line| line.starts_with("\x1b[H\x1b[2J% time")), "{heads:?}");
     assert_eq!(container.end(), 5);
-    let shown = rest(watching.stdout.take());
-    assert_eq!((code(wait(&mut watching)), rest(watching.stderr.take()).as_str()), (0, ""));
+    let (code, shown, said) = watching.end();
+    assert_eq!((code, said.as_str()), (0, ""));
     assert!(shown.contains("newfstatat, ENOENT ") && shown.ends_with("  total\n"), "{shown}");
 }
 
@@ -106,10 +118,10 @@ fn a_trace_of_one_process_is_of_that_one_and_comes_and_goes_unnoticed() {
     // More often than there may be readers at once.
     for round in 0..10 {
         let words = ["trace", "--pid", &second, "--failed", "--syscalls", "newfstatat,stat"];
-        let mut watching = watch(&mut container.verb(&words));
-        let shown = lines(&mut watching, 2, |_| true);
-        interrupt(&watching);
-        assert_eq!(code(wait(&mut watching)), 130);
+        let mut watching = Watcher::start(&mut container.verb(&words));
+        let shown = watching.lines(2, |_| true);
+        watching.interrupt();
+        assert_eq!(watching.end().0, 130);
         let right = |line: &String| {
             line.starts_with(&format!("[pid {second}] "))
                 && line.contains("\"/none/second\"")
@@ -117,21 +129,21 @@ fn a_trace_of_one_process_is_of_that_one_and_comes_and_goes_unnoticed() {
         };
         assert!(shown.iter().all(right), "{round}: {shown:?}");
     }
-    let mut nobody = watch(&mut container.verb(&["trace", "--pid", "99999"]));
+    let nobody = Watcher::start(&mut container.verb(&["trace", "--pid", "99999"]));
     std::thread::sleep(Duration::from_millis(500));
-    interrupt(&nobody);
-    assert_eq!((code(wait(&mut nobody)), rest(nobody.stdout).as_str()), (130, ""));
+    nobody.interrupt();
+    assert_eq!(nobody.end(), (130, String::new(), String::new()));
     assert_eq!(container.end(), 5);
 }
 
 #[test]
 fn a_trace_ends_with_the_container_and_has_its_last_call() {
     let (mut container, _) = busy();
-    let mut watching = watch(&mut container.verb(&["trace", "--no-time", "--no-duration"]));
-    lines(&mut watching, 1, |_| true);
+    let mut watching = Watcher::start(&mut container.verb(&["trace", "--no-time", "--no-duration"]));
+    watching.lines(1, |_| true);
     assert_eq!(container.finish(), 5);
-    let shown = rest(watching.stdout.take());
-    assert_eq!((code(wait(&mut watching)), rest(watching.stderr.take()).as_str()), (0, ""));
+    let (code, shown, said) = watching.end();
+    assert_eq!((code, said.as_str()), (0, ""));
     assert!(shown.contains("[pid 1] exit_group(5) = ?\n"), "{shown}");
     assert!(shown.contains("[pid 1] +++ exited with 5 +++\n"), "{shown}");
 }
@@ -211,15 +223,13 @@ fn an_id_that_does_not_exist_or_has_ended_is_one_message() {
 #[test]
 fn a_sandbox_that_is_killed_ends_whoever_watches_it() {
     let (container, _) = busy();
-    let mut tracing = watch(&mut container.verb(&["trace"]));
-    lines(&mut tracing, 1, |_| true);
-    let mut counting = watch(&mut container.verb(&["stats", "--watch"]));
-    lines(&mut counting, 1, |_| true);
+    let mut tracing = Watcher::start(&mut container.verb(&["trace"]));
+    tracing.lines(1, |_| true);
+    let mut counting = Watcher::start(&mut container.verb(&["stats", "--watch"]));
+    counting.lines(1, |_| true);
     assert_eq!(outcome(&mut container.verb(&["delete", "--force"])).code, 0);
-    for (watching, name) in [(&mut tracing, "trace"), (&mut counting, "stats")] {
-        rest(watching.stdout.take());
-        let said = rest(watching.stderr.take());
-        let code = code(wait(watching));
+    for (watching, name) in [(tracing, "trace"), (counting, "stats")] {
+        let (code, _, said) = watching.end();
         assert!(code == 0 && said.is_empty() || code == 1 && said.lines().count() == 1, "{name}: {code} {said}");
     }
 }
