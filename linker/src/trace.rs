@@ -57,9 +57,9 @@ const _: () = assert!(size_of::<Head>() == 104);
 pub struct Capture {
     /// The argument that points there, 0 to 5.
     pub argument: u8,
-    /// `Capture::CUT`, `Capture::ELEMENT`.
+    /// `Capture::CUT`, and one of `Capture::PARTS` where it is no copy of what the argument itself points to.
     pub flags: u8,
-    /// For an element of a vector of pointers: which.
+    /// For a part: of which element.
     pub element: u16,
     /// Bytes that follow, before padding.
     pub len: u32,
@@ -70,6 +70,16 @@ impl Capture {
     pub const CUT: u8 = 1;
     /// The bytes are those of an element (of an iovec, of argv), not of the argument itself.
     pub const ELEMENT: u8 = 2;
+    /// Where a message comes from or goes to.
+    pub const NAME: u8 = 4;
+    /// A message's control messages.
+    pub const CONTROL: u8 = 8;
+    /// The iovec of a message or a request.
+    pub const VECTOR: u8 = 16;
+    /// A buffer of a message or a request: its number in the lower byte of `element`, the other's in the upper one.
+    pub const DATA: u8 = 32;
+    /// All that are not of the argument itself.
+    pub const PARTS: u8 = Self::ELEMENT | Self::NAME | Self::CONTROL | Self::VECTOR | Self::DATA;
 }
 
 const _: () = assert!(size_of::<Capture>() == 8);

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod container;
 pub mod elf;
 pub mod leftovers;
 pub mod outcome;

@@ -60,6 +60,9 @@ enum Verb {
     Test {
         /// Only this part
         part: Option<test::Part>,
+        /// Only stages with this in their names
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
     },
     /// Run a command in the emulated reference machine, which has a /dev/kvm
     Vm(vm::VmArgs),
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
         }),
         Verb::Ltp(args) => ltp::run(&args),
         Verb::LtpDrive(args) => ltp::drive(&args),
-        Verb::Test { part } => test::run(part),
+        Verb::Test { part, only } => test::run(part, only.as_deref()),
         Verb::Vm(args) => vm::run(&args),
         Verb::HoldKvm => vm::hold::run(),
     };

@@ -2,7 +2,7 @@
 //!
 //! A need is a file that has to exist and the package that brings it: when all files are there, nothing is started.
 
-use crate::{process, vm};
+use crate::{process, project, vm};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -117,9 +117,37 @@ pub const DEMO: &[Need] = &[
     need("/usr/lib/x86_64-linux-gnu/libssl.so.3", "libssl3"),
 ];
 
+/// For the stage of the tests that watches containers: beside [`PROGRAMS`] and [`TERMINAL`].
+pub const WATCHING: &[Need] = &[
+    need("/usr/bin/strace", "strace"),
+    need(BROWSER, "chromium"),
+    need("/usr/sbin/ip", "iproute2"),
+    need("/usr/bin/curl", "curl"),
+    need("/usr/bin/busybox", "busybox-static"),
+    // What nginx is linked with; nginx itself is only unpacked.
+    need("/usr/lib/x86_64-linux-gnu/libpcre2-8.so.0", "libpcre2-8-0"),
+    need("/usr/lib/x86_64-linux-gnu/libssl.so.3", "libssl3"),
+];
+
+/// Shows the page of `ringwall report`.
+pub const BROWSER: &str = "/usr/bin/chromium";
+
+/// nginx, unpacked and not installed: installing would start it as a service of this machine.
+pub fn nginx() -> Result<PathBuf> {
+    let directory = project::target().join("demo");
+    let program = directory.join("usr/sbin/nginx");
+    if !program.is_file() {
+        std::fs::create_dir_all(&directory)?;
+        let package = download("nginx", &directory)?;
+        process::output(Command::new("dpkg-deb").arg("-x").args([&package, &directory]))?;
+        std::fs::remove_file(package)?;
+    }
+    Ok(program)
+}
+
 /// Everything that any verb needs.
 pub fn everything() -> Result<()> {
-    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, TERMINAL, NETWORK, ENGINES, BENCH, WORKLOADS, DEMO].concat();
+    let all: Vec<Need> = [QEMU, BOCHS, PROGRAMS, TERMINAL, WATCHING, NETWORK, ENGINES, BENCH, WORKLOADS, DEMO].concat();
     packages(&all)?;
     vm::image::prepare(false)?;
     guest_target();

@@ -10,6 +10,7 @@ use crate::spec::seccomp::condition;
 use linker::spec::{OverrideAction, SeccompCondition, SyscallOverride};
 use oci_spec::runtime::LinuxSeccompArg;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use syscalls::Sysno;
@@ -27,27 +28,13 @@ pub struct Overrides {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Entry {
-    One(Rule),
-    Several(Vec<Rule>),
-}
-
-#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
     action: String,
     #[serde(default)]
-    errno: Option<Errno>,
+    errno: Option<Value>,
     #[serde(default)]
     args: Vec<LinuxSeccompArg>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Errno {
-    Number(u16),
-    Name(String),
 }
 
 impl Overrides {
@@ -75,15 +62,16 @@ impl FromStr for Overrides {
             }
             None => serde_json::from_str(text),
         };
-        let calls: BTreeMap<String, Entry> = parsed.map_err(|error| error.to_string())?;
+        let calls: BTreeMap<String, Value> = parsed.map_err(|error| error.to_string())?;
         let mut overrides = Self::default();
         for (name, entry) in calls {
             let rules = match entry {
-                Entry::One(rule) => vec![rule],
-                Entry::Several(rules) => rules,
+                Value::Array(rules) => rules,
+                rule => vec![rule],
             };
             let number = name.parse::<Sysno>().ok().map(|call| call.id().cast_unsigned());
             for rule in rules {
+                let rule: Rule = serde_json::from_value(rule).map_err(|error| format!("{name}: {error}"))?;
                 let (action, conditions) = rule.read().map_err(|error| format!("{name}: {error}"))?;
                 overrides.entries.extend(number.map(|number| SyscallOverride { number, action, conditions }));
             }
@@ -97,7 +85,7 @@ impl FromStr for Overrides {
 
 impl Rule {
     fn read(&self) -> Result<(OverrideAction, Vec<SeccompCondition>), String> {
-        let errno = self.errno.as_ref().map(Errno::read).transpose()?;
+        let errno = self.errno.as_ref().map(to_errno).transpose()?;
         let action = match (self.action.as_str(), errno) {
             ("errno", Some(errno)) => OverrideAction::Errno(errno),
             ("errno", None) => return Err("errno: which? \"errno\" says".into()),
@@ -109,8 +97,8 @@ impl Rule {
             ("passthrough", None) => {
                 return Err("passthrough is impossible: the host's kernel does not run the program".into());
             }
-            (other, None) => match other.strip_prefix("errno:").map(str::parse) {
-                Some(Ok(number)) => OverrideAction::Errno(Errno::Number(number).read()?),
+            (other, None) => match other.strip_prefix("errno:").map(str::parse::<u64>) {
+                Some(Ok(number)) => OverrideAction::Errno(to_errno(&number.into())?),
                 _ => return Err(format!("unknown action {other:?}")),
             },
         };
@@ -121,18 +109,21 @@ impl Rule {
     }
 }
 
-impl Errno {
-    fn read(&self) -> Result<u16, String> {
-        match self {
-            Self::Number(number @ 1..=MAX_ERRNO) => Ok(*number),
-            Self::Number(number) => Err(format!("errno {number}: 1 to {MAX_ERRNO} are")),
-            Self::Name(name) => (1..=MAX_ERRNO)
-                .find(|number| {
-                    let known = nix::errno::Errno::from_raw((*number).into());
-                    known != nix::errno::Errno::UnknownErrno && format!("{known:?}") == *name
-                })
-                .ok_or_else(|| format!("no errno {name:?}")),
+/// By its number or its name.
+fn to_errno(value: &Value) -> Result<u16, String> {
+    match value {
+        Value::Number(number) => {
+            let errno = number.as_u64().and_then(|number| u16::try_from(number).ok());
+            let errno = errno.filter(|errno| (1..=MAX_ERRNO).contains(errno));
+            errno.ok_or_else(|| format!("errno {number}: 1 to {MAX_ERRNO} are"))
         }
+        Value::String(name) => (1..=MAX_ERRNO)
+            .find(|number| {
+                let known = nix::errno::Errno::from_raw((*number).into());
+                known != nix::errno::Errno::UnknownErrno && format!("{known:?}") == *name
+            })
+            .ok_or_else(|| format!("no errno {name:?}")),
+        other => Err(format!("errno {other}: neither a number nor a name")),
     }
 }
 
@@ -167,6 +158,10 @@ mod tests {
             (r#"{"read":{"action":"kill","errno":1}}"#, "read: \"errno\" means nothing with \"kill\""),
             (r#"{"read":{"action":"errno","errno":"EFOO"}}"#, "read: no errno \"EFOO\""),
             (r#"{"read":{"action":"errno","errno":0}}"#, "read: errno 0"),
+            (r#"{"read":{"action":"errno","errno":-1}}"#, "read: errno -1"),
+            (r#"{"read":{"action":"errno","errno":[1]}}"#, "read: errno [1]: neither"),
+            (r#"{"read":{}}"#, "read: missing field `action`"),
+            (r#"{"read":[{"action":"log"},7]}"#, "read: invalid type: integer `7`"),
             (r#"{"read":{"action":"log","args":[{"index":6,"value":1,"op":"SCMP_CMP_EQ"}]}}"#, "read: "),
             (r#"{"raed":{"action":"log"}}"#, "--syscalls: no system call \"raed\""),
             ("@/none", "/none: No such file"),

@@ -2,7 +2,7 @@
 
 use super::record::Record;
 use super::text::{address, hex, octal, quoted, quoted_string};
-use super::{flags, signals, socket_address, structs};
+use super::{flags, messages, rings, signals, socket_address, structs};
 use linker::calls::{Arg, Set, Shape, Signature};
 use linker::trace::Capture;
 use linux_raw_sys::general;
@@ -65,8 +65,15 @@ fn one(captured: &Captured, kind: Arg, value: u64) -> String {
         Arg::BytesIn(_) | Arg::BytesOut(_) => captured.data(),
         Arg::VectorIn(_) | Arg::VectorOut(_) => captured.vector(),
         Arg::In(shape) | Arg::Out(shape) => captured.whole().first().and_then(|(_, bytes)| alone(shape, bytes)),
+        Arg::InOut(Shape::UringParams) => rings::parameters(captured),
         Arg::InOut(shape) => captured.changed(shape),
         Arg::ArrayIn(shape, _) | Arg::ArrayOut(shape, _) => captured.array(shape),
+        Arg::MessageIn => messages::sent(captured),
+        Arg::MessageOut => messages::received(captured),
+        Arg::MessagesIn(_) => messages::many_sent(captured),
+        Arg::MessagesOut(_) => messages::many_received(captured),
+        Arg::Requests(_) => rings::requests(captured),
+        Arg::FilesUpdate(_) => rings::files_update(captured),
         Arg::Poll(_) => captured.at_entry().map(|(cut, bytes)| list(structs::poll_in(bytes), cut)),
         Arg::FdSet(_) | Arg::CpusIn(_) | Arg::CpusOut(_) => captured.at_entry().map(|(_, bytes)| structs::bits(bytes)),
         Arg::SocketAddressIn(_) | Arg::SocketAddressOut(_) => {
@@ -91,11 +98,21 @@ fn option(bytes: &[u8], cut: bool) -> String {
     }
 }
 
-fn list(mut elements: Vec<String>, cut: bool) -> String {
+pub(super) fn list(mut elements: Vec<String>, cut: bool) -> String {
     if cut {
         elements.push("...".to_owned());
     }
     format!("[{}]", elements.join(", "))
+}
+
+/// An iovec, with the data of each element where that was copied.
+fn vector<'a>((cut, bytes): (bool, &[u8]), data: impl Fn(usize) -> Option<(bool, &'a [u8])>) -> String {
+    let one = |(index, bytes): (usize, &[u8])| {
+        let (base, len) = structs::iovec(bytes);
+        let data = data(index).map_or_else(|| address(base), |(cut, bytes)| quoted(bytes, cut));
+        format!("{{iov_base={data}, iov_len={len}}}")
+    };
+    list(bytes.chunks_exact(size_of::<general::iovec>()).enumerate().map(one).collect(), cut)
 }
 
 /// clone(2): strace names its arguments, since their order differs between architectures, and leaves out what no flag asks for.
@@ -118,7 +135,7 @@ fn clone([all, stack, parent, child, tls, _]: [u64; 6]) -> Vec<String> {
 }
 
 /// What a record captured of one argument.
-struct Captured<'a> {
+pub(super) struct Captured<'a> {
     record: &'a Record,
     index: u8,
 }
@@ -130,26 +147,31 @@ impl<'a> Captured<'a> {
             .record
             .captures
             .iter()
-            .filter(|(capture, _)| capture.argument == self.index && capture.flags & Capture::ELEMENT == 0);
+            .filter(|(capture, _)| capture.argument == self.index && capture.flags & Capture::PARTS == 0);
         own.map(|(capture, bytes)| (capture.flags & Capture::CUT != 0, bytes.as_slice())).collect()
     }
 
     fn element(&self, wanted: usize) -> Option<(bool, &'a [u8])> {
+        self.part(Capture::ELEMENT, wanted)
+    }
+
+    /// What was copied of one element, or of a part of it.
+    pub(super) fn part(&self, kind: u8, wanted: usize) -> Option<(bool, &'a [u8])> {
         let (capture, bytes) = self.record.captures.iter().find(|(capture, _)| {
             capture.argument == self.index
-                && capture.flags & Capture::ELEMENT != 0
+                && capture.flags & Capture::PARTS == kind
                 && usize::from(capture.element) == wanted
         })?;
         Some((capture.flags & Capture::CUT != 0, bytes))
     }
 
     /// The first capture: of an argument that has but one, that one.
-    fn at_entry(&self) -> Option<(bool, &'a [u8])> {
+    pub(super) fn at_entry(&self) -> Option<(bool, &'a [u8])> {
         self.whole().first().copied()
     }
 
     /// The second capture: of an argument that is taken and changed.
-    fn at_exit(&self) -> Option<(bool, &'a [u8])> {
+    pub(super) fn at_exit(&self) -> Option<(bool, &'a [u8])> {
         self.whole().get(1).copied()
     }
 
@@ -178,13 +200,12 @@ impl<'a> Captured<'a> {
     }
 
     fn vector(&self) -> Option<String> {
-        let (cut, bytes) = self.at_entry()?;
-        let one = |(index, bytes): (usize, &[u8])| {
-            let (base, len) = structs::iovec(bytes);
-            let data = self.element(index).map_or_else(|| address(base), |(cut, bytes)| quoted(bytes, cut));
-            format!("{{iov_base={data}, iov_len={len}}}")
-        };
-        Some(list(bytes.chunks_exact(size_of::<general::iovec>()).enumerate().map(one).collect(), cut))
+        Some(vector(self.at_entry()?, |index| self.element(index)))
+    }
+
+    /// The iovec of an element.
+    pub(super) fn nested_vector(&self, of: usize) -> Option<String> {
+        Some(vector(self.part(Capture::VECTOR, of)?, |index| self.part(Capture::DATA, of << 8 | index)))
     }
 
     fn strings(&self) -> Option<String> {

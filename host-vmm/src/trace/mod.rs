@@ -2,13 +2,15 @@
 //! objects.
 //!
 //! What calls take comes from `linker::calls`; here are the names (`flags`, `signals`) and the structs (`structs`,
-//! `socket_address`). All that a record says was written by a container, so nothing of it is trusted or printed raw.
+//! `messages`, `rings`, `socket_address`). All that a record says was written by a container, so nothing of it is trusted or printed raw.
 
 mod arguments;
 mod flags;
 pub mod format;
 pub mod json;
+mod messages;
 pub mod record;
+mod rings;
 mod signals;
 mod socket_address;
 mod structs;

@@ -2,12 +2,12 @@
 //! bytes that were captured.
 
 use super::flags::{self, descriptors, files, process};
-use super::signals;
 use super::text::{address, hex, octal, quoted_string};
 use super::time;
+use super::{rings, signals};
 use core::mem::offset_of;
 use linker::calls::{Set, Shape};
-use linux_raw_sys::{general, net, system};
+use linux_raw_sys::{general, system};
 
 /// A struct, unless fewer bytes of it are there than it has.
 pub(super) fn show(shape: Shape, bytes: &[u8]) -> Option<String> {
@@ -25,12 +25,18 @@ pub(super) fn show(shape: Shape, bytes: &[u8]) -> Option<String> {
         Shape::EpollEvent => epoll_event(at),
         Shape::FileTime => file_time(at),
         Shape::Flock => flock(at),
+        Shape::FutexWaitv => rings::waitv(at),
+        Shape::IoEvent => rings::event(at),
+        Shape::Iocb => rings::request(at),
+        Shape::Iovec => rings::vector_element(at),
         Shape::Itimerspec => pair("it_interval", timespec(at), "it_value", timespec(at.part(Shape::Timespec))),
         Shape::Itimerval => pair("it_interval", timeval(at), "it_value", timeval(at.part(Shape::Timeval))),
-        Shape::Message => message(at),
+        // What it points to has not been captured either.
+        Shape::FilesUpdate | Shape::Message | Shape::UringParams => return None,
         Shape::MountAttr => mount_attr(at),
         Shape::MqAttr => mq_attr(at),
         Shape::OpenHow => open_how(at),
+        Shape::Program => format!("{{len={}, filter={}}}", at.u16(0), address(at.u64(8))),
         Shape::Rlimit => rlimit(at),
         Shape::Rusage => rusage(at),
         Shape::SchedAttr => sched_attr(at),
@@ -48,6 +54,12 @@ pub(super) fn show(shape: Shape, bytes: &[u8]) -> Option<String> {
         Shape::Timespec => timespec(at),
         Shape::Timeval => timeval(at),
         Shape::Tms => tms(at),
+        Shape::UringBuffers => rings::buffers(at),
+        Shape::UringCancel => rings::cancel(at),
+        Shape::UringRange => rings::range(at),
+        Shape::UringRegister => rings::register(at),
+        Shape::UringUpdate => rings::update(at),
+        Shape::UringUpdate2 => rings::update_tagged(at),
         Shape::Utimbuf => format!("{{actime={}, modtime={}}}", at.i64(0), at.i64(8)),
         Shape::Utsname => utsname(at),
         Shape::WaitStatus => signals::wait_status(at.i32(0)),
@@ -135,15 +147,15 @@ impl<'a> View<'a> {
         u32::from_ne_bytes(self.bytes(offset))
     }
 
-    fn i32(self, offset: usize) -> i32 {
+    pub(super) fn i32(self, offset: usize) -> i32 {
         i32::from_ne_bytes(self.bytes(offset))
     }
 
-    fn u64(self, offset: usize) -> u64 {
+    pub(super) fn u64(self, offset: usize) -> u64 {
         u64::from_ne_bytes(self.bytes(offset))
     }
 
-    fn i64(self, offset: usize) -> i64 {
+    pub(super) fn i64(self, offset: usize) -> i64 {
         i64::from_ne_bytes(self.bytes(offset))
     }
 
@@ -161,11 +173,11 @@ fn pair(first: &str, one: String, second: &str, two: String) -> String {
     format!("{{{first}={one}, {second}={two}}}")
 }
 
-fn timespec(at: View) -> String {
+pub(super) fn timespec(at: View) -> String {
     format!("{{tv_sec={}, tv_nsec={}}}", at.i64(0), at.i64(offset_of!(general::__kernel_timespec, tv_nsec)))
 }
 
-fn timeval(at: View) -> String {
+pub(super) fn timeval(at: View) -> String {
     format!("{{tv_sec={}, tv_usec={}}}", at.i64(0), at.i64(offset_of!(general::timeval, tv_usec)))
 }
 
@@ -400,22 +412,6 @@ fn capabilities(at: View) -> String {
         set(offset_of!(Data, effective)),
         set(offset_of!(Data, permitted)),
         set(offset_of!(Data, inheritable)),
-    )
-}
-
-fn message(at: View) -> String {
-    let control = match at.u64(offset_of!(net::msghdr, msg_control)) {
-        0 => String::new(),
-        control => format!(", msg_control={}", address(control)),
-    };
-    format!(
-        "{{msg_name={}, msg_namelen={}, msg_iov={}, msg_iovlen={}{control}, msg_controllen={}, msg_flags={}}}",
-        address(at.u64(0)),
-        at.i32(offset_of!(net::msghdr, msg_namelen)),
-        address(at.u64(offset_of!(net::msghdr, msg_iov))),
-        at.u64(offset_of!(net::msghdr, msg_iovlen)),
-        at.u64(offset_of!(net::msghdr, msg_controllen)),
-        flags::show(Set::Message, u64::from(at.u32(offset_of!(net::msghdr, msg_flags)))),
     )
 }
 

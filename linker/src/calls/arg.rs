@@ -65,6 +65,18 @@ pub enum Arg {
     ArrayIn(Shape, Count),
     /// Several that the call fills in.
     ArrayOut(Shape, Count),
+    /// A `msghdr` that is sent.
+    MessageIn,
+    /// A `msghdr` that the call fills in, with as many bytes as its result says.
+    MessageOut,
+    /// So many `mmsghdr`s that are sent, of which the result says how many were.
+    MessagesIn(u8),
+    /// So many `mmsghdr`s that the call fills in, of which the result says how many.
+    MessagesOut(u8),
+    /// Pointers to so many `iocb`s.
+    Requests(u8),
+    /// An `io_uring_files_update` of so many descriptors.
+    FilesUpdate(u8),
     /// pollfds: events in, revents out.
     Poll(u8),
     /// An `fd_set` of that many descriptors: in, and out.

@@ -1,6 +1,6 @@
 //! What a tracer copies of the caller's memory.
 
-use super::{Arg, Count, Returns, Shape, Signature};
+use super::{Arg, Count, Nested, Returns, Shape, Signature};
 
 /// Bytes of a data buffer, or of each element of an iovec.
 pub const DATA_MAX: u32 = 32;
@@ -15,7 +15,7 @@ pub const CAPTURE_MAX: u32 = 512;
 /// Bytes of a set of CPUs or descriptors.
 const BITS_MAX: u64 = 128;
 /// Bytes of a socket's address: `sockaddr_storage`, in which every one fits.
-const SOCKET_ADDRESS_MAX: u32 = size_of::<linux_raw_sys::net::__kernel_sockaddr_storage>() as u32;
+pub(super) const SOCKET_ADDRESS_MAX: u32 = size_of::<linux_raw_sys::net::__kernel_sockaddr_storage>() as u32;
 /// The highest errno: a result from -4095 to -1 is one (linux/err.h's MAX_ERRNO, which no exported header has).
 const ERRNO_MAX: i64 = 4095;
 
@@ -68,6 +68,24 @@ pub enum What {
         /// Pointers at most.
         max_elements: u32,
     },
+    /// Structs that point to more: one `Capture` of the structs, then what `Nested::parts` says of each, as its number's parts.
+    Structs {
+        /// What they are.
+        of: Nested,
+        /// How many.
+        count: u32,
+        /// There are more than these.
+        cut: bool,
+    },
+    /// Pointers to such structs: one `Capture` of the pointers, then of each one with `Capture::ELEMENT` and its parts.
+    Pointers {
+        /// What is behind them.
+        of: Nested,
+        /// How many.
+        count: u32,
+        /// There are more than these.
+        cut: bool,
+    },
 }
 
 /// What to copy when the call comes (`result` is none) or when it has returned `result`, in the order of the arguments. For an
@@ -103,6 +121,18 @@ fn at_entry(kind: Arg, at: impl Fn(u8) -> u64) -> Option<What> {
         Arg::VectorIn(count) => Some(vector(at(count), u64::MAX)),
         Arg::In(shape) | Arg::InOut(shape) => Some(whole(shape)),
         Arg::ArrayIn(shape, count) => Some(array(shape, elements(count, at, u64::MAX))),
+        Arg::MessageIn => Some(What::Structs { of: Nested::Message { limit: u64::MAX }, count: 1, cut: false }),
+        // How long a name and control messages may be.
+        Arg::MessageOut => Some(whole(Shape::Message)),
+        Arg::MessagesIn(count) => Some(structs(Nested::Sent, at(count))),
+        Arg::MessagesOut(count) => Some(headers(at(count))),
+        Arg::Requests(count) => {
+            let (count, cut) = clamp(at(count), ELEMENTS_MAX);
+            Some(What::Pointers { of: Nested::Request, count, cut })
+        }
+        Arg::FilesUpdate(count) => {
+            Some(What::Structs { of: Nested::FilesUpdate { count: at(count) }, count: 1, cut: false })
+        }
         Arg::Poll(count) => Some(pollfds(at(count))),
         Arg::FdSet(count) => Some(fd_set(at(count))),
         Arg::CpusIn(len) => Some(bits(at(len))),
@@ -122,6 +152,10 @@ fn at_exit(kind: Arg, at: impl Fn(u8) -> u64, result: u64) -> Option<What> {
         Arg::VectorOut(count) => Some(vector(at(count), result)),
         Arg::Out(shape) | Arg::InOut(shape) => Some(whole(shape)),
         Arg::ArrayOut(shape, count) => Some(array(shape, elements(count, at, result))),
+        Arg::MessageOut => Some(What::Structs { of: Nested::Message { limit: result }, count: 1, cut: false }),
+        // How much of each was sent.
+        Arg::MessagesIn(count) => Some(headers(at(count).min(result))),
+        Arg::MessagesOut(count) => Some(structs(Nested::Received, at(count).min(result))),
         Arg::Poll(count) => Some(pollfds(at(count))),
         Arg::FdSet(count) => Some(fd_set(at(count))),
         Arg::CpusOut(len) => Some(bits(at(len).min(result))),
@@ -135,7 +169,19 @@ fn whole(shape: Shape) -> What {
     What::Bytes { len: shape.size(), cut: false }
 }
 
-fn data(len: u64) -> What {
+/// A count of messages is an `unsigned int`.
+fn structs(of: Nested, count: u64) -> What {
+    let (count, cut) = clamp(u64::from(count as u32), ELEMENTS_MAX);
+    What::Structs { of, count, cut }
+}
+
+/// `mmsghdr`s alone.
+fn headers(count: u64) -> What {
+    let (count, cut) = clamp(u64::from(count as u32), ELEMENTS_MAX);
+    What::Bytes { len: count * Nested::Sent.size(), cut }
+}
+
+pub(super) fn data(len: u64) -> What {
     let (len, cut) = clamp(len, DATA_MAX);
     What::Bytes { len, cut }
 }
@@ -144,7 +190,7 @@ fn counted(length_at: u64, max: u32) -> Option<What> {
     (length_at != 0).then_some(What::Counted { length_at, max })
 }
 
-fn vector(count: u64, limit: u64) -> What {
+pub(super) fn vector(count: u64, limit: u64) -> What {
     let (count, cut) = clamp(count, ELEMENTS_MAX);
     What::Iovec { count, cut, limit }
 }
@@ -159,7 +205,7 @@ fn elements(count: Count, at: impl Fn(u8) -> u64, result: u64) -> u64 {
 }
 
 fn array(shape: Shape, count: u64) -> What {
-    let (count, cut) = clamp(count, STRUCTS_MAX);
+    let (count, cut) = clamp(count, STRUCTS_MAX.min(CAPTURE_MAX / shape.size()));
     What::Bytes { len: count * shape.size(), cut }
 }
 
@@ -180,7 +226,7 @@ fn bits(len: u64) -> What {
 }
 
 /// A length that a program says, and whether it is more than `max`.
-fn clamp(len: u64, max: u32) -> (u32, bool) {
+pub(super) fn clamp(len: u64, max: u32) -> (u32, bool) {
     match u32::try_from(len) {
         Ok(len) if len <= max => (len, false),
         _ => (max, true),

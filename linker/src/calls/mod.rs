@@ -6,6 +6,8 @@
 
 mod arg;
 mod captures;
+mod nested;
+mod operations;
 mod rows;
 mod set;
 mod shape;
@@ -15,6 +17,7 @@ mod variant;
 
 pub use arg::{Arg, Count, Returns};
 pub use captures::{CAPTURE_MAX, DATA_MAX, ELEMENTS_MAX, STRING_MAX, STRUCTS_MAX, Wanted, What, captures};
+pub use nested::{IOCB_CMD_PREADV, IOCB_CMD_PWRITEV, Message, Nested, Part, Request};
 pub use set::Set;
 pub use shape::Shape;
 use syscalls::Sysno;

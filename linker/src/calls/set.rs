@@ -17,6 +17,8 @@ pub enum Set {
     AtStatx,
     /// bpf(2)'s commands.
     Bpf,
+    /// PR_CAP_AMBIENT_*.
+    Ambient,
     /// CAP_*.
     Capability,
     /// CLOCK_*.
@@ -27,6 +29,10 @@ pub enum Set {
     CloseRange,
     /// FD_CLOEXEC.
     Descriptor,
+    /// PR_SYS_DISPATCH_*.
+    Dispatch,
+    /// SUID_DUMP_*.
+    Dumpable,
     /// EPOLL_CLOEXEC.
     EpollCreate,
     /// EPOLL_CTL_*.
@@ -63,6 +69,8 @@ pub enum Set {
     Futex2,
     /// Bits of a futex operation; all of them have a name.
     FutexBits,
+    /// What FUTEX_WAKE_OP does and asks.
+    FutexOperation,
     /// IN_* of inotify_init1(2).
     Inotify,
     /// IN_* that are events.
@@ -89,6 +97,8 @@ pub enum Set {
     Keyctl,
     /// KEY_SPEC_*.
     Keyring,
+    /// KEY_POS_*, KEY_USR_*, KEY_GRP_* and KEY_OTH_*.
+    KeyPermission,
     /// LANDLOCK_CREATE_*.
     LandlockCreate,
     /// LANDLOCK_RULE_*.
@@ -97,6 +107,12 @@ pub enum Set {
     Madvise,
     /// MAP_*.
     Map,
+    /// PR_MCE_KILL_CLEAR and PR_MCE_KILL_SET.
+    MceKill,
+    /// What PR_MCE_KILL_SET sets.
+    MceKillPolicy,
+    /// PR_MDWE_*.
+    Mdwe,
     /// MEMBARRIER_CMD_*.
     Membarrier,
     /// MFD_*.
@@ -139,6 +155,8 @@ pub enum Set {
     PolicyQuery,
     /// PR_*.
     Prctl,
+    /// PR_SET_MM_*.
+    PrctlMm,
     /// PRIO_*.
     Priority,
     /// PROT_*.
@@ -159,12 +177,18 @@ pub enum Set {
     Resource,
     /// SCHED_*.
     Scheduler,
+    /// PR_SCHED_CORE_*.
+    SchedCore,
     /// F_SEAL_*.
     Seals,
     /// SECCOMP_* operations.
     Seccomp,
     /// SECCOMP_FILTER_FLAG_*.
     SeccompFilter,
+    /// SECCOMP_MODE_*.
+    SeccompMode,
+    /// SECBIT_*.
+    SecureBits,
     /// SHADOW_STACK_*.
     ShadowStack,
     /// SHM_* of shmat(2).
@@ -181,6 +205,10 @@ pub enum Set {
     SocketOption,
     /// SOCK_*, flags included.
     SocketType,
+    /// Which speculation PR_SET_SPECULATION_CTRL is about.
+    Speculation,
+    /// What it says of it.
+    SpeculationControl,
     /// SPLICE_F_*.
     Splice,
     /// STATX_* that are fields.
@@ -193,10 +221,14 @@ pub enum Set {
     TcpOption,
     /// TIMER_ABSTIME.
     TimerSet,
+    /// PR_TIMING_*.
+    Timing,
     /// TFD_* of timerfd_create(2).
     Timerfd,
     /// TFD_TIMER_*.
     TimerfdSet,
+    /// PR_TSC_*.
+    Tsc,
     /// MNT_* and UMOUNT_*.
     Umount,
     /// Options of a level whose names are not known.
@@ -209,6 +241,8 @@ pub enum Set {
     Usage,
     /// userfaultfd(2)'s.
     Userfaultfd,
+    /// PR_SET_VMA_*.
+    Vma,
     /// W* of wait4(2) and waitid(2).
     Wait,
     /// P_*.

@@ -1,6 +1,6 @@
 //! Structs that calls take and fill in.
 
-use linux_raw_sys::{general, net, system};
+use linux_raw_sys::{general, io_uring, net, system};
 
 /// A struct of the ABI, or a scalar behind a pointer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +18,15 @@ pub enum Shape {
     EpollEvent,
     /// utimensat(2)'s timespec, which knows UTIME_NOW and UTIME_OMIT.
     FileTime,
+    /// io_uring's `io_uring_files_update`.
+    FilesUpdate,
     Flock,
+    FutexWaitv,
+    /// aio's `io_event`.
+    IoEvent,
+    /// aio's `iocb`.
+    Iocb,
+    Iovec,
     Itimerspec,
     Itimerval,
     /// `struct msghdr`.
@@ -26,6 +34,8 @@ pub enum Shape {
     MountAttr,
     MqAttr,
     OpenHow,
+    /// `struct sock_fprog`: a filter.
+    Program,
     Rlimit,
     Rusage,
     SchedAttr,
@@ -45,6 +55,19 @@ pub enum Shape {
     Timespec,
     Timeval,
     Tms,
+    /// io_uring's `io_uring_buf_reg`.
+    UringBuffers,
+    /// io_uring's `io_uring_sync_cancel_reg`.
+    UringCancel,
+    UringParams,
+    /// io_uring's `io_uring_file_index_range`.
+    UringRange,
+    /// io_uring's `io_uring_rsrc_register`.
+    UringRegister,
+    /// io_uring's `io_uring_rsrc_update`.
+    UringUpdate,
+    /// io_uring's `io_uring_rsrc_update2`.
+    UringUpdate2,
     Utimbuf,
     Utsname,
     WaitStatus,
@@ -63,7 +86,13 @@ impl Shape {
             Self::CloneArgs => size_of::<general::clone_args>(),
             Self::EpollEvent => size_of::<general::epoll_event>(),
             Self::FileTime | Self::Timespec => size_of::<general::__kernel_timespec>(),
+            Self::FilesUpdate => size_of::<io_uring::io_uring_files_update>(),
             Self::Flock => size_of::<general::flock>(),
+            Self::FutexWaitv => size_of::<general::futex_waitv>(),
+            // linux/aio_abi.h.
+            Self::IoEvent => size_of::<[u64; 4]>(),
+            Self::Iocb => size_of::<[u64; 8]>(),
+            Self::Iovec => size_of::<general::iovec>(),
             Self::Itimerspec => size_of::<general::__kernel_itimerspec>(),
             Self::Itimerval => size_of::<general::itimerval>(),
             Self::Message => size_of::<net::msghdr>(),
@@ -71,6 +100,8 @@ impl Shape {
             // mq_getattr(3): four longs, and four that are reserved.
             Self::MqAttr => size_of::<[i64; 8]>(),
             Self::OpenHow => size_of::<general::open_how>(),
+            // A length and a pointer.
+            Self::Program => size_of::<[u64; 2]>(),
             Self::Rlimit => size_of::<general::rlimit64>(),
             Self::Rusage => size_of::<general::rusage>(),
             // sched_setattr(2), its first version.
@@ -92,6 +123,13 @@ impl Shape {
             Self::Timeval => size_of::<general::timeval>(),
             // times(2).
             Self::Tms => size_of::<[i64; 4]>(),
+            Self::UringBuffers => size_of::<io_uring::io_uring_buf_reg>(),
+            Self::UringCancel => size_of::<io_uring::io_uring_sync_cancel_reg>(),
+            Self::UringParams => size_of::<io_uring::io_uring_params>(),
+            Self::UringRange => size_of::<io_uring::io_uring_file_index_range>(),
+            Self::UringRegister => size_of::<io_uring::io_uring_rsrc_register>(),
+            Self::UringUpdate => size_of::<io_uring::io_uring_rsrc_update>(),
+            Self::UringUpdate2 => size_of::<io_uring::io_uring_rsrc_update2>(),
             // utime(2).
             Self::Utimbuf => size_of::<[i64; 2]>(),
             Self::Utsname => size_of::<system::new_utsname>(),

@@ -1,6 +1,9 @@
 //! The table is whole, and what is captured of hostile arguments stays small.
 
-use super::{Arg, CAPTURE_MAX, Count, DATA_MAX, ELEMENTS_MAX, STRING_MAX, Shape, Wanted, What, captures, signature};
+use super::{
+    Arg, CAPTURE_MAX, Count, DATA_MAX, ELEMENTS_MAX, Nested, STRING_MAX, Shape, Wanted, What, captures, signature,
+};
+use crate::trace::Capture;
 use alloc::vec;
 use alloc::vec::Vec;
 use syscalls::Sysno;
@@ -34,11 +37,12 @@ fn a_length_argument_stands_in_the_same_row() {
                 Arg::Poll(index) | Arg::FdSet(index) | Arg::CpusIn(index) | Arg::CpusOut(index) => index,
                 Arg::SocketAddressIn(index) | Arg::SocketAddressOut(index) => index,
                 Arg::OptionIn(index) | Arg::OptionOut(index) => index,
+                Arg::MessagesIn(index) | Arg::MessagesOut(index) => index,
                 Arg::ArrayIn(_, Count::Arg(index)) | Arg::ArrayOut(_, Count::Result(index)) => index,
                 _ => continue,
             };
             let length = signature.args[usize::from(index)];
-            let is_length = matches!(length, Arg::Size | Arg::Uint | Arg::Int | Arg::InOut(Shape::U32));
+            let is_length = matches!(length, Arg::Size | Arg::Uint | Arg::Int | Arg::Long | Arg::InOut(Shape::U32));
             assert!(is_length, "{}: {length:?}", signature.name());
         }
     }
@@ -118,7 +122,56 @@ fn is_small(what: What) -> bool {
         What::Counted { max, .. } => max <= CAPTURE_MAX,
         What::Iovec { count, .. } => count <= ELEMENTS_MAX,
         What::Strings { max_elements } => max_elements <= ELEMENTS_MAX,
+        What::Structs { of, count, .. } => {
+            count <= ELEMENTS_MAX && count * of.size() <= CAPTURE_MAX && parts_are_small(of)
+        }
+        What::Pointers { of, count, .. } => count <= ELEMENTS_MAX && of.size() <= CAPTURE_MAX && parts_are_small(of),
     }
+}
+
+/// What structs with hostile fields point to.
+fn parts_are_small(of: Nested) -> bool {
+    [0, 1, 8, 0x7f, 0xff].into_iter().all(|byte| {
+        let bytes = vec![byte; of.size() as usize];
+        of.parts(&bytes).all(|part| part.address != 0 && is_small(part.what))
+    })
+}
+
+#[test]
+fn a_message_is_copied_at_entry_where_it_is_sent_and_at_exit_where_it_came() {
+    let structs = |of, count| vec![What::Structs { of, count, cut: false }];
+    let what =
+        |call, args: &[u64], result| wanted(call, args, result).iter().map(|wanted| wanted.what).collect::<Vec<_>>();
+    assert_eq!(what(Sysno::sendmsg, &[3, 0x1000, 0], None), structs(Nested::Message { limit: u64::MAX }, 1));
+    assert_eq!(what(Sysno::sendmsg, &[3, 0x1000, 0], Some(5)), []);
+    assert_eq!(what(Sysno::recvmsg, &[3, 0x1000, 0], None), [What::Bytes { len: 56, cut: false }]);
+    assert_eq!(what(Sysno::recvmsg, &[3, 0x1000, 0], Some(5)), structs(Nested::Message { limit: 5 }, 1));
+    assert_eq!(what(Sysno::sendmmsg, &[3, 0x1000, 2, 0], None), structs(Nested::Sent, 2));
+    assert_eq!(what(Sysno::sendmmsg, &[3, 0x1000, 2, 0], Some(1)), [What::Bytes { len: 64, cut: false }]);
+    assert_eq!(what(Sysno::recvmmsg, &[3, 0x1000, 2, 0, 0], Some(1)), structs(Nested::Received, 1));
+}
+
+#[test]
+fn a_message_points_to_a_name_buffers_and_control_messages() {
+    let words: [u64; 8] = [0x10, 16, 0x20, 2, 0x30, 24, 0, 7];
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let parts: Vec<_> = Nested::Received.parts(&bytes).map(|part| (part.flags, part.address, part.what)).collect();
+    let [name, control] = [16, 24].map(|len| What::Bytes { len, cut: false });
+    let vector = What::Iovec { count: 2, cut: false, limit: 7 };
+    let wanted = [(Capture::NAME, 0x10, name), (Capture::VECTOR, 0x20, vector), (Capture::CONTROL, 0x30, control)];
+    assert_eq!(parts, wanted);
+    assert_eq!(Nested::Message { limit: 1 }.parts(&[0; 56]).count(), 0);
+}
+
+#[test]
+fn operands_depend_on_the_operation() {
+    let args = |call: Sysno, values: [u64; 6]| signature(call as u32).unwrap().with(&values).args;
+    let update = args(Sysno::keyctl, [2, 0, 0, 0, 0, 0]);
+    assert_eq!(update[2..], [Arg::BytesIn(3), Arg::Size]);
+    assert_eq!(args(Sysno::keyctl, [3, 0, 0, 0, 0, 0]).len(), 2);
+    let files = args(Sysno::io_uring_register, [0, 2, 0, 0, 0, 0]);
+    assert_eq!(files[2], Arg::ArrayIn(Shape::I32, Count::Arg(3)));
+    assert_eq!(args(Sysno::io_uring_register, [0, 999, 0, 0, 0, 0])[2], Arg::Address);
 }
 
 #[test]

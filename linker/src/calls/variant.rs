@@ -1,8 +1,8 @@
 //! Calls whose arguments decide what other arguments are.
 
 use super::Arg::{Address, Choice, DirFd, Fd, Flags, Hex, In, InOut, Int, Out, Path, Pid, Signal, Size, Text, Uint};
-use super::{Arg, Returns, Set, Shape, Signature};
-use linux_raw_sys::{general, ioctl, net, prctl};
+use super::{Arg, Returns, Set, Shape, Signature, operations};
+use linux_raw_sys::{general, ioctl, net, ptrace};
 use syscalls::Sysno;
 
 /// `signature`, or what these values make of it.
@@ -26,8 +26,13 @@ pub(super) fn variant(signature: &Signature, values: &[u64; 6]) -> Signature {
         Sysno::setsockopt | Sysno::getsockopt => new.args = option(signature.call, second),
         Sysno::fcntl => fcntl(&mut new, second),
         Sysno::ioctl => new.args = ioctl(second),
-        Sysno::futex => new.args = futex(second),
-        Sysno::prctl => new.args = prctl(first),
+        Sysno::futex => new.args = operations::futex(second),
+        Sysno::prctl => operations::prctl(&mut new, values),
+        Sysno::keyctl => new.args = operations::keyctl(first),
+        Sysno::io_uring_register => new.args = operations::uring_register(second),
+        Sysno::seccomp if first == ptrace::SECCOMP_SET_MODE_FILTER => {
+            new.args = &[Choice(Set::Seccomp), Flags(Set::SeccompFilter), In(Shape::Program)];
+        }
         Sysno::arch_prctl if matches!(first, ARCH_GET_FS | ARCH_GET_GS) => {
             new.args = &[Choice(Set::ArchPrctl), Out(Shape::Pointer)];
         }
@@ -142,58 +147,5 @@ fn ioctl(command: u32) -> &'static [Arg] {
         ioctl::TCGETS => &[Fd, COMMAND, Out(Shape::Termios)],
         ioctl::TCSETS | ioctl::TCSETSW | ioctl::TCSETSF => &[Fd, COMMAND, In(Shape::Termios)],
         _ => &[Fd, COMMAND, Address],
-    }
-}
-
-fn futex(operation: u32) -> &'static [Arg] {
-    const OPERATION: Arg = Choice(Set::Futex);
-    match operation & !(general::FUTEX_PRIVATE_FLAG | general::FUTEX_CLOCK_REALTIME) {
-        general::FUTEX_WAIT => &[Address, OPERATION, Uint, In(Shape::Timespec)],
-        general::FUTEX_WAKE => &[Address, OPERATION, Int],
-        general::FUTEX_REQUEUE => &[Address, OPERATION, Int, Int, Address],
-        general::FUTEX_CMP_REQUEUE | general::FUTEX_CMP_REQUEUE_PI => &[Address, OPERATION, Int, Int, Address, Uint],
-        general::FUTEX_WAKE_OP => &[Address, OPERATION, Int, Int, Address, Hex],
-        general::FUTEX_LOCK_PI | general::FUTEX_LOCK_PI2 => &[Address, OPERATION, Arg::Unused, In(Shape::Timespec)],
-        general::FUTEX_UNLOCK_PI | general::FUTEX_TRYLOCK_PI => &[Address, OPERATION],
-        general::FUTEX_WAIT_BITSET => {
-            &[Address, OPERATION, Uint, In(Shape::Timespec), Arg::Unused, Choice(Set::FutexBits)]
-        }
-        general::FUTEX_WAKE_BITSET => &[Address, OPERATION, Int, Arg::Unused, Arg::Unused, Choice(Set::FutexBits)],
-        general::FUTEX_WAIT_REQUEUE_PI => &[Address, OPERATION, Uint, In(Shape::Timespec), Address],
-        _ => &[Address, OPERATION, Uint, Hex, Hex, Hex],
-    }
-}
-
-fn prctl(option: u32) -> &'static [Arg] {
-    const OPTION: Arg = Choice(Set::Prctl);
-    match option {
-        prctl::PR_SET_PDEATHSIG => &[OPTION, Signal],
-        prctl::PR_GET_PDEATHSIG
-        | prctl::PR_GET_CHILD_SUBREAPER
-        | prctl::PR_GET_TSC
-        | prctl::PR_GET_UNALIGN
-        | prctl::PR_GET_FPEMU
-        | prctl::PR_GET_FPEXC => &[OPTION, Out(Shape::I32)],
-        prctl::PR_GET_TID_ADDRESS => &[OPTION, Out(Shape::Pointer)],
-        prctl::PR_SET_NAME => &[OPTION, Text],
-        prctl::PR_GET_NAME => &[OPTION, Arg::TextOut],
-        prctl::PR_GET_DUMPABLE
-        | prctl::PR_GET_KEEPCAPS
-        | prctl::PR_GET_SECCOMP
-        | prctl::PR_GET_TIMERSLACK
-        | prctl::PR_GET_SECUREBITS
-        | prctl::PR_GET_TIMING => &[OPTION],
-        prctl::PR_SET_DUMPABLE
-        | prctl::PR_SET_KEEPCAPS
-        | prctl::PR_SET_CHILD_SUBREAPER
-        | prctl::PR_SET_TIMERSLACK
-        | prctl::PR_SET_TSC => &[OPTION, Size],
-        prctl::PR_SET_SECUREBITS => &[OPTION, Hex],
-        prctl::PR_CAPBSET_READ | prctl::PR_CAPBSET_DROP => &[OPTION, Choice(Set::Capability)],
-        prctl::PR_SET_NO_NEW_PRIVS => &[OPTION, Size, Size, Size, Size],
-        prctl::PR_GET_NO_NEW_PRIVS | prctl::PR_GET_THP_DISABLE => &[OPTION, Size, Size, Size, Size],
-        prctl::PR_SET_SECCOMP => &[OPTION, Size, Address],
-        prctl::PR_SET_VMA => &[OPTION, Hex, Address, Size, Text],
-        _ => &[OPTION, Hex, Hex, Hex, Hex],
     }
 }

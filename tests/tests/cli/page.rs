@@ -2,7 +2,7 @@
 
 use ringwall_tests::outcome::outcome;
 use ringwall_tests::{native, verb};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tempfile::TempDir;
 
@@ -50,17 +50,32 @@ fn a_browser_shows_the_page() {
     // Set where one is installed and the machine is not emulated.
     let Some(browser) = std::env::var_os("RINGWALL_BROWSER") else { return };
     let directory = TempDir::new().expect("a directory");
-    let path = directory.path().join("page.html");
-    let page = page(&path, "ls / >/dev/null; test -e /none; sleep 0.6", 0);
+    // One that was made elsewhere, or one of our own.
+    let made = std::env::var_os("RINGWALL_PAGE").map(PathBuf::from);
+    let path = made.clone().unwrap_or_else(|| directory.path().join("page.html"));
+    let page = match &made {
+        Some(path) => std::fs::read_to_string(path).expect("a page"),
+        None => page(&path, "ls / >/dev/null; test -e /none; sleep 0.6", 0),
+    };
     let picture = directory.path().join("page.png");
     let options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1040,3200", "--dump-dom"];
     let mut command = native([browser]);
-    command.args(options).arg(format!("--screenshot={}", picture.display())).arg(format!("file://{}", path.display()));
+    command.args(options).args(["--enable-logging=stderr", "--log-level=0", "--disable-dev-shm-usage"]);
+    command.arg(format!("--screenshot={}", picture.display())).arg(format!("file://{}", path.display()));
     let shown = outcome(command.current_dir(directory.path()).env("HOME", directory.path()).stdin(Stdio::null()));
     assert_eq!(shown.code, 0, "{shown:?}");
+    // What a browser has to say of a page goes to its console.
+    let complaints: Vec<&str> = shown.stderr.lines().filter(|line| line.contains(":CONSOLE")).collect();
+    assert!(complaints.is_empty(), "{complaints:?}");
     // What is not well-formed a browser puts elsewhere, or mends.
-    for part in ["<h1", "<h2", "<svg", "</svg>", "<rect", "<tr>", "<li>", "<figure>"] {
-        assert_eq!(shown.stdout.matches(part).count(), page.matches(part).count(), "{part}");
+    let count = |part: &str| shown.stdout.matches(part).count();
+    for part in ["<h1", "<h2", "<svg", "</svg>", "<rect", "<tr>", "<li>", "<figure>", "<title>"] {
+        assert_eq!(count(part), page.matches(part).count(), "{part}");
+    }
+    // Charts with marks in them, and rows.
+    assert!(count("<svg") >= 4 && count("<rect") >= 10 && count("<tr>") >= 10 && count("<h2") >= 4, "{}", shown.stdout);
+    for part in ["Calls by count", "ENOENT", "execve"] {
+        assert!(shown.stdout.contains(part), "{part}");
     }
     assert!(shown.stdout.trim_end().ends_with("</body></html>"));
     let picture = std::fs::read(picture).expect("a picture");

@@ -4,18 +4,17 @@
 
 use crate::build::{self, Profile};
 use crate::test::programs::{host_soundness, this_tool};
-use crate::{process, project, setup};
+use crate::{project, setup};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs the jobs; the exit code is 0 if each ended well.
 pub fn run() -> Result<u8> {
     setup::packages(setup::DEMO)?;
     let ringwall = build::ringwall(Profile::Release)?;
-    let nginx = nginx()?;
+    let nginx = setup::nginx()?;
     let here = project::root().join("tools/src/demo");
     let sound = host_soundness(&ringwall)?.sound;
     let place = if sound { "this machine's KVM" } else { "the emulated reference machine" };
@@ -49,17 +48,4 @@ fn job(ringwall: &Path, on_host: bool, command: &[OsString]) -> Result<Option<i3
     };
     job.args(["do", "--stats", "--"]).args(command).current_dir(project::root()).stdin(Stdio::null());
     Ok(job.status().context("cannot start the job")?.code())
-}
-
-/// nginx, unpacked and not installed: installing would start it as a service of this machine.
-fn nginx() -> Result<PathBuf> {
-    let directory = project::target().join("demo");
-    let program = directory.join("usr/sbin/nginx");
-    if !program.is_file() {
-        fs::create_dir_all(&directory)?;
-        let package = setup::download("nginx", &directory)?;
-        process::output(Command::new("dpkg-deb").arg("-x").args([&package, &directory]))?;
-        fs::remove_file(package)?;
-    }
-    Ok(program)
 }

@@ -10,15 +10,13 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Sandboxes wait for each other's CPU more often than for anything else.
-const THREADS: &str = "3";
-
-/// Shows the page of `ringwall do --report`, where it is installed.
-const BROWSER: &str = "chromium";
+pub const THREADS: &str = "3";
 
 /// Runs them on this machine's KVM, or in the emulated reference.
 pub fn run(budget: &Budget) -> Result<Tally> {
     setup::packages(setup::PROGRAMS)?;
     setup::packages(setup::TERMINAL)?;
+    setup::packages(setup::WATCHING)?;
     let ringwall = build::ringwall(Profile::Release)?;
     let tests = build_tests()?;
     let host = host_soundness(&ringwall)?;
@@ -28,10 +26,7 @@ pub fn run(budget: &Budget) -> Result<Tally> {
         if host.interpreted {
             command.env("RINGWALL_INTERPRETED", "1");
         }
-        // Only looked for: it is a large package for one test.
-        if let Some(browser) = process::find(BROWSER) {
-            command.env("RINGWALL_BROWSER", browser);
-        }
+        command.env("RINGWALL_BROWSER", setup::BROWSER);
         command
     } else {
         let mut vm = this_tool()?;
@@ -42,7 +37,7 @@ pub fn run(budget: &Budget) -> Result<Tally> {
 }
 
 /// The program that has the tests in it.
-fn build_tests() -> Result<PathBuf> {
+pub fn build_tests() -> Result<PathBuf> {
     let mut cargo = project::cargo();
     cargo.args(["test", "--quiet", "--package", "ringwall-tests", "--features", "sandbox", "--test", "cli"]);
     let messages = process::output(cargo.args(["--no-run", "--message-format", "json"]))?;

@@ -8,6 +8,7 @@ mod facts;
 pub mod lifecycle;
 mod network;
 pub mod programs;
+mod watching;
 
 use crate::tally::Tally;
 use crate::{bench, fuzz, lint, project};
@@ -52,6 +53,7 @@ const STAGES: &[Stage] = &[
         name: "what containers cost and leave behind, in the emulated reference",
         run: lifecycle::scale_in_reference,
     },
+    Stage { part: Part::Vm, name: "watching containers, in the emulated reference", run: watching::in_reference },
     Stage { part: Part::Vm, name: "programs in the emulated Intel reference", run: programs::in_intel_reference },
     Stage { part: Part::More, name: "the command line, end to end", run: cli::run },
     Stage { part: Part::Kvm, name: "programs on this machine's KVM", run: programs::on_host },
@@ -96,13 +98,19 @@ impl Budget {
     }
 }
 
-/// Runs the stages of a part, or all but `Part::More`.
-pub fn run(part: Option<Part>) -> Result<u8> {
-    let end = part.is_none().then(|| Instant::now() + Duration::from_secs(MOST_SECONDS));
+/// Runs the stages of a part, or all but `Part::More`; or those of them, or of all, with `only` in their names.
+pub fn run(part: Option<Part>, only: Option<&str>) -> Result<u8> {
+    let end = (part.is_none() && only.is_none()).then(|| Instant::now() + Duration::from_secs(MOST_SECONDS));
     let budget = Budget { end };
     let mut sum = Tally::default();
     let mut took = Vec::new();
-    let wanted = |stage: &&Stage| part.map_or(stage.part != Part::More, |part| part == stage.part);
+    let wanted = |stage: &&Stage| {
+        part.map_or(stage.part != Part::More || only.is_some(), |part| part == stage.part)
+            && only.is_none_or(|only| stage.name.contains(only))
+    };
+    if !STAGES.iter().any(|stage| wanted(&stage)) {
+        bail!("no stage has {:?} in its name", only.unwrap_or_default());
+    }
     for stage in STAGES.iter().filter(wanted) {
         println!("== {}", stage.name);
         let start = Instant::now();

@@ -61,9 +61,14 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The calls that were made, by number.
+/// Whoever runs cannot have ended yet, and signals come when they like: without these a program could do neither. It was the engine
+/// that executed it.
+const ALWAYS: [Sysno; 5] = [Sysno::execve, Sysno::exit, Sysno::exit_group, Sysno::restart_syscall, Sysno::rt_sigreturn];
+
+/// The calls that were made, by number, and those that every program makes.
 fn made(found: &Statistics) -> BTreeSet<u32> {
-    found.calls.iter().filter(|row| row.count != 0 && row.number != UNKNOWN).map(|row| row.number).collect()
+    let made = found.calls.iter().filter(|row| row.count != 0 && row.number != UNKNOWN).map(|row| row.number);
+    made.chain(ALWAYS.map(|call| call.id().cast_unsigned())).collect()
 }
 
 /// For --syscalls: every call that is served and was not made is taken for missing.
@@ -73,11 +78,9 @@ fn policy(found: &Statistics) -> Value {
     Value::Object(unused.map(|row| (row.name.into(), json!({"action": "enosys"}))).collect::<Map<_, _>>())
 }
 
-/// For config.json: the calls that were made are allowed. The engine's own start (execve, exit) has to be, too.
+/// For config.json: the calls that were made are allowed.
 fn profile(found: &Statistics) -> Value {
-    let mut made = made(found);
-    made.extend([Sysno::execve, Sysno::exit_group].map(|call| call.id().cast_unsigned()));
-    let names: BTreeSet<String> = made.into_iter().map(name).collect();
+    let names: BTreeSet<String> = made(found).into_iter().map(name).collect();
     json!({
         "defaultAction": "SCMP_ACT_ERRNO",
         "architectures": ["SCMP_ARCH_X86_64"],
@@ -88,13 +91,8 @@ fn profile(found: &Statistics) -> Value {
 /// What a profile does, in words.
 fn explain(profile: &LinuxSeccomp) -> anyhow::Result<String> {
     let spec = seccomp::convert(profile)?;
-    for name in unknown(profile) {
-        report::line(&format!(
-            "warning: no system call {name:?} on x86-64: what the profile says of it means nothing here"
-        ));
-    }
-    for warning in seccomp::warnings(profile)? {
-        report::line(&format!("warning: {warning}"));
+    for remark in remarks(profile)? {
+        report::line(&format!("warning: {remark}"));
     }
     let whole = |action: SeccompAction| {
         let named = spec.rules.iter().filter(move |rule| rule.conditions.is_empty() && rule.action == action);
@@ -126,10 +124,20 @@ fn explain(profile: &LinuxSeccomp) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Names in a profile that no call has here; those of other architectures are many in Docker's own.
-fn unknown(profile: &LinuxSeccomp) -> BTreeSet<&String> {
+/// What to know of a profile: what is said at every run, and which names are those of other architectures (Docker's own profile
+/// has many).
+fn remarks(profile: &LinuxSeccomp) -> anyhow::Result<Vec<String>> {
     let names = profile.syscalls().iter().flatten().flat_map(|entry| entry.names());
-    names.filter(|name| Sysno::from_str(name).is_err()).collect()
+    let elsewhere: BTreeSet<&str> =
+        names.map(String::as_str).filter(|name| Sysno::from_str(name).is_err() && seccomp::exists(name)).collect();
+    let mut remarks = seccomp::warnings(profile)?;
+    if !elsewhere.is_empty() {
+        remarks.push(format!(
+            "x86-64 has no system call {}: what the profile says of it means nothing here",
+            seccomp::list(&elsewhere)
+        ));
+    }
+    Ok(remarks)
 }
 
 fn allows(spec: &SeccompSpec, number: u32) -> bool {
@@ -174,7 +182,7 @@ fn conditions(rule: &SeccompRule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{explain, policy, profile};
+    use super::{explain, policy, profile, remarks};
     use linker::statistics::{CallStatistics, Statistics};
 
     fn found() -> Statistics {
@@ -185,9 +193,13 @@ mod tests {
     #[test]
     fn what_was_made_is_allowed_and_all_else_is_missing() {
         let names = profile(&found())["syscalls"][0]["names"].clone();
-        assert_eq!(names, serde_json::json!(["execve", "exit_group", "getpid", "read"]));
+        let always = ["execve", "exit", "exit_group", "getpid", "read", "restart_syscall", "rt_sigreturn"];
+        assert_eq!(names, serde_json::json!(always));
         let policy = policy(&found());
-        assert!(policy.get("read").is_none() && policy.get("socket").is_some_and(|entry| entry["action"] == "enosys"));
+        assert!(
+            always.iter().all(|name| policy.get(*name).is_none())
+                && policy.get("socket").is_some_and(|entry| entry["action"] == "enosys")
+        );
         let overrides: crate::spec::Overrides = policy.to_string().parse().expect("its own form");
         assert!(overrides.check(true).is_ok());
     }
@@ -201,5 +213,18 @@ mod tests {
         assert!(text.contains("2 calls: each is allowed\n  read write"), "{text}");
         assert!(text.contains("socket is allowed where argument 0 is not 0x10"), "{text}");
         assert!(text.contains("\n2 of the "), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_no_call_has_is_told_once() {
+        let profile = r#"{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[
+            {"names":["raed","read","_llseek","raed"],"action":"SCMP_ACT_ALLOW"}, {"names":["raed"],"action":"SCMP_ACT_ALLOW"}]}"#;
+        let said = remarks(&serde_json::from_str(profile).expect("JSON")).expect("a profile");
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("no architecture has a system call \"raed\"") && !said[1].contains("raed"),
+            "{said:?}"
+        );
+        assert!(said[1].starts_with("x86-64 has no system call \"_llseek\""), "{said:?}");
     }
 }

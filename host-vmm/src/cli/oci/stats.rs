@@ -47,8 +47,15 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
     if args.host {
         return host(runtime, args);
     }
+    let is_alive = || runtime.find_unlocked(&args.id).is_ok_and(|(_, status)| status.is_alive());
+    let mut shown = false;
     loop {
-        let statistics = ask(runtime, &args.id, args.threads)?;
+        let statistics = match ask(runtime, &args.id, args.threads) {
+            // It ended while it was asked.
+            Err(_) if shown && !is_alive() => return Ok(0),
+            asked => asked?,
+        };
+        shown = true;
         let text =
             if args.json { format!("{}\n", stats::json(&statistics)) } else { stats::table(&statistics, args.sort) };
         let clear = if args.watch && !args.json { "\x1b[H\x1b[2J" } else { "" };
@@ -59,7 +66,7 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
             return Ok(0);
         }
         std::thread::sleep(PERIOD);
-        if !runtime.find_unlocked(&args.id).is_ok_and(|(_, status)| status.is_alive()) {
+        if !is_alive() {
             return Ok(0);
         }
     }

@@ -1,5 +1,8 @@
 //! `top`: what all running containers call, in a live view.
 
+#[cfg(test)]
+mod picture;
+
 use super::Runtime;
 use super::metrics::running;
 use crate::stats::name;
@@ -34,7 +37,6 @@ struct Line {
 /// The view, and what it compares with.
 struct View {
     before: HashMap<String, Statistics>,
-    at: Instant,
     lines: Vec<Line>,
     chosen: TableState,
 }
@@ -55,10 +57,10 @@ pub fn run(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
 fn show(runtime: &Runtime, terminal: &mut DefaultTerminal, delay: Duration) -> anyhow::Result<()> {
     let mut view = View {
         before: running(runtime)?.into_iter().collect(),
-        at: Instant::now(),
         lines: Vec::new(),
         chosen: TableState::default().with_selected(0),
     };
+    let mut at = Instant::now();
     let mut next = Instant::now() + delay.min(Duration::from_millis(300));
     loop {
         terminal.draw(|frame| view.draw(frame))?;
@@ -75,17 +77,19 @@ fn show(runtime: &Runtime, terminal: &mut DefaultTerminal, delay: Duration) -> a
             }
         }
         if Instant::now() >= next {
-            view.look(running(runtime)?);
+            let found = running(runtime)?;
+            let seconds = at.elapsed().as_secs_f64();
+            at = Instant::now();
+            view.look(found, seconds);
             next = Instant::now() + delay;
         }
     }
 }
 
 impl View {
-    /// Takes new figures.
-    fn look(&mut self, found: Vec<(String, Statistics)>) {
-        let seconds = self.at.elapsed().as_secs_f64().max(1e-3);
-        self.at = Instant::now();
+    /// Takes new figures, so long after the last.
+    fn look(&mut self, found: Vec<(String, Statistics)>, seconds: f64) {
+        let seconds = seconds.max(1e-3);
         let empty = Statistics::default();
         self.lines =
             found.iter().map(|(id, now)| line(id, self.before.get(id).unwrap_or(&empty), now, seconds)).collect();
@@ -170,7 +174,6 @@ mod tests {
     use ratatui::backend::TestBackend;
     use ratatui::widgets::TableState;
     use std::collections::HashMap;
-    use std::time::Instant;
 
     fn statistics(count: u64) -> Statistics {
         let row = CallStatistics { number: 0, count, ticks: count * 1_000, ..CallStatistics::default() };
@@ -189,13 +192,9 @@ mod tests {
     #[test]
     fn a_small_terminal_shows_what_fits() {
         for (width, height) in [(80, 24), (20, 5), (3, 1)] {
-            let mut view = View {
-                before: HashMap::new(),
-                at: Instant::now(),
-                lines: Vec::new(),
-                chosen: TableState::default().with_selected(7),
-            };
-            view.look(vec![("web".into(), statistics(5))]);
+            let mut view =
+                View { before: HashMap::new(), lines: Vec::new(), chosen: TableState::default().with_selected(7) };
+            view.look(vec![("web".into(), statistics(5))], 1.0);
             let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
             terminal.draw(|frame| view.draw(frame)).expect("drawn");
             let text = terminal.backend().to_string();

@@ -9,7 +9,7 @@ mod cache;
 mod warnings;
 
 pub use cache::compile;
-pub use warnings::warnings;
+pub use warnings::{exists, list, warnings};
 
 use crate::spec::oci::{Error, bad};
 use linker::spec::{SeccompAction, SeccompCompare, SeccompCondition, SeccompRule, SeccompSpec};

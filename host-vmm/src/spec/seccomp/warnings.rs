@@ -80,7 +80,7 @@ fn overrules(said: &[Said]) -> bool {
 }
 
 /// Whether any architecture has it: profiles are written for many.
-fn exists(name: &str) -> bool {
+pub fn exists(name: &str) -> bool {
     Sysno::from_str(name).is_ok()
         || syscalls::x86::Sysno::from_str(name).is_ok()
         || syscalls::arm::Sysno::from_str(name).is_ok()
@@ -96,7 +96,8 @@ fn exists(name: &str) -> bool {
 /// Calls of arm's own that have no number in the common table (arch/arm/include/uapi/asm/unistd.h).
 const ARM_PRIVATE: [&str; 7] = ["breakpoint", "cacheflush", "usr26", "usr32", "set_tls", "get_tls", "arm_fadvise64_64"];
 
-fn list(names: &BTreeSet<&str>) -> String {
+/// Some of the names, quoted, and how many more there are.
+pub fn list(names: &BTreeSet<&str>) -> String {
     let shown: Vec<String> = names.iter().take(LISTED).map(|name| format!("{name:?}")).collect();
     match names.len() - shown.len() {
         0 => shown.join(", "),

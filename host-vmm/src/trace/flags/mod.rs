@@ -16,11 +16,14 @@ macro_rules! names {
 pub(super) mod descriptors;
 pub(super) mod files;
 mod memory;
+mod operations;
 pub(super) mod process;
+pub(super) mod rings;
 mod sockets;
 mod system;
 
 pub(super) use memory::SEM_FLAGS;
+pub(super) use sockets::CONTROL;
 
 use linker::calls::Set;
 use linux_raw_sys::general;
@@ -33,6 +36,9 @@ pub(super) fn show(set: Set, value: u64) -> String {
         Set::UnknownOption => value.to_string(),
         Set::FutexBits if value != u64::from(general::FUTEX_BITSET_MATCH_ANY) => super::text::hex(value),
         Set::IpcGet => with_permissions(names(set), value),
+        Set::FutexOperation => operations::futex(value),
+        // Of keys that have no name there is a number.
+        Set::Keyring if names(set).iter().all(|name| name.value != value) => (value as i32).to_string(),
         _ => named(names(set), value),
     }
 }
@@ -122,6 +128,7 @@ fn command(value: u64) -> String {
 fn names(set: Set) -> &'static [Name] {
     match set {
         Set::Access => files::ACCESS,
+        Set::Ambient => operations::AMBIENT,
         Set::ArchPrctl => process::ARCH_PRCTL,
         Set::At => files::AT,
         Set::AtAccess => files::AT_ACCESS,
@@ -133,6 +140,8 @@ fn names(set: Set) -> &'static [Name] {
         Set::Clone => process::CLONE,
         Set::CloseRange => descriptors::CLOSE_RANGE,
         Set::Descriptor => descriptors::DESCRIPTOR,
+        Set::Dispatch => operations::DISPATCH,
+        Set::Dumpable => operations::DUMPABLE,
         Set::EpollCreate => descriptors::EPOLL_CREATE,
         Set::EpollCtl => descriptors::EPOLL_CTL,
         Set::Eventfd => descriptors::EVENTFD,
@@ -151,6 +160,7 @@ fn names(set: Set) -> &'static [Name] {
         Set::Futex => process::FUTEX,
         Set::Futex2 => process::FUTEX2,
         Set::FutexBits => process::FUTEX_BITS,
+        Set::FutexOperation => system::UNKNOWN_OPTION,
         Set::Inotify => files::INOTIFY,
         Set::InotifyMask => files::INOTIFY_MASK,
         Set::IoPriority => system::IO_PRIORITY,
@@ -163,11 +173,15 @@ fn names(set: Set) -> &'static [Name] {
         Set::Itimer => process::ITIMER,
         Set::Kcmp => process::KCMP,
         Set::Keyctl => system::KEYCTL,
+        Set::KeyPermission => operations::KEY_PERMISSION,
         Set::Keyring => system::KEYRING,
         Set::LandlockCreate => system::LANDLOCK_CREATE,
         Set::LandlockRule => system::LANDLOCK_RULE,
         Set::Madvise => memory::MADVISE,
         Set::Map => memory::MAP,
+        Set::MceKill => operations::MCE_KILL,
+        Set::MceKillPolicy => operations::MCE_KILL_POLICY,
+        Set::Mdwe => operations::MDWE,
         Set::Membarrier => memory::MEMBARRIER,
         Set::Memfd => descriptors::MEMFD,
         Set::Message => sockets::MESSAGE,
@@ -189,6 +203,7 @@ fn names(set: Set) -> &'static [Name] {
         Set::PolicyMove => memory::POLICY_MOVE,
         Set::PolicyQuery => memory::POLICY_QUERY,
         Set::Prctl => process::PRCTL,
+        Set::PrctlMm => operations::MM,
         Set::Priority => process::PRIORITY,
         Set::Protection => memory::PROTECTION,
         Set::Protocol => sockets::PROTOCOL,
@@ -198,10 +213,13 @@ fn names(set: Set) -> &'static [Name] {
         Set::Reboot => system::REBOOT,
         Set::Rename => files::RENAME,
         Set::Resource => process::RESOURCE,
+        Set::SchedCore => operations::SCHED_CORE,
         Set::Scheduler => process::SCHEDULER,
         Set::Seals => descriptors::SEALS,
         Set::Seccomp => system::SECCOMP,
+        Set::SeccompMode => operations::SECCOMP_MODE,
         Set::SeccompFilter => system::SECCOMP_FILTER,
+        Set::SecureBits => operations::SECURE_BITS,
         Set::ShadowStack => memory::SHADOW_STACK,
         Set::Shmat => memory::SHMAT,
         Set::Shutdown => sockets::SHUTDOWN,
@@ -210,20 +228,25 @@ fn names(set: Set) -> &'static [Name] {
         Set::SocketLevel => sockets::SOCKET_LEVEL,
         Set::SocketOption => sockets::SOCKET_OPTION,
         Set::SocketType => sockets::SOCKET_TYPE,
+        Set::Speculation => operations::SPECULATION,
+        Set::SpeculationControl => operations::SPECULATION_CONTROL,
         Set::Splice => descriptors::SPLICE,
         Set::Statx => files::STATX,
         Set::SyncRange => descriptors::SYNC_RANGE,
         Set::Syslog => system::SYSLOG,
         Set::TcpOption => sockets::TCP_OPTION,
         Set::TimerSet => process::TIMER_SET,
+        Set::Timing => operations::TIMING,
         Set::Timerfd => process::TIMERFD,
         Set::TimerfdSet => process::TIMERFD_SET,
+        Set::Tsc => operations::TSC,
         Set::Umount => files::UMOUNT,
         Set::UnknownOption => system::UNKNOWN_OPTION,
         Set::UringEnter => descriptors::URING_ENTER,
         Set::UringRegister => descriptors::URING_REGISTER,
         Set::Usage => process::USAGE,
         Set::Userfaultfd => descriptors::USERFAULTFD,
+        Set::Vma => operations::VMA,
         Set::Wait => process::WAIT,
         Set::WaitId => process::WAIT_ID,
         Set::Whence => descriptors::WHENCE,

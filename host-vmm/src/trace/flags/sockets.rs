@@ -48,6 +48,14 @@ pub(super) const MESSAGE: &[Name] = names! {
     }
 };
 
+/// Kinds of control messages of the socket itself.
+pub(in crate::trace) const CONTROL: &[Name] = names! {
+    in (CHOICE) {
+        net::SCM_RIGHTS, net::SCM_CREDENTIALS, net::SCM_SECURITY, net::SCM_TIMESTAMP = "SO_TIMESTAMP_OLD",
+        net::SCM_TIMESTAMPNS = "SO_TIMESTAMPNS_OLD", net::SCM_TIMESTAMPING = "SO_TIMESTAMPING_OLD",
+    }
+};
+
 pub(super) const SHUTDOWN: &[Name] = names! {
     in (CHOICE) { net::SHUT_RD, net::SHUT_WR, net::SHUT_RDWR }
 };

@@ -1,6 +1,7 @@
 //! Hand-built records, as a tracer would write them.
 
 mod lines;
+mod nested;
 mod reading;
 
 use super::record::{Reader, Record};
@@ -25,6 +26,10 @@ impl Record {
 
     fn with_element(self, argument: u8, element: u16, flags: u8, bytes: &[u8]) -> Self {
         self.capture(Capture { argument, flags: flags | Capture::ELEMENT, element, len: 0 }, bytes)
+    }
+
+    fn with_piece(self, argument: u8, part: u8, element: u16, bytes: &[u8]) -> Self {
+        self.capture(Capture { argument, flags: part, element, len: 0 }, bytes)
     }
 
     fn of_kind(mut self, kind: Kind) -> Self {

@@ -98,6 +98,9 @@ fn captures_that_fit_no_argument_are_printed_without_a_panic() {
             for argument in 0..6 {
                 record = record.with(argument, &vec![0xff; len]).with_part(argument, &vec![1; len]);
                 record = record.with_element(argument, 0, 0, &vec![7; len]);
+                for part in [Capture::NAME, Capture::CONTROL, Capture::VECTOR, Capture::DATA] {
+                    record = record.with_piece(argument, part, 0, &vec![1; len]);
+                }
             }
             let line = super::super::format::line(&record.read_back(), &Default::default());
             assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line}");

@@ -1,8 +1,8 @@
 //! Calls on descriptors: data, positions, pipes, events, waiting for many.
 
 use crate::calls::Arg::{
-    Address, ArrayOut, BytesIn, BytesOut, Choice, Fd, FdSet, Flags, Hex, In, InOut, Int, Long, Out, Poll, Size, Text,
-    Uint, Unused, VectorIn, VectorOut,
+    Address, ArrayOut, BytesIn, BytesOut, Choice, Fd, FdSet, Flags, Hex, In, InOut, Int, Long, Out, Poll, Requests,
+    Size, Text, Uint, Unused, VectorIn, VectorOut,
 };
 use crate::calls::{Count, Returns, Set, Shape, Signature, call};
 use syscalls::Sysno;
@@ -65,11 +65,11 @@ pub(in crate::calls) const ROWS: &[Signature] = &[
     call(Sysno::epoll_wait_old,    &[Hex, Hex, Hex, Hex],                                                         Returns::Zero),
     call(Sysno::io_setup,          &[Uint, Out(Shape::Pointer)],                                                  Returns::Zero),
     call(Sysno::io_destroy,        &[Address],                                                                    Returns::Zero),
-    call(Sysno::io_submit,         &[Address, Long, Address],                                                     Returns::Int),
-    call(Sysno::io_cancel,         &[Address, Address, Address],                                                  Returns::Zero),
-    call(Sysno::io_getevents,      &[Address, Long, Long, Address, In(Shape::Timespec)],                          Returns::Int),
-    call(Sysno::io_pgetevents,     &[Address, Long, Long, Address, In(Shape::Timespec), Address],                 Returns::Int),
-    call(Sysno::io_uring_setup,    &[Uint, Address],                                                              Returns::Fd),
+    call(Sysno::io_submit,         &[Address, Long, Requests(1)],                                            Returns::Int),
+    call(Sysno::io_cancel,         &[Address, In(Shape::Iocb), Out(Shape::IoEvent)],                              Returns::Zero),
+    call(Sysno::io_getevents,      &[Address, Long, Long, ArrayOut(Shape::IoEvent, Count::Result(2)), In(Shape::Timespec)], Returns::Int),
+    call(Sysno::io_pgetevents,     &[Address, Long, Long, ArrayOut(Shape::IoEvent, Count::Result(2)), In(Shape::Timespec), Address], Returns::Int),
+    call(Sysno::io_uring_setup,    &[Uint, InOut(Shape::UringParams)],                                            Returns::Fd),
     call(Sysno::io_uring_enter,    &[Fd, Uint, Uint, Flags(Set::UringEnter), Address, Size],                      Returns::Int),
     call(Sysno::io_uring_register, &[Fd, Choice(Set::UringRegister), Address, Uint],                              Returns::Int),
 ];

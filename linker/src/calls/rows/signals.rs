@@ -1,7 +1,7 @@
 //! Signals and futexes: what wakes a thread.
 
-use crate::calls::Arg::{Address, Choice, Fd, Flags, Hex, In, Int, Out, Pid, Signal, Size, Uint};
-use crate::calls::{Returns, Set, Shape, Signature, call};
+use crate::calls::Arg::{Address, ArrayIn, Choice, Fd, Flags, Hex, In, Int, Out, Pid, Signal, Size, Uint};
+use crate::calls::{Count, Returns, Set, Shape, Signature, call};
 use syscalls::Sysno;
 
 #[rustfmt::skip]
@@ -26,6 +26,6 @@ pub(in crate::calls) const ROWS: &[Signature] = &[
     call(Sysno::futex,             &[Address, Choice(Set::Futex), Hex, Hex, Hex, Hex],                            Returns::Int),
     call(Sysno::futex_wait,        &[Address, Hex, Hex, Flags(Set::Futex2), In(Shape::Timespec), Choice(Set::Clock)], Returns::Zero),
     call(Sysno::futex_wake,        &[Address, Hex, Int, Flags(Set::Futex2)],                                      Returns::Int),
-    call(Sysno::futex_requeue,     &[Address, Uint, Int, Int],                                                    Returns::Int),
-    call(Sysno::futex_waitv,       &[Address, Uint, Uint, In(Shape::Timespec), Choice(Set::Clock)],               Returns::Int),
+    call(Sysno::futex_requeue,     &[ArrayIn(Shape::FutexWaitv, Count::Fixed(2)), Uint, Int, Int],                Returns::Int),
+    call(Sysno::futex_waitv,       &[ArrayIn(Shape::FutexWaitv, Count::Arg(1)), Uint, Uint, In(Shape::Timespec), Choice(Set::Clock)], Returns::Int),
 ];

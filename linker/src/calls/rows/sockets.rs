@@ -1,8 +1,8 @@
 //! Sockets.
 
 use crate::calls::Arg::{
-    Address, ArrayOut, BytesIn, BytesOut, Choice, Fd, Flags, In, InOut, Int, OptionIn, OptionOut, Out, Size,
-    SocketAddressIn, SocketAddressOut, Uint,
+    ArrayOut, BytesIn, BytesOut, Choice, Fd, Flags, In, InOut, Int, MessageIn, MessageOut, MessagesIn, MessagesOut,
+    OptionIn, OptionOut, Size, SocketAddressIn, SocketAddressOut, Uint,
 };
 use crate::calls::{Count, Returns, Set, Shape, Signature, call};
 use syscalls::Sysno;
@@ -20,10 +20,10 @@ pub(in crate::calls) const ROWS: &[Signature] = &[
     call(Sysno::getpeername, &[Fd, SocketAddressOut(2), InOut(Shape::U32)],                                 Returns::Zero),
     call(Sysno::sendto,      &[Fd, BytesIn(2), Size, Flags(Set::Message), SocketAddressIn(5), Uint],        Returns::Int),
     call(Sysno::recvfrom,    &[Fd, BytesOut(2), Size, Flags(Set::Message), SocketAddressOut(5), InOut(Shape::U32)], Returns::Int),
-    call(Sysno::sendmsg,     &[Fd, In(Shape::Message), Flags(Set::Message)],                                Returns::Int),
-    call(Sysno::recvmsg,     &[Fd, Out(Shape::Message), Flags(Set::Message)],                               Returns::Int),
-    call(Sysno::sendmmsg,    &[Fd, Address, Uint, Flags(Set::Message)],                                     Returns::Int),
-    call(Sysno::recvmmsg,    &[Fd, Address, Uint, Flags(Set::Message), In(Shape::Timespec)],                Returns::Int),
+    call(Sysno::sendmsg,     &[Fd, MessageIn, Flags(Set::Message)],                                         Returns::Int),
+    call(Sysno::recvmsg,     &[Fd, MessageOut, Flags(Set::Message)],                                        Returns::Int),
+    call(Sysno::sendmmsg,    &[Fd, MessagesIn(2), Uint, Flags(Set::Message)],                               Returns::Int),
+    call(Sysno::recvmmsg,    &[Fd, MessagesOut(2), Uint, Flags(Set::Message), In(Shape::Timespec)],         Returns::Int),
     call(Sysno::shutdown,    &[Fd, Choice(Set::Shutdown)],                                                  Returns::Zero),
     call(Sysno::setsockopt,  &[Fd, Choice(Set::SocketLevel), Choice(Set::SocketOption), OptionIn(4), Uint], Returns::Zero),
     call(Sysno::getsockopt,  &[Fd, Choice(Set::SocketLevel), Choice(Set::SocketOption), OptionOut(4), InOut(Shape::U32)], Returns::Zero),
