@@ -1,5 +1,6 @@
 //! Two results beside each other: what got better, what got worse; and the check that nothing got worse unseen.
 
+use super::looking::LOOKS;
 use super::outcome::{Counts, Outcome};
 use super::workloads::OURS;
 use crate::tally::Tally;
@@ -74,6 +75,13 @@ pub fn check(committed: &Counts, now: &Counts) -> Tally {
             tally.fail(&row.name, &worse.join("\n"));
         }
     }
+    for (name, bound, cost) in LOOKS.map(|look| (look.name, look.most, look.cost(&now.looking))) {
+        match cost {
+            Some(cost) if cost <= bound => tally.pass(name),
+            Some(cost) => tally.fail(name, &format!("{cost} instructions, at most {bound} are wanted")),
+            None => tally.fail(name, "not measured, or records were lost"),
+        }
+    }
     tally
 }
 
@@ -90,6 +98,7 @@ mod tests {
             taken,
             unit: "instructions".into(),
             rows: vec![row],
+            looking: Default::default(),
             start: Default::default(),
             idle: Default::default(),
         }
