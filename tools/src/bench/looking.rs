@@ -135,7 +135,7 @@ fn of_code(code: &str, routes: u64) -> Result<u64> {
     let forms = [format!("-{:#x}]", low.wrapping_neg()), format!("{routes:#x}]"), format!("{low:#x}]")];
     let load = lines.by_ref().find(|line| forms.iter().any(|form| line.contains(form.as_str())));
     let load = load.context("serve_uncounted does not look at ROUTES")?;
-    let register = load.trim().split_whitespace().nth(1).and_then(|operands| operands.split(',').next());
+    let register = load.split_whitespace().nth(1).and_then(|operands| operands.split(',').next());
     let register = register.context("a load without a register")?.trim_start_matches(['e', 'r']);
     let mut count = 1;
     for line in lines {
