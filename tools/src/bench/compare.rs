@@ -89,6 +89,7 @@ pub fn check(committed: &Counts, now: &Counts) -> Tally {
 mod tests {
     use super::{check, line};
     use crate::bench::outcome::{Count, Counts, Taken};
+    use std::collections::BTreeMap;
 
     fn counts(inside: u64, exits: f64) -> Counts {
         let taken = Taken { commit: String::new(), machine: String::new(), versions: Default::default() };
@@ -98,10 +99,22 @@ mod tests {
             taken,
             unit: "instructions".into(),
             rows: vec![row],
-            looking: Default::default(),
+            looking: looking(98),
             start: Default::default(),
             idle: Default::default(),
         }
+    }
+
+    fn looking(statistics: u64) -> BTreeMap<String, u64> {
+        let figures =
+            [("route", 2), ("off", 73), ("statistics", statistics), ("trace", 280), ("records", 2000), ("profile", 98)];
+        figures.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn looking_has_bounds_of_its_own() {
+        let more = Counts { looking: looking(99), ..counts(100, 0.0) };
+        assert_eq!((check(&more, &counts(100, 0.0)).failed, check(&more, &more).failed), (0, 1));
     }
 
     #[test]
