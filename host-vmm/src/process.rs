@@ -1,6 +1,7 @@
 //! Processes: fork without exec, the report of a seccomp violation, and the end. One of the three files of this crate that may
 //! contain unsafe code.
 
+use linker::probe::{CALL, Parts};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -96,6 +97,17 @@ pub fn close_all_but(keep: &[BorrowedFd<'_>]) {
             unsafe { libc::syscall(libc::SYS_close_range, next, last, 0u32) };
         }
         next = next.max(number.saturating_add(1));
+    }
+}
+
+/// Takes what a probed sandbox has added up of this thread's system calls (`linker::probe`); ENOSYS anywhere else.
+pub fn take_parts() -> std::io::Result<Parts> {
+    let mut parts = Parts::default();
+    // SAFETY: the call writes one `Parts` at its argument, which is ours, and any bits are one; where the number is unknown it does
+    // nothing.
+    match unsafe { libc::syscall(CALL as libc::c_long, &raw mut parts) } {
+        0 => Ok(parts),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 

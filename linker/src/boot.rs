@@ -32,6 +32,8 @@ bitflags! {
         const HOST_TSC = 1 << 2;
         /// Tell the sentry when each system call came (`UserContext::error`).
         const TIME_CALLS = 1 << 3;
+        /// Look at when each system call is where, for programs that ask (`probe`).
+        const PROBE_CALLS = 1 << 4;
     }
 }
 

@@ -12,6 +12,7 @@ pub mod boot;
 pub mod calls;
 pub mod control;
 pub mod layout;
+pub mod probe;
 pub mod request;
 pub mod ring;
 pub mod spec;

@@ -49,7 +49,47 @@ pub struct Head {
     pub result: i64,
 }
 
-const _: () = assert!(size_of::<Head>() == 104);
+const _: () = assert!(size_of::<Head>() == 8 * Head::WORDS);
+
+impl Head {
+    /// Words of it.
+    pub const WORDS: usize = 13;
+
+    /// As words, for whoever writes it without a detour over memory.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; Self::WORDS] {
+        let [a, b, c, d, e, f] = self.args;
+        [
+            pair(self.len, self.kind),
+            pair(self.pid, self.tid),
+            pair(self.number, self.pad),
+            self.start_ns,
+            self.duration_ns,
+            self.exits,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            self.result.cast_unsigned(),
+        ]
+    }
+
+    /// From words again.
+    pub fn of_words(words: [u64; Self::WORDS]) -> Self {
+        zerocopy::transmute!(words)
+    }
+
+    /// When the call had ended, in the units of `start_ns`.
+    pub const fn end(&self) -> u64 {
+        self.start_ns.wrapping_add(self.duration_ns)
+    }
+}
+
+const fn pair(low: u32, high: u32) -> u64 {
+    low as u64 | (high as u64) << 32
+}
 
 /// What of the caller's memory follows.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -83,3 +123,28 @@ impl Capture {
 }
 
 const _: () = assert!(size_of::<Capture>() == 8);
+
+#[cfg(test)]
+mod tests {
+    use super::Head;
+
+    #[test]
+    fn words_are_the_head_as_it_lies_in_memory() {
+        let head = Head {
+            len: 1,
+            kind: 2,
+            pid: 3,
+            tid: 4,
+            number: 5,
+            pad: 6,
+            start_ns: 7,
+            duration_ns: 8,
+            exits: 9,
+            args: [10, 11, 12, 13, 14, 15],
+            result: -16,
+        };
+        let words: [u64; Head::WORDS] = zerocopy::transmute!(head);
+        assert_eq!(head.words(), words);
+        assert_eq!((Head::of_words(words).result, head.end()), (-16, 15));
+    }
+}

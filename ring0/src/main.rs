@@ -25,6 +25,7 @@ mod paging;
 mod panic;
 mod percpu;
 mod platform;
+mod probe;
 mod quirk;
 mod ring;
 mod run;

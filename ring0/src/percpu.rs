@@ -6,6 +6,7 @@ use crate::frame::FrameCache;
 use crate::gdt::{GDT_ENTRIES, Pointer};
 use crate::heap::HeapCache;
 use crate::paging::UserPageTable;
+use crate::probe::Probes;
 use crate::runqueue::RunQueue;
 use crate::thread::KThread;
 use crate::timer::Timers;
@@ -95,8 +96,10 @@ pub struct PerCpu {
     pub frames: UnsafeCell<FrameCache>,
     /// Free small blocks at hand.
     pub heap: UnsafeCell<HeapCache>,
-    /// System calls made here; only this CPU adds to it.
+    /// System calls made here, where they are counted; only this CPU adds to it.
     pub syscalls: AtomicU64,
+    /// When a system call was where, where that is asked for.
+    pub probes: Probes,
     /// Held lock ranks of the sentry.
     pub held_locks: AtomicU64,
 }
@@ -115,6 +118,8 @@ pub const USER_END: usize = offset_of!(PerCpu, user_end);
 pub const ATTENTION: usize = offset_of!(PerCpu, attention);
 /// See `KERNEL_RSP`.
 pub const SYSCALLS: usize = offset_of!(PerCpu, syscalls);
+/// See `KERNEL_RSP`.
+pub const PROBES: usize = offset_of!(PerCpu, probes);
 /// See `KERNEL_RSP`.
 pub const TSS_RSP0: usize = offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, privilege_stack_table);
 
@@ -150,6 +155,7 @@ impl PerCpu {
             frames: UnsafeCell::new(FrameCache::new()),
             heap: UnsafeCell::new(HeapCache::new()),
             syscalls: AtomicU64::new(0),
+            probes: Probes::new(),
             held_locks: AtomicU64::new(0),
         }
     }

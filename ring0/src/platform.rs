@@ -236,6 +236,10 @@ impl Platform for Ring0 {
         sched::cpus()
     }
 
+    fn cpu(&self) -> usize {
+        cpu().number.get()
+    }
+
     fn barrier_all(&self) {
         ipi::flush_others(sched::busy_others());
     }

@@ -1,6 +1,8 @@
 //! Around user mode: what must be seen to before it is entered, and what its end means. Also the kernel's own traps.
 
-use crate::asm::syscall::{Serve, enter_user, syscall_entry, timed_syscall_entry};
+use crate::asm::syscall::{
+    Serve, enter_user, probed_syscall_entry, syscall_entry, tallied_syscall_entry, timed_syscall_entry,
+};
 use crate::asm::trap::TrapFrame;
 use crate::asm::usercopy::fixups;
 use crate::features::features;
@@ -11,6 +13,7 @@ use crate::idt::{FIRST_INTERRUPT, GENERAL_PROTECTION, PAGE_FAULT};
 use crate::ipi;
 use crate::lapic;
 use crate::percpu::{PerCpu, attention, cpu};
+use crate::probe::serve_probed;
 use crate::quirk;
 use crate::ring;
 use crate::sched;
@@ -19,7 +22,7 @@ use crate::timer;
 use crate::usercopy;
 use crate::x86::{self, wrfsbase, wrmsr};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use linker::addr::UserVa;
 use linker::boot::{BootFlags, BootInfo};
 use linker::layout::{USER_END, VECTOR_HOST, VECTOR_SHOOTDOWN, VECTOR_TIMER};
@@ -47,25 +50,60 @@ const RESERVED_FLAG: u64 = 1 << 1;
 /// Whether `UserContext::error` says when a call came.
 static TIMED: AtomicBool = AtomicBool::new(false);
 
-/// Takes over whether calls are timed. Before any CPU asks for its entry.
+/// Whether it is looked at when calls are where (`probe`).
+static PROBED: AtomicBool = AtomicBool::new(false);
+/// The first and not the second: what most sandboxes are.
+static USUAL: AtomicBool = AtomicBool::new(false);
+/// The stub that SYSCALL lands in.
+static ENTRY: AtomicU64 = AtomicU64::new(0);
+
+/// Takes over what is looked at in calls. Before any CPU asks for its entry.
 pub fn init(boot: &BootInfo) {
     let flags = BootFlags::from_bits_retain(boot.flags);
     TIMED.store(flags.contains(BootFlags::TIME_CALLS), Ordering::Relaxed);
+    PROBED.store(flags.contains(BootFlags::PROBE_CALLS), Ordering::Relaxed);
+    USUAL.store(flags & (BootFlags::TIME_CALLS | BootFlags::PROBE_CALLS) == BootFlags::TIME_CALLS, Ordering::Relaxed);
+    ENTRY.store(entry_for(flags), Ordering::Relaxed);
 }
 
 /// What belongs into `LSTAR`.
 pub fn entry() -> u64 {
-    if TIMED.load(Ordering::Relaxed) {
-        timed_syscall_entry as *const () as u64
+    ENTRY.load(Ordering::Relaxed)
+}
+
+fn entry_for(flags: BootFlags) -> u64 {
+    let entry = if flags.contains(BootFlags::PROBE_CALLS) {
+        probed_syscall_entry as *const ()
+    } else if flags.contains(BootFlags::STATISTICS) {
+        tallied_syscall_entry as *const ()
+    } else if flags.contains(BootFlags::TIME_CALLS) {
+        timed_syscall_entry as *const ()
     } else {
-        syscall_entry as *const () as u64
-    }
+        syscall_entry as *const ()
+    };
+    entry as u64
 }
 
 /// See `Platform::run_user`.
 #[inline]
 pub fn run_user(current: &mut Current) -> Trap {
-    let serve = if TIMED.load(Ordering::Relaxed) { serve_counted } else { serve_uncounted };
+    if USUAL.load(Ordering::Relaxed) { run_task(current, serve_counted) } else { run_unusual(current) }
+}
+
+/// `run_user` where calls are not counted, or probed.
+#[cold]
+fn run_unusual(current: &mut Current) -> Trap {
+    let serve = match (PROBED.load(Ordering::Relaxed), TIMED.load(Ordering::Relaxed)) {
+        (false, true) => serve_counted,
+        (false, false) => serve_uncounted,
+        (true, true) => probed_counted,
+        (true, false) => probed_uncounted,
+    };
+    run_task(current, serve)
+}
+
+#[inline(always)]
+fn run_task(current: &mut Current, serve: Serve) -> Trap {
     let current: *mut Current = current;
     // SAFETY: it is ours alone until the call returns, and `serve` finds the whole around its context.
     unsafe { run_served(&raw mut (*current).regs, serve) }
@@ -87,6 +125,7 @@ pub fn run_context(context: &mut UserContext) -> Trap {
 ///
 /// # Safety
 /// Nobody else uses the context until the call returns, and it is one that `serve` may be called with.
+#[inline(always)]
 pub unsafe fn run_served(context: *mut UserContext, serve: Serve) -> Trap {
     loop {
         let mut trap = Trap::Ended;
@@ -104,6 +143,7 @@ pub unsafe fn run_served(context: *mut UserContext, serve: Serve) -> Trap {
             Next::Reload => {}
             Next::End => return Trap::Ended,
         }
+        cpu().probes.left();
     }
 }
 
@@ -113,7 +153,7 @@ pub unsafe fn run_served(context: *mut UserContext, serve: Serve) -> Trap {
 /// The context is the one in a `Current` that nobody else uses meanwhile.
 unsafe extern "C" fn serve_counted(context: *mut UserContext) -> Served {
     // SAFETY: as the caller says.
-    serve::<true>(unsafe { current_of(context) }, x86::rdtsc)
+    serve::<true>(unsafe { current_of(context) }, x86::rdtsc, |_| {})
 }
 
 /// The same for one that is not.
@@ -122,7 +162,25 @@ unsafe extern "C" fn serve_counted(context: *mut UserContext) -> Served {
 /// As for `serve_counted`.
 unsafe extern "C" fn serve_uncounted(context: *mut UserContext) -> Served {
     // SAFETY: as the caller says.
-    serve::<false>(unsafe { current_of(context) }, x86::rdtsc)
+    serve::<false>(unsafe { current_of(context) }, x86::rdtsc, |_| {})
+}
+
+/// `serve_counted`, probed.
+///
+/// # Safety
+/// As for `serve_counted`.
+unsafe extern "C" fn probed_counted(context: *mut UserContext) -> Served {
+    // SAFETY: as the caller says.
+    serve_probed::<true>(unsafe { current_of(context) })
+}
+
+/// `serve_uncounted`, probed.
+///
+/// # Safety
+/// As for `serve_counted`.
+unsafe extern "C" fn probed_uncounted(context: *mut UserContext) -> Served {
+    // SAFETY: as the caller says.
+    serve_probed::<false>(unsafe { current_of(context) })
 }
 
 /// # Safety
@@ -279,8 +337,7 @@ pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
     *trap = if vector == PAGE_FAULT {
         let address = x86::cr2();
         if quirk::fault_is_syscall(context, address) {
-            cpu().syscalls.fetch_add(1, Ordering::Relaxed);
-            (context.vector, context.error) = (context.rax, x86::rdtsc());
+            arrived(context);
             Trap::Syscall
         } else {
             cpu().fault_rip.set(context.rip);
@@ -297,6 +354,15 @@ pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
         interrupt(vector);
         Trap::Interrupt
     };
+}
+
+/// What the entry stub would have done for a system call that came as something else.
+#[inline(never)]
+fn arrived(context: &mut UserContext) {
+    let this = cpu();
+    this.syscalls.fetch_add(1, Ordering::Relaxed);
+    this.probes.first.set(x86::rdtsc());
+    (context.vector, context.error) = (context.rax, x86::rdtsc());
 }
 
 fn page_fault(address: u64, error: u64) -> Trap {

@@ -373,6 +373,8 @@ pub trait Platform: Send + Sync {
     fn held_locks(&self) -> &AtomicU64;
     /// CPUs of the sandbox.
     fn cpus(&self) -> usize;
+    /// The one that the calling thread is on, until it gives it up.
+    fn cpu(&self) -> usize;
     /// membarrier(2): every CPU that runs one of this process's threads passes a full barrier before this returns.
     fn barrier_all(&self);
 

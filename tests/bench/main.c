@@ -2,6 +2,7 @@
 //
 //   bench                 all operations
 //   bench list            their names, and how often `bench only` is to do each
+//   bench one NAME        this one
 //   bench only NAME N     this one N times, nothing measured
 //   bench exec PROGRAM…   start to exit of a program, fork included
 //   bench exit            nothing; what the exec operation starts
@@ -187,6 +188,12 @@ static int files(void) {
   return 0;
 }
 
+static void measure_wanted(const struct operation *operation) {
+  if (strcmp(operation->name, only) != 0) return;
+  known = 1;
+  measure(operation);
+}
+
 int main(int argc, char **argv) {
   self = argv[0];
   const char *verb = argc > 1 ? argv[1] : "";
@@ -201,6 +208,10 @@ int main(int argc, char **argv) {
   program = (char *[]){"/bin/true", 0};
   if (strcmp(verb, "list") == 0) {
     for_each(list);
+  } else if (strcmp(verb, "one") == 0 && argc == 3) {
+    only = argv[2];
+    for_each(measure_wanted);
+    check(known, only);
   } else if (strcmp(verb, "only") == 0 && argc == 4) {
     only = argv[2], times = atoi(argv[3]);
     for_each(repeat);

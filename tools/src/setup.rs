@@ -89,6 +89,8 @@ pub const ENGINES: &[Need] = &[
 /// For `cargo xtask bench`.
 pub const BENCH: &[Need] = &[
     need("/usr/bin/gcc", "gcc"),
+    need("/usr/bin/objdump", "binutils"),
+    need("/usr/share/containers/seccomp.json", "golang-github-containers-common"),
     need("/usr/lib/x86_64-linux-gnu/libc.a", "libc6-dev"),
     need("/usr/sbin/runc", "runc"),
     need("/usr/bin/awk", "mawk"),

@@ -52,6 +52,9 @@ pub struct Args {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     statistics: bool,
+    /// Look at when calls are where, for `lat`
+    #[arg(long, hide = true)]
+    probe_calls: bool,
     /// Single system calls changed, as in '{"epoll_pwait2":{"action":"enosys"}}', or @FILE with that
     #[arg(long, value_name = "JSON")]
     syscalls: Option<spec::Overrides>,
@@ -92,12 +95,14 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         start.trace = Some((filter, net::FIRST_SOCKET + u32::try_from(files.len())?));
         files.push(format_trace::start(log)?);
     }
+    let wanted = [(args.stats, BootFlags::STATISTICS), (args.probe_calls, BootFlags::PROBE_CALLS)];
+    let flags = wanted.into_iter().filter(|(wanted, _)| *wanted).map(|(_, flag)| flag).collect();
     let launch = Launch {
         spec: start,
         exports: vec![Export { path: "/".into(), writable: false }],
         cpus: args.vcpus.unwrap_or_else(spec::default_cpus),
         memory_bytes,
-        flags: if args.stats { BootFlags::STATISTICS } else { BootFlags::empty() },
+        flags,
         files,
         pod: false,
         background: None,

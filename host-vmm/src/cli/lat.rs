@@ -35,6 +35,8 @@ pub struct MeasureArgs {
     calls: Vec<String>,
     #[arg(short = 'n')]
     count: u32,
+    #[arg(long)]
+    probed: bool,
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -52,9 +54,11 @@ pub fn run(args: &Args) -> anyhow::Result<u8> {
     }
     lat::pin(args.cpu.map_or_else(last_cpu, Ok)?)?;
     let machine = Machine::here();
-    let native = side(args, &[])?;
-    let inside = side(args, &["do", "--vcpus", "1", "--"])?;
-    let compared = lat::compare(&native, &inside);
+    let native = side(args, &[], false)?;
+    let inside = side(args, &["do", "--vcpus", "1", "--"], false)?;
+    // To look costs as well: the times above are of calls that nobody looked into.
+    let probed = side(args, &["do", "--vcpus", "1", "--probe-calls", "--"], true)?;
+    let compared = lat::compare(&native, &inside, &probed);
     if let Some(path) = &args.svg {
         file::write(path, lat::chart(&machine, &compared).as_bytes())?;
     }
@@ -73,7 +77,7 @@ fn last_cpu() -> anyhow::Result<usize> {
 }
 
 /// Runs the measuring program: this one, by itself or behind `before`.
-fn side(args: &Args, before: &[&str]) -> anyhow::Result<Side> {
+fn side(args: &Args, before: &[&str], probed: bool) -> anyhow::Result<Side> {
     let program = std::env::current_exe().context("this program's own file")?;
     let mut command = Command::new(&program);
     command.args(before);
@@ -84,6 +88,9 @@ fn side(args: &Args, before: &[&str]) -> anyhow::Result<Side> {
     if !args.calls.is_empty() {
         command.args(["--calls", &args.calls.join(",")]);
     }
+    if probed {
+        command.arg("--probed");
+    }
     let where_ = if before.is_empty() { "natively" } else { "inside" };
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("the measuring program")?;
     ensure!(output.status.success(), "measuring {where_} ended with {}", output.status);
@@ -92,7 +99,7 @@ fn side(args: &Args, before: &[&str]) -> anyhow::Result<Side> {
 
 /// The hidden verb.
 pub fn measure(args: &MeasureArgs) -> anyhow::Result<u8> {
-    let side = lat::measure(&args.calls, args.count)?;
+    let side = lat::measure(&args.calls, args.count, args.probed)?;
     std::io::stdout().lock().write_all(serde_json::to_string(&side)?.as_bytes())?;
     Ok(0)
 }

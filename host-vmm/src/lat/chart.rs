@@ -10,9 +10,9 @@ const WIDTH: f64 = 860.0;
 const LEFT: f64 = 110.0;
 const RIGHT: f64 = 840.0;
 const TOP: f64 = 62.0;
-/// A call has two of these and a gap.
+/// A call has two of these, one for its parts, and a gap.
 const ROW: f64 = 14.0;
-const CALL: f64 = 2.0 * ROW + 8.0;
+const CALL: f64 = 3.0 * ROW + 8.0;
 /// Where the chart stands alone it brings its own colours.
 const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#1b2733}.d{fill:#5b6b7b;font-size:11px}.n{text-anchor:end}\
     .g{stroke:#d5dce3}.native{fill:#93a1ae;stroke:#93a1ae}.inside{fill:#2f6db5;stroke:#2f6db5}";
@@ -33,7 +33,7 @@ pub fn chart(machine: &Machine, compared: &[Compared]) -> String {
          <style>{STYLE}</style><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
          <text x=\"10\" y=\"18\">System calls, natively and inside ringwall {}</text>\
          <text class=\"d\" x=\"10\" y=\"34\">{}; {}; KVM {}</text>\
-         <text class=\"d\" x=\"10\" y=\"49\">line: shortest to longest, bar: median to p99, mark: p99.9</text>\
+         <text class=\"d\" x=\"10\" y=\"49\">line: shortest to longest, bar: median to p99, mark: p99.9; in words: parts of it inside, medians</text>\
          <rect class=\"native\" x=\"640\" y=\"8\" width=\"10\" height=\"10\"/><text x=\"655\" y=\"18\">native</text>\
          <rect class=\"inside\" x=\"720\" y=\"8\" width=\"10\" height=\"10\"/><text x=\"735\" y=\"18\">inside</text>\n",
         env!("CARGO_PKG_VERSION"),
@@ -64,6 +64,10 @@ pub fn chart(machine: &Machine, compared: &[Compared]) -> String {
         );
         side(&mut svg, "native", y + ROW / 2.0, &call.native, x);
         side(&mut svg, "inside", y + ROW * 1.5, &call.inside, x);
+        if let Some(parts) = &call.parts {
+            let (words, y) = (parts.words(), y + ROW * 2.7);
+            let _ = writeln!(svg, "<text class=\"d\" x=\"{LEFT}\" y=\"{y:.1}\">{words}</text>");
+        }
     }
     svg + "</svg>\n"
 }

@@ -1,5 +1,7 @@
 //! Times as a distribution.
 
+use crate::page::html::time;
+use linker::probe::Parts as Probed;
 use serde::{Deserialize, Serialize};
 
 /// What is said of many times, in ns.
@@ -45,9 +47,60 @@ impl Distribution {
     }
 }
 
+/// Where a call is, of which the kernel says how long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
+    /// From the first instruction of the kernel until the registers are saved.
+    pub entry: Distribution,
+    /// From there to the handler.
+    pub dispatch: Distribution,
+    /// The handler.
+    pub handler: Distribution,
+    /// From its end to the last instruction: statistics, signals, registers.
+    pub exit: Distribution,
+}
+
+impl Parts {
+    /// Of what the sandbox said after each time; `None` where it never saw a call to its end. Where one time is several calls, their
+    /// parts are added up.
+    pub fn of(probed: &[Probed]) -> Option<Self> {
+        let of = |part: fn(&Probed) -> u64| {
+            let ns = |parts: &Probed| {
+                let ns = u128::from(part(parts)) * 1_000_000 / u128::from(parts.ticks_per_ms.max(1));
+                u64::try_from(ns).unwrap_or(u64::MAX)
+            };
+            Distribution::of(probed.iter().filter(|parts| parts.calls != 0).map(ns).collect(), 0)
+        };
+        Some(Self {
+            entry: of(|parts| parts.entry)?,
+            dispatch: of(|parts| parts.dispatch)?,
+            handler: of(|parts| parts.handler)?,
+            exit: of(|parts| parts.exit)?,
+        })
+    }
+
+    /// In words, the median of each.
+    pub fn words(&self) -> String {
+        let parts =
+            [("entry", &self.entry), ("dispatch", &self.dispatch), ("handler", &self.handler), ("exit", &self.exit)];
+        parts.map(|(name, times)| format!("{name} {}", time(times.p50_ns))).join(", ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Distribution;
+    use super::{Distribution, Parts, Probed};
+
+    #[test]
+    fn parts_are_of_the_times_whose_calls_were_seen_to_the_end() {
+        let probed =
+            |calls, entry| Probed { calls, entry, dispatch: 4, handler: 40, exit: 10, ticks_per_ms: 2_000_000 };
+        let parts = Parts::of(&[probed(1, 20), probed(0, 9_000_000), probed(2, 30)]).expect("parts");
+        assert_eq!((parts.entry.count, parts.entry.min_ns, parts.entry.max_ns), (2, 10, 15));
+        assert_eq!(parts.words(), "entry 10 ns, dispatch 2 ns, handler 20 ns, exit 5 ns");
+        assert_eq!(Parts::of(&[probed(0, 1)]), None);
+        assert_eq!(Parts::of(&[]), None);
+    }
 
     #[test]
     fn percentiles_are_times_that_were_measured() {

@@ -1,8 +1,10 @@
 //! Measures on one side: pinned to a CPU, warmed, each call by itself.
 
 use super::calls::{Call, ROWS, Row};
-use super::distribution::Distribution;
+use super::distribution::{Distribution, Parts};
+use crate::process;
 use anyhow::{Context, ensure};
+use linker::probe::Parts as Probed;
 use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
@@ -30,19 +32,22 @@ pub struct Measured {
     /// How long.
     #[serde(flatten)]
     pub times: Distribution,
+    /// Of which in which part of the kernel; where that was looked at, and calls went the short way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
 }
 
-/// Measures the calls of these names, all where there are none, each so often.
-pub fn measure(names: &[String], count: u32) -> anyhow::Result<Side> {
+/// Measures the calls of these names, all where there are none, each so often; in a sandbox that is `probed`, their parts as well.
+pub fn measure(names: &[String], count: u32, probed: bool) -> anyhow::Result<Side> {
     pin(sched_getcpu())?;
-    let overhead = times(&mut (Box::new(|| Ok(())) as Call), count.max(1000))?;
+    let (overhead, _) = times(&mut (Box::new(|| Ok(())) as Call), count.max(1000), false)?;
     let overhead_ns = Distribution::of(overhead, 0).map_or(0, |times| times.p50_ns);
     let wanted = |row: &&Row| names.is_empty() || names.iter().any(|name| name == row.name);
     let one = |row: &Row| {
         let mut call = (row.prepare)().with_context(|| row.name)?;
-        let times = times(&mut call, count).with_context(|| row.name)?;
+        let (times, parts) = times(&mut call, count, probed).with_context(|| row.name)?;
         let times = Distribution::of(times, overhead_ns).with_context(|| row.name)?;
-        Ok(Measured { name: row.name.into(), times })
+        Ok(Measured { name: row.name.into(), times, parts: Parts::of(&parts) })
     };
     let calls = ROWS.iter().filter(wanted).map(one).collect::<anyhow::Result<_>>()?;
     Ok(Side { overhead_ns, calls })
@@ -56,7 +61,8 @@ pub fn pin(cpu: usize) -> anyhow::Result<()> {
     sched_setaffinity(None, &set).with_context(|| format!("pinning to CPU {cpu}"))
 }
 
-fn times(call: &mut Call, count: u32) -> anyhow::Result<Vec<u64>> {
+/// How long each time took, and, where the sandbox is `probed`, its parts.
+fn times(call: &mut Call, count: u32, probed: bool) -> anyhow::Result<(Vec<u64>, Vec<Probed>)> {
     let warm = Instant::now();
     for _ in 0..count / 10 {
         call()?;
@@ -65,17 +71,25 @@ fn times(call: &mut Call, count: u32) -> anyhow::Result<Vec<u64>> {
         }
     }
     let mut times = Vec::with_capacity(count as usize);
+    let mut parts = Vec::new();
+    if probed {
+        // Of what was before.
+        process::take_parts()?;
+    }
     let begin = Instant::now();
     for _ in 0..count {
         let before = Instant::now();
         call()?;
         let after = Instant::now();
         times.push(u64::try_from((after - before).as_nanos()).unwrap_or(u64::MAX));
+        if probed {
+            parts.push(process::take_parts()?);
+        }
         if after - begin > LONGEST {
             break;
         }
     }
-    Ok(times)
+    Ok((times, parts))
 }
 
 #[cfg(test)]
@@ -87,8 +101,8 @@ mod tests {
     fn every_call_can_be_made() {
         for row in ROWS.iter().filter(|row| row.name != "fork") {
             let mut call = (row.prepare)().unwrap_or_else(|errno| panic!("{}: {errno}", row.name));
-            let times = times(&mut call, 20).unwrap_or_else(|error| panic!("{}: {error:#}", row.name));
-            assert_eq!(times.len(), 20, "{}", row.name);
+            let (times, parts) = times(&mut call, 20, false).unwrap_or_else(|error| panic!("{}: {error:#}", row.name));
+            assert_eq!((times.len(), parts.len()), (20, 0), "{}", row.name);
         }
     }
 }

@@ -21,14 +21,17 @@ pub struct Compared {
     pub native: distribution::Distribution,
     /// In a sandbox.
     pub inside: distribution::Distribution,
+    /// There, in which part of the kernel: of calls made apart, since to look costs as well.
+    pub parts: Option<distribution::Parts>,
 }
 
-/// Puts both sides together.
-pub fn compare(native: &Side, inside: &Side) -> Vec<Compared> {
+/// Puts both sides together, and what the probes said.
+pub fn compare(native: &Side, inside: &Side, probed: &Side) -> Vec<Compared> {
     let find =
         |side: &Side, name: &str| side.calls.iter().find(|call| call.name == name).map(|call| call.times.clone());
     let both = ROWS.iter().filter_map(|row| {
-        Some(Compared { name: row.name, native: find(native, row.name)?, inside: find(inside, row.name)? })
+        let parts = probed.calls.iter().find(|call| call.name == row.name).and_then(|call| call.parts.clone());
+        Some(Compared { name: row.name, native: find(native, row.name)?, inside: find(inside, row.name)?, parts })
     });
     both.collect()
 }

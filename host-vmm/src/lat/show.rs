@@ -6,7 +6,7 @@ use crate::page::html::time;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// Two lines a call.
+/// Two lines a call, and one of its parts inside.
 pub fn table(machine: &Machine, compared: &[Compared]) -> String {
     let mut text = String::new();
     let _ = writeln!(text, "{}; {}; KVM {}", machine.cpu, machine.kernel, machine.kvm);
@@ -22,6 +22,9 @@ pub fn table(machine: &Machine, compared: &[Compared]) -> String {
         {
             let values: String = times.values().iter().map(|ns| format!("{:>10}", time(*ns))).collect();
             let _ = writeln!(text, "{name:<12} {side:<7} {:>8}{values}{ratio}", times.count);
+        }
+        if let Some(parts) = &call.parts {
+            let _ = writeln!(text, "             probes  {}", parts.words());
         }
     }
     text
@@ -39,13 +42,14 @@ pub fn json(machine: &Machine, native: &Side, inside: &Side, compared: &[Compare
             "what": what(call.name),
             "native": call.native,
             "inside": call.inside,
+            "parts": call.parts,
         })).collect::<Vec<_>>(),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::distribution::Distribution;
+    use super::super::distribution::{Distribution, Parts};
     use super::super::{Compared, Side, chart};
     use super::{json, table};
     use crate::machine::Machine;
@@ -55,15 +59,20 @@ mod tests {
         let machine = Machine { cpu: "<CPU>".into(), kernel: "Linux 6".into(), kvm: "native" };
         let native = Distribution::of(vec![100, 120, 140], 0).expect("times");
         let inside = Distribution::of(vec![50, 60, 90_000], 0).expect("times");
-        let compared = [Compared { name: "read", native, inside }];
+        let part = |ns| Distribution::of(vec![ns], 0).expect("a time");
+        let parts = Parts { entry: part(5), dispatch: part(2), handler: part(40), exit: part(8) };
+        let compared = [Compared { name: "read", native, inside, parts: Some(parts) }];
         let text = table(&machine, &compared);
         assert!(text.contains("read         native         3    100 ns    120 ns"), "{text}");
         assert!(text.contains("             inside         3     50 ns     60 ns"), "{text}");
-        assert!(text.trim_end().ends_with("0.50"), "{text}");
+        let parts = "entry 5 ns, dispatch 2 ns, handler 40 ns, exit 8 ns";
+        assert!(text.ends_with(&format!("0.50\n             probes  {parts}\n")), "{text}");
         let side = Side { overhead_ns: 20, calls: Vec::new() };
         let value = json(&machine, &side, &side, &compared);
         assert_eq!((&value["calls"][0]["inside"]["p50Ns"], &value["overheadNs"]["native"]), (&60.into(), &20.into()));
+        assert_eq!(value["calls"][0]["parts"]["handler"]["p50Ns"], 40);
         let svg = chart(&machine, &compared);
+        assert!(svg.contains(&format!(">{parts}<")), "{svg}");
         assert!(
             svg.contains("&lt;CPU&gt;") && svg.contains(">read<") && !svg.contains("NaN") && !svg.contains("inf"),
             "{svg}"

@@ -111,6 +111,12 @@ pub fn captures(signature: &Signature, args: &[u64; 6], result: Option<i64>) -> 
     })
 }
 
+/// Whether an argument of this kind is nothing but its register.
+pub(super) fn takes_no_memory(kind: Arg) -> bool {
+    // As if every other argument were 1: lengths and addresses are there.
+    at_entry(kind, |_| 1).is_none() && at_exit(kind, |_| 1, 1).is_none()
+}
+
 fn at_entry(kind: Arg, at: impl Fn(u8) -> u64) -> Option<What> {
     match kind {
         Arg::Path | Arg::Text => Some(What::String { max: STRING_MAX }),

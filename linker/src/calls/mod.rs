@@ -65,6 +65,11 @@ impl Signature {
         self.call.name()
     }
 
+    /// Whether nothing is ever to be copied of the caller's memory (`captures`), whatever the arguments are.
+    pub fn takes_no_memory(&self) -> bool {
+        !variant::may_take_memory(self.call) && self.args.iter().all(|arg| captures::takes_no_memory(*arg))
+    }
+
     /// The signature that these arguments select.
     pub fn with(&self, values: &[u64; 6]) -> Self {
         variant::variant(self, values)

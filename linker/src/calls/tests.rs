@@ -49,6 +49,27 @@ fn a_length_argument_stands_in_the_same_row() {
 }
 
 #[test]
+fn calls_that_take_no_memory_have_nothing_copied() {
+    let mut plain = 0;
+    for signature in Sysno::iter().filter_map(|call| signature(call as u32)).filter(|one| one.takes_no_memory()) {
+        plain += 1;
+        // Commands and options are small numbers, or ioctl's; arguments that could be addresses are.
+        for (first, second) in (0..300).flat_map(|first| [0, 1, 5, 0x5401].map(|second| (first, second))) {
+            for values in [[first, second, 0x1000, 0x2000, 0x3000, 0x4000], [second, first, 0x1000, 8, 8, 8]] {
+                assert_eq!(captures(signature, &values, None).count(), 0, "{}", signature.name());
+                assert_eq!(captures(signature, &values, Some(1)).count(), 0, "{}", signature.name());
+            }
+        }
+    }
+    assert!(plain > 50 && signature(Sysno::getppid as u32).is_some_and(|call| call.takes_no_memory()));
+    assert!(
+        [Sysno::read, Sysno::openat, Sysno::futex]
+            .iter()
+            .all(|call| !signature(*call as u32).unwrap().takes_no_memory())
+    );
+}
+
+#[test]
 fn openat_wants_its_path_at_entry_and_nothing_at_exit() {
     let args = [u64::MAX, 0x1000, 0, 0];
     let path = Wanted { argument: 1, address: 0x1000, what: What::String { max: STRING_MAX } };

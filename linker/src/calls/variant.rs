@@ -41,6 +41,23 @@ pub(super) fn variant(signature: &Signature, values: &[u64; 6]) -> Signature {
     new
 }
 
+/// Calls whose arguments decide whether others are addresses of something that is copied.
+pub(super) fn may_take_memory(call: Sysno) -> bool {
+    matches!(
+        call,
+        Sysno::setsockopt
+            | Sysno::getsockopt
+            | Sysno::fcntl
+            | Sysno::ioctl
+            | Sysno::futex
+            | Sysno::prctl
+            | Sysno::arch_prctl
+            | Sysno::keyctl
+            | Sysno::io_uring_register
+            | Sysno::seccomp
+    )
+}
+
 /// arch_prctl(2)'s codes that return something (arch/x86/include/uapi/asm/prctl.h); linux-raw-sys has only ARCH_SET_FS.
 const ARCH_GET_FS: u32 = 0x1003;
 const ARCH_GET_GS: u32 = 0x1004;

@@ -21,7 +21,8 @@
 
 use super::trap::save_registers;
 use crate::gdt::{USER_CS, USER_SS};
-use crate::percpu::{ATTENTION, KERNEL_RSP, SYSCALLS, TSS_RSP0, USER_END, USER_RSP};
+use crate::percpu::{ATTENTION, KERNEL_RSP, PROBES, SYSCALLS, TSS_RSP0, USER_END, USER_RSP};
+use crate::probe::Probes;
 use crate::run::{WAY_BACK, prepare, sanitize};
 use core::arch::naked_asm;
 use core::mem::offset_of;
@@ -213,14 +214,21 @@ unsafe extern "C" fn leave_by_iret() {
 ///
 /// At once means that callee-saved registers are the user's still (whoever changes them says `Next::Reload`), and that `kernel_rsp`
 /// and `TSS.RSP0` are right: who else entered user mode on this CPU meanwhile owns its vector state, and then `attention` says so.
+///
+/// A stub may have more lines: `first`, with nothing saved but GS base the kernel's; `saved`, when all registers are; `last`, when
+/// all are the program's again but GS base.
 macro_rules! entry {
-    ($(#[$doc:meta])* $name:ident $(, $line:literal)* $(; $key:ident = $value:expr)?) => {
+    (
+        $(#[$doc:meta])* $name:ident
+        $(, first: [$($first:literal),*])? $(, saved: [$($saved:literal),*])? $(, last: [$($last:literal),*])?
+        $(; $($key:ident = $value:expr),*)?
+    ) => {
         $(#[$doc])*
         #[unsafe(naked)]
         pub unsafe extern "C" fn $name() {
             naked_asm!(
                 "swapgs",
-                "inc qword ptr gs:[{syscalls}]",
+                $($($first,)*)?
                 "mov gs:[{user_rsp}], rsp",
                 "mov rsp, gs:[{tss_rsp0}]",
                 "push {user_ss}",
@@ -231,7 +239,7 @@ macro_rules! entry {
                 "sub rsp, 8",
                 "push rax",
                 save_registers!(),
-                $($line,)*
+                $($($saved,)*)?
                 "mov rsp, gs:[{kernel_rsp}]",
                 "mov rdi, [rsp]",
                 "call [rsp + 8]",
@@ -254,6 +262,7 @@ macro_rules! entry {
                 "mov rsi, [rdi + {rsi}]",
                 "mov rsp, [rdi + {rsp}]",
                 "mov rdi, [rdi + {rdi}]",
+                $($($last,)*)?
                 "swapgs",
                 "sysretq",
                 "2:",
@@ -265,7 +274,6 @@ macro_rules! entry {
                 "jmp {leave}",
                 attention = const ATTENTION,
                 kernel_rsp = const KERNEL_RSP,
-                syscalls = const SYSCALLS,
                 user_rsp = const USER_RSP,
                 tss_rsp0 = const TSS_RSP0,
                 user_ss = const USER_SS,
@@ -286,7 +294,7 @@ macro_rules! entry {
                 rdx = const offset_of!(UserContext, rdx),
                 rsi = const offset_of!(UserContext, rsi),
                 rdi = const offset_of!(UserContext, rdi),
-                $($key = const $value,)?
+                $($($key = const $value,)*)?
             )
         }
     };
@@ -298,13 +306,49 @@ entry!(
 );
 
 entry!(
+    /// The same, with a look at how many there were at the end (`BootFlags::STATISTICS`).
+    tallied_syscall_entry,
+    first: ["inc qword ptr gs:[{syscalls}]"],
+    saved: ["rdtsc", "shl rdx, 32", "or rax, rdx", "mov [rsp + {came}], rax"];
+    came = offset_of!(UserContext, error), syscalls = SYSCALLS
+);
+
+entry!(
     /// The same, with the time of the call in `UserContext::error`.
     timed_syscall_entry,
-    "rdtsc",
-    "shl rdx, 32",
-    "or rax, rdx",
-    "mov [rsp + {came}], rax";
+    saved: ["rdtsc", "shl rdx, 32", "or rax, rdx", "mov [rsp + {came}], rax"];
     came = offset_of!(UserContext, error)
+);
+
+entry!(
+    /// The same, with the time of its first and of its last instruction in the CPU's data (`probe`).
+    probed_syscall_entry,
+    first: [
+        "mov gs:[{probe_rax}], rax",
+        "mov gs:[{probe_rdx}], rdx",
+        "rdtsc",
+        "shl rdx, 32",
+        "or rax, rdx",
+        "mov gs:[{probe_first}], rax",
+        "mov rax, gs:[{probe_rax}]",
+        "mov rdx, gs:[{probe_rdx}]"
+    ],
+    saved: ["rdtsc", "shl rdx, 32", "or rax, rdx", "mov [rsp + {came}], rax"],
+    last: [
+        "mov gs:[{probe_rax}], rax",
+        "mov gs:[{probe_rdx}], rdx",
+        "rdtsc",
+        "shl rdx, 32",
+        "or rax, rdx",
+        "mov gs:[{probe_last}], rax",
+        "mov rax, gs:[{probe_rax}]",
+        "mov rdx, gs:[{probe_rdx}]"
+    ];
+    came = offset_of!(UserContext, error),
+    probe_rax = PROBES + offset_of!(Probes, rax),
+    probe_rdx = PROBES + offset_of!(Probes, rdx),
+    probe_first = PROBES + offset_of!(Probes, first),
+    probe_last = PROBES + offset_of!(Probes, last)
 );
 
 /// Where SYSCALL from 32-bit code lands (`CSTAR`, AMD only): there is no such ABI here. Touches neither stack nor GS.

@@ -72,6 +72,8 @@ fn enter(number: u32, spec: &StartSpec, namespace: Arc<Namespace>, spaces: Arc<S
     let container = Container { namespace, spaces, init, managed: spec.wait, go: Arc::default() };
     let old = CONTAINERS.lock().insert(number, container);
     drop(old);
+    // Which container a thread is of, who listens is known by.
+    observe::trace::look_again();
 }
 
 fn container(number: u32) -> Option<Container> {

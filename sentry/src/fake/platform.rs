@@ -99,7 +99,7 @@ impl Platform for FakePlatform {
                 return trap;
             }
             current.regs.vector = current.regs.rax;
-            let served = serve::<true>(current, self.clock());
+            let served = serve::<true>(current, self.clock(), |_| {});
             match served.next {
                 Next::Resume => current.regs.rax = served.value,
                 Next::Reload => {}
@@ -288,6 +288,10 @@ impl Platform for FakePlatform {
 
     fn cpus(&self) -> usize {
         self.boot_info.cpus as usize
+    }
+
+    fn cpu(&self) -> usize {
+        0
     }
 
     fn barrier_all(&self) {

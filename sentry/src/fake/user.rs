@@ -66,6 +66,7 @@ pub fn current_in(mm: Arc<AddressSpace>) -> Current {
         process,
         regs,
         calls: crate::observe::Calls::nobody(),
+        listening: Default::default(),
         fail: crate::syscall::Fail::NoReturn,
         ended: None,
         mm,

@@ -109,6 +109,7 @@ pub fn new_task(spec: &ProcessSpec, namespace: Arc<Namespace>, spaces: Arc<Space
         process,
         regs: UserContext::default(),
         calls: crate::observe::Calls::nobody(),
+        listening: Default::default(),
         fail: crate::syscall::Fail::NoReturn,
         ended: None,
         mm,

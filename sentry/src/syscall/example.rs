@@ -16,7 +16,8 @@ fn square_of_5_at_number_400_is_25() {
     let mut current = crate::fake::current();
     current.regs.rax = 400;
     current.regs.rdi = 5;
-    assert!(matches!(super::dispatch::watched(&mut current), Ok(25)));
+    assert!(matches!(super::dispatch::watched(&mut current).result(&mut current), Ok(25)));
     current.regs.rdi = 1 << 33;
-    assert!(matches!(super::dispatch::watched(&mut current), Err(super::Fail::Errno(Errno::ERANGE))));
+    let answer = super::dispatch::watched(&mut current);
+    assert!(matches!(answer.result(&mut current), Err(super::Fail::Errno(Errno::ERANGE))));
 }

@@ -1,7 +1,7 @@
 //! What is not simply served: calls changed by `--syscalls`, calls that the container's profile or a program's own filter does
 //! not always allow, and what is said of calls that nobody serves.
 
-use super::table::NUMBERS;
+use super::table::{Detour, NUMBERS};
 use super::{Fail, SysResult};
 use crate::errno::Errno;
 use crate::observe;
@@ -11,16 +11,30 @@ use crate::signal::Signal;
 use crate::task::{Current, ExitStatus, exit};
 use alloc::format;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use linker::spec::{OverrideAction, StartSpec, SyscallOverride};
 use syscalls::Sysno;
 
-/// What there is to look at: without any of it, this is all that the common path reads.
+/// Where the call of each number goes (`table::HANDLERS`): to its own handler, or to a `Detour`. All that the common path reads.
+static ROUTES: [AtomicU16; NUMBERS] = {
+    let mut routes = [const { AtomicU16::new(0) }; NUMBERS];
+    let mut number = 0;
+    while number < NUMBERS {
+        routes[number] = AtomicU16::new(number as u16);
+        number += 1;
+    }
+    routes
+};
+/// How often what makes the routes has changed.
+static CHANGED: AtomicU64 = AtomicU64::new(0);
+/// What there is to look at.
 static ACTIVE: AtomicU32 = AtomicU32::new(0);
-/// `ACTIVE`: a profile, filters or changes; some thread is traced; somebody wants records of calls.
+/// `ACTIVE`: a profile or changes; some thread is traced; somebody wants records of calls; some threads have filters or a profile of
+/// their own.
 const FILTERING: u32 = 1;
 const TRACING: u32 = 2;
 const OBSERVED: u32 = 4;
+const OWN_FILTERS: u32 = 8;
 /// Calls that are neither changed nor ever refused by the profile, a bit each.
 static FREE: [AtomicU64; NUMBERS / 64] = [const { AtomicU64::new(u64::MAX) }; NUMBERS / 64];
 /// Log lines of calls that are not served.
@@ -45,31 +59,74 @@ pub fn init(spec: &StartSpec) {
         }
     }
     if !spec.overrides.is_empty() || profile.is_some() {
-        activate();
+        set(FILTERING, true);
     }
 }
 
-/// A program has a filter of its own: from now on its calls are looked at.
+/// A program has a filter of its own, or a container a profile: from now on every thread's calls are looked at.
 pub fn activate() {
-    ACTIVE.fetch_or(FILTERING, Ordering::SeqCst);
+    set(OWN_FILTERS, true);
 }
 
 /// Whether any thread is traced: then every call is looked at.
 pub fn set_tracing(on: bool) {
-    if on {
-        ACTIVE.fetch_or(TRACING, Ordering::SeqCst);
-    } else {
-        ACTIVE.fetch_and(!TRACING, Ordering::SeqCst);
+    set(TRACING, on);
+}
+
+/// Who wants records of calls has changed, and whether anybody does.
+pub fn set_observed(on: bool) {
+    set(OBSERVED, on);
+    // Which calls they want to know of may be new though they are not.
+    update_routes();
+}
+
+fn set(bit: u32, on: bool) {
+    let before = if on { ACTIVE.fetch_or(bit, Ordering::SeqCst) } else { ACTIVE.fetch_and(!bit, Ordering::SeqCst) };
+    if (before & bit != 0) != on {
+        update_routes();
     }
 }
 
-/// Whether somebody wants records of calls.
-pub fn set_observed(on: bool) {
-    if on {
-        ACTIVE.fetch_or(OBSERVED, Ordering::SeqCst);
-    } else {
-        ACTIVE.fetch_and(!OBSERVED, Ordering::SeqCst);
+/// Makes the routes anew. Whoever does so while somebody else does begins again, so that the last one knows of all changes.
+fn update_routes() {
+    CHANGED.fetch_add(1, Ordering::SeqCst);
+    loop {
+        let seen = CHANGED.load(Ordering::SeqCst);
+        for (number, route) in (0u16..).zip(&ROUTES) {
+            route.store(made_route(number), Ordering::Relaxed);
+        }
+        if CHANGED.load(Ordering::SeqCst) == seen {
+            return;
+        }
     }
+}
+
+fn made_route(number: u16) -> u16 {
+    let active = ACTIVE.load(Ordering::SeqCst);
+    if active & (TRACING | OWN_FILTERS) != 0 || !is_free(number.into()) {
+        Detour::Watched as u16
+    } else if active & OBSERVED == 0 || !observe::trace::is_wanted(number.into()) {
+        number
+    } else if observe::trace::is_of_numbers(number.into()) {
+        Detour::Numbers as u16
+    } else {
+        Detour::Recorded as u16
+    }
+}
+
+/// Where the call of this number goes; none beyond the table.
+#[inline(always)]
+pub fn route(number: u64) -> Option<usize> {
+    // Only what is below is ever cast.
+    if number >= NUMBERS as u64 {
+        return None;
+    }
+    ROUTES.get(number as usize).map(|route| route.load(Ordering::Relaxed).into())
+}
+
+/// Whether calls are looked at, or any of a number beyond the table.
+pub fn is_active() -> bool {
+    ACTIVE.load(Ordering::Relaxed) != 0
 }
 
 /// Whether somebody wants records of this call.
@@ -77,18 +134,15 @@ pub fn is_observed(number: u64) -> bool {
     ACTIVE.load(Ordering::Relaxed) & OBSERVED != 0 && observe::trace::is_wanted(number)
 }
 
-/// Whether a call is served without a further look.
-#[inline]
+/// Whether nothing is asked of this call, nor of this thread.
 pub fn lets_pass(current: &Current, number: u64) -> bool {
-    let active = ACTIVE.load(Ordering::Relaxed);
-    if active == 0 {
-        return true;
-    }
-    if active & TRACING != 0 || active & OBSERVED != 0 && observe::trace::is_wanted(number) {
-        return false;
-    }
-    let word = FREE.get(number as usize / 64).map_or(0, |word| word.load(Ordering::Relaxed));
-    word >> (number % 64) & 1 != 0 && !current.task.is_filtered()
+    ACTIVE.load(Ordering::Relaxed) & TRACING == 0 && is_free(number) && !current.task.is_filtered()
+}
+
+/// Whether a call is never changed and always allowed by the first container's profile.
+fn is_free(number: u64) -> bool {
+    let word = usize::try_from(number / 64).ok().and_then(|index| FREE.get(index));
+    word.is_some_and(|word| word.load(Ordering::Relaxed) >> (number % 64) & 1 != 0)
 }
 
 /// Does what the policy says of the call in the registers; `None` lets it go on.
@@ -137,5 +191,17 @@ fn name(number: u64) -> alloc::string::String {
     match Sysno::new(number as usize) {
         Some(sysno) => format!("{} ({number})", sysno.name()),
         None => format!("{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NUMBERS, ROUTES, route};
+
+    #[test]
+    fn numbers_beyond_the_table_have_no_route() {
+        assert_eq!(ROUTES.len(), NUMBERS);
+        assert!(route(NUMBERS as u64 - 1).is_some());
+        assert_eq!((route(NUMBERS as u64), route(u64::MAX), route(1 << 32)), (None, None, None));
     }
 }

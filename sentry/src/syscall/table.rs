@@ -1,6 +1,6 @@
 //! The table: one row a system call. It generates dispatch, trace names, `ringwall syscalls` and the compatibility page.
 
-use super::{FromArg, IntoRet, SysResult};
+use super::{FromArg, IntoRet, SysResult, dispatch};
 use crate::task::Current;
 
 /// How far a call is supported.
@@ -155,9 +155,27 @@ pub fn absent(current: &mut Current) -> Answer {
     Answer::of(current, |current| Err(super::policy::missing(current.regs.rax)))
 }
 
-/// The handlers by number, for the dispatcher.
-pub static HANDLERS: [Handler; NUMBERS] = {
-    let mut handlers: [Handler; NUMBERS] = [absent; NUMBERS];
+/// Where calls go that are not simply served (`policy`): slots behind those of the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Detour {
+    /// Whatever there is to look at is looked for.
+    Watched = NUMBERS as u16,
+    /// A record is made of the call, and of what its arguments point to.
+    Recorded,
+    /// A record is made of the call, whose arguments are numbers.
+    Numbers,
+}
+
+/// Numbers and detours fit; a power of two, so that a mask does for a check.
+pub const SLOTS: usize = 2 * NUMBERS;
+
+/// The handlers by number, and the detours, for the dispatcher.
+pub static HANDLERS: [Handler; SLOTS] = {
+    let mut handlers: [Handler; SLOTS] = [absent; SLOTS];
+    handlers[Detour::Watched as usize] = dispatch::watched;
+    handlers[Detour::Recorded as usize] = dispatch::recorded;
+    handlers[Detour::Numbers as usize] = dispatch::numbers;
     let mut taken = [false; NUMBERS];
     let mut family = 0;
     while family < FAMILIES.len() {

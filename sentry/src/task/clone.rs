@@ -219,6 +219,7 @@ fn copy_current(
         process,
         regs,
         calls: crate::observe::Calls::nobody(),
+        listening: Default::default(),
         fail: crate::syscall::Fail::NoReturn,
         ended: None,
         mm,

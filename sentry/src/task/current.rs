@@ -6,6 +6,7 @@ use crate::errno::Errno;
 use crate::fs::{FdTable, FsContext, OpenFile, Ways};
 use crate::mm::{AddressSpace, MemoryFault, Policy};
 use crate::observe::Calls;
+use crate::observe::trace::Listening;
 use crate::platform::{Access, CopyFault, UserContext, platform};
 use crate::signal::ThreadSignalState;
 use crate::sync::assert_none_held;
@@ -28,6 +29,8 @@ pub struct Current {
     pub process: Arc<Process>,
     /// Counters of its system calls, where they are counted.
     pub calls: Arc<Calls>,
+    /// Who wants records of its system calls.
+    pub listening: Listening,
     /// Why its last system call failed, until that is looked at.
     pub fail: Fail,
     /// Its end, where a system call was that.

@@ -28,7 +28,7 @@ pub fn exit_thread(mut current: Current, status: ExitStatus) {
         dump.leave(&mut current);
     }
     trace::exiting(&mut current, status);
-    observe::trace::thread_gone(&current, status.wait_status().cast_unsigned());
+    observe::trace::thread_gone(&mut current, status.wait_status().cast_unsigned());
     signal::thread_exiting(&current.task);
     futex::exit_robust_list(&current);
     clear_child_tid(&mut current);

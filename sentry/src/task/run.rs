@@ -20,6 +20,15 @@ pub enum Next {
     End = 2,
 }
 
+/// How far a system call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// Its handler is known, and called next.
+    Begun,
+    /// Its handler has returned.
+    Ended,
+}
+
 /// The end of a system call, in two registers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +85,10 @@ fn run_until_end(current: &mut Current) -> ExitStatus {
 }
 
 /// Serves the system call that the context's registers ask for. For platforms, on behalf of `run_user`: `clock` is
-/// `Platform::clock`, and where calls are counted, the context says when this one came.
+/// `Platform::clock`, and where calls are counted, the context says when this one came. `at` is told how far it is.
 #[inline(always)]
-pub fn serve<const COUNTED: bool>(current: &mut Current, clock: impl Fn() -> u64) -> Served {
-    let Some(answer) = dispatch::dispatch(current) else { return watched::<COUNTED>(current, clock) };
+pub fn serve<const COUNTED: bool>(current: &mut Current, clock: impl Fn() -> u64, at: impl Fn(Point)) -> Served {
+    let answer = dispatch::dispatch(current, at);
     if answer.failed {
         return failed::<COUNTED>(current, clock);
     }
@@ -131,27 +140,6 @@ fn failed<const COUNTED: bool>(current: &mut Current, clock: impl Fn() -> u64) -
             Served { value: errno.to_ret(), next: Next::Resume }
         }
         fail => unfinished(current, fail),
-    }
-}
-
-/// A call that is recorded, filtered or traced.
-#[cold]
-fn watched<const COUNTED: bool>(current: &mut Current, clock: impl Fn() -> u64) -> Served {
-    match dispatch::watched(current) {
-        Ok(value) => {
-            if COUNTED {
-                current.calls.succeeded(current.regs.vector, ticks(current, clock), value);
-            }
-            attend(current, value)
-        }
-        Err(fail) => {
-            current.fail = fail;
-            match failed::<COUNTED>(current, clock) {
-                // A tracer may have changed other registers.
-                Served { value, next: Next::Resume } => attend(current, value),
-                served => served,
-            }
-        }
     }
 }
 

@@ -286,6 +286,7 @@ fn helper(current: &Current) -> Current {
         process: current.process.clone(),
         regs: current.regs,
         calls: crate::observe::Calls::nobody(),
+        listening: Default::default(),
         fail: crate::syscall::Fail::NoReturn,
         ended: None,
         mm: current.mm.clone(),

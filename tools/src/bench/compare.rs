@@ -1,5 +1,6 @@
 //! Two results beside each other: what got better, what got worse; and the check that nothing got worse unseen.
 
+use super::looking::LOOKS;
 use super::outcome::{Counts, Outcome};
 use super::workloads::OURS;
 use crate::tally::Tally;
@@ -74,6 +75,13 @@ pub fn check(committed: &Counts, now: &Counts) -> Tally {
             tally.fail(&row.name, &worse.join("\n"));
         }
     }
+    for (name, bound, cost) in LOOKS.map(|look| (look.name, look.most, look.cost(&now.looking))) {
+        match cost {
+            Some(cost) if cost <= bound => tally.pass(name),
+            Some(cost) => tally.fail(name, &format!("{cost} instructions, at most {bound} are wanted")),
+            None => tally.fail(name, "not measured, or records were lost"),
+        }
+    }
     tally
 }
 
@@ -81,6 +89,7 @@ pub fn check(committed: &Counts, now: &Counts) -> Tally {
 mod tests {
     use super::{check, line};
     use crate::bench::outcome::{Count, Counts, Taken};
+    use std::collections::BTreeMap;
 
     fn counts(inside: u64, exits: f64) -> Counts {
         let taken = Taken { commit: String::new(), machine: String::new(), versions: Default::default() };
@@ -90,9 +99,22 @@ mod tests {
             taken,
             unit: "instructions".into(),
             rows: vec![row],
+            looking: looking(98),
             start: Default::default(),
             idle: Default::default(),
         }
+    }
+
+    fn looking(statistics: u64) -> BTreeMap<String, u64> {
+        let figures =
+            [("route", 2), ("off", 73), ("statistics", statistics), ("trace", 280), ("records", 2000), ("profile", 98)];
+        figures.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn looking_has_bounds_of_its_own() {
+        let more = Counts { looking: looking(99), ..counts(100, 0.0) };
+        assert_eq!((check(&more, &counts(100, 0.0)).failed, check(&more, &more).failed), (0, 1));
     }
 
     #[test]

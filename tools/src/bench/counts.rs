@@ -2,6 +2,7 @@
 //!
 //! The machine counts instructions and holds all files in memory. `guest.sh` runs in it; `tests/bench` measures.
 
+use super::looking;
 use super::outcome::{Count, Counts, Taken};
 use crate::build::{self, Profile};
 use crate::{process, project, setup};
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// What `guest.sh` calls.
-const TOOLS: &[&str] = &["true", "sleep", "cat", "sed", "awk", "wc", "mkdir", "mount", "runc"];
+const TOOLS: &[&str] = &["true", "sleep", "cat", "cp", "sed", "awk", "wc", "mkdir", "mount", "runc"];
 
 /// `name → value` by section.
 type Figures = BTreeMap<String, BTreeMap<String, u64>>;
@@ -22,14 +23,19 @@ pub fn measure(short: bool, seconds: &str) -> Result<(Counts, Result<()>)> {
     setup::packages(setup::BENCH)?;
     let ringwall = build::ringwall(Profile::Release)?;
     let bench = guest_program()?;
+    let profile = project::target().join("bench/seccomp.json");
+    std::fs::write(&profile, looking::default_profile()?.to_string())
+        .with_context(|| format!("cannot write {}", profile.display()))?;
     let script = project::root().join("tools/src/bench/guest.sh");
     let mut vm = Command::new(std::env::current_exe()?);
     vm.current_dir(project::root()).args(["vm", "--icount", "--packed", "--timeout", seconds]);
-    for file in TOOLS.iter().map(PathBuf::from).chain([bench.clone(), ringwall.clone()]) {
+    for file in TOOLS.iter().map(PathBuf::from).chain([bench.clone(), ringwall.clone(), profile.clone()]) {
         vm.arg("--with").arg(file);
     }
-    vm.arg("--").arg(script).arg(&bench).arg(ringwall).args(short.then_some("short"));
-    run(&mut vm, operations(&bench)?)
+    vm.arg("--").arg(script).arg(&bench).arg(ringwall).arg(profile).args(short.then_some("short"));
+    let (mut counts, result) = run(&mut vm, operations(&bench)?)?;
+    counts.looking.insert("route".to_owned(), looking::of_route(&build::blob(Profile::Release)?)?);
+    Ok((counts, result))
 }
 
 /// The same on this machine, natively and on its own KVM: ticks of its clock, not instructions, and nothing is counted beside them.
@@ -98,6 +104,7 @@ fn counts(figures: &Figures, operations: Vec<(String, u64)>) -> Result<Counts> {
         taken: Taken::now()?,
         unit: "instructions".to_owned(),
         rows,
+        looking: section("looking"),
         start: section("start"),
         idle: section("idle"),
     })

@@ -1,6 +1,6 @@
 #!/bin/sh
-# guest.sh BENCH RINGWALL [short]: the figures of one run, as `@section` lines and `name<TAB>value` lines below them.
-bench=$1 ringwall=$2 short=$3
+# guest.sh BENCH RINGWALL PROFILE [short]: the figures of one run, as `@section` lines and `name<TAB>value` lines below them.
+bench=$1 ringwall=$2 profile=$3 short=$4
 export BENCH_DIR=/bench
 mkdir -p $BENCH_DIR && "$bench" files || exit
 
@@ -9,9 +9,23 @@ echo @native
 echo @inside
 "$ringwall" do -- "$bench"
 
+# What looking costs a getppid, the median of many: whoever reads the records runs between calls, not within the median one.
+echo @looking
+tab=$(printf '\t')
+looking() { name=$1; shift; "$@" | sed "s/.*$tab/$name$tab/"; }
+looking off "$ringwall" do --statistics=false -- "$bench" one getppid
+looking statistics "$ringwall" do -- "$bench" one getppid
+looking trace "$ringwall" do --strace -- "$bench" one getppid 2>/trace
+# A record that is lost costs less: there must be none.
+printf 'records\t%s\n' "$(awk '/getppid\(/ { n++ } END { print n + 0 }' /trace)"
+mkdir -p /tmp/bundle/rootfs && cd /tmp/bundle && mount --bind / rootfs && runc spec || exit
+sed -i -e 's/"terminal": true/"terminal": false/' config.json && cp config.json plain.json
+sed -e "s|\"sh\"|\"$bench\", \"one\", \"getppid\"|" -e "s|\"linux\": {|&\"seccomp\": $(cat "$profile"),|" plain.json >config.json
+looking profile "$ringwall" run bench
+cd /
+
 # Exits and the host's system calls: of half as many and of all, so that what start, preparation and the first touch of memory take falls out.
 mount -t tracefs tracefs /sys/kernel/tracing || exit
-tab=$(printf '\t')
 "$bench" list | while IFS=$tab read -r name runs; do
   # More would tell nothing more.
   [ "$runs" -le 200 ] || runs=200
@@ -26,8 +40,7 @@ echo @start
 figure() { name=$1; shift; "$bench" exec "$@" | sed "s/.*$tab/$name$tab/"; }
 figure native /bin/true
 figure ringwall "$ringwall" do -- /bin/true
-mkdir -p /tmp/bundle/rootfs && cd /tmp/bundle && mount --bind / rootfs && runc spec &&
-  sed -i -e 's/"terminal": true/"terminal": false/' -e 's|"sh"|"/bin/true"|' config.json
+cd /tmp/bundle && sed -e 's|"sh"|"/bin/true"|' plain.json >config.json
 figure runc runc run bench
 cd /
 

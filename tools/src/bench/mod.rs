@@ -7,6 +7,7 @@ mod bounds;
 mod chart;
 mod compare;
 mod counts;
+mod looking;
 mod outcome;
 mod report;
 mod table;
@@ -64,6 +65,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         eprintln!("bench: single operations");
         let (counts, result) = if args.host { counts::measure_here()? } else { counts::measure(false, "1200")? };
         println!("{} of the commit {}\n{}", counts.unit, counts.taken.commit, table::plain(&table::counts(&counts)));
+        println!("{}", table::plain(&table::looking(&counts)));
         println!("{}", table::plain(&table::rest(&counts)));
         outcome.counts = Some(counts);
         broke.extend(result.err());
@@ -112,6 +114,7 @@ pub fn check(budget: &Budget) -> Result<Tally> {
     let committed = Outcome::committed()?.counts.context("the committed result has no counts")?;
     let (counts, result) = counts::measure(true, &budget.seconds(600)?)?;
     println!("{}", table::plain(&table::counts(&counts)));
+    println!("{}", table::plain(&table::looking(&counts)));
     result?;
     Ok(compare::check(&committed, &counts))
 }

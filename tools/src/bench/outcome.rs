@@ -36,6 +36,9 @@ pub struct Counts {
     pub unit: String,
     /// In the order they are measured in.
     pub rows: Vec<Count>,
+    /// What a getppid takes while calls are looked at, by who looks.
+    #[serde(default)]
+    pub looking: BTreeMap<String, u64>,
     /// Start to exit of `/bin/true`, by what starts it.
     pub start: BTreeMap<String, u64>,
     /// Of a sandbox whose program sleeps.

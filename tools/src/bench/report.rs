@@ -49,6 +49,8 @@ fn text(outcome: &Outcome) -> String {
         ));
         text.push_str(&table::markdown(&table::counts(counts)));
         text.push('\n');
+        text.push_str(&table::markdown(&table::looking(counts)));
+        text.push('\n');
         text.push_str(&table::markdown(&table::rest(counts)));
         text.push('\n');
     }

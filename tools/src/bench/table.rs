@@ -1,6 +1,7 @@
 //! A result as tables: aligned for the terminal, or as Markdown for the docs.
 
 use super::bounds::{self, NATIVE, verdict};
+use super::looking::LOOKS;
 use super::outcome::{Counts, Workload, Workloads};
 use super::workloads::{self, PEERS};
 
@@ -23,6 +24,28 @@ pub fn counts(counts: &Counts) -> Table {
             shown(row.host_calls),
             bound.words(),
             verdict(bound, inside, |peer| native.filter(|_| peer == NATIVE)).to_owned(),
+        ]);
+    }
+    table
+}
+
+/// What it costs a getppid that somebody looks.
+pub fn looking(counts: &Counts) -> Table {
+    let mut table = vec![words(&["looking at a getppid", "in all", "for it", "at most", ""])];
+    for look in LOOKS {
+        let cost = look.cost(&counts.looking);
+        let whole = look.than.and_then(|_| counts.looking.get(look.figure));
+        let verdict = match cost {
+            Some(cost) if cost <= look.most => "ok",
+            Some(_) => "MORE",
+            None => "not measured",
+        };
+        table.push(vec![
+            look.name.to_owned(),
+            whole.map_or_else(String::new, u64::to_string),
+            cost.map_or_else(|| "–".to_owned(), |cost| cost.to_string()),
+            look.most.to_string(),
+            verdict.to_owned(),
         ]);
     }
     table

@@ -1,6 +1,7 @@
 //! The kernel thread of a session: takes what is in the buffers and writes it to the reader.
 
-use super::{BATCH_BYTES, Buffer, Session, detach, sessions};
+use super::ring::{CELLS, Ring};
+use super::{Session, detach, sessions};
 use crate::errno::Errno;
 use crate::platform::platform;
 use crate::wait::{Events, wait_on};
@@ -14,6 +15,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Records wait for company so long.
 const DELAY_NS: u64 = 20_000_000;
+/// So many cells in one ring make the writer go to work at once.
+const BATCH_CELLS: u64 = CELLS as u64 / 4;
 /// Bytes written at once.
 const CHUNK: usize = 64 << 10;
 /// How long the end of the sandbox waits for readers.
@@ -31,11 +34,11 @@ pub(super) fn run(session: &Arc<Session>) {
 pub fn finish() {
     let Some(sessions) = sessions() else { return };
     let deadline = platform().monotonic_ns().saturating_add(PATIENCE_NS);
-    for session in &*sessions {
+    for session in &sessions.0 {
         session.ending.store(true, Ordering::SeqCst);
         session.queue.wake(Events::IN);
     }
-    for session in &*sessions {
+    for session in &sessions.0 {
         let over = || session.over.load(Ordering::SeqCst).then_some(());
         let _ = wait_on(&[(&session.queue, Events::OUT)], false, Some(deadline), &|| false, over);
     }
@@ -44,7 +47,7 @@ pub fn finish() {
 /// A container is gone: so are those who watch it, once they have what there is.
 pub fn forget(container: u32) {
     let Some(sessions) = sessions() else { return };
-    for session in sessions.iter().filter(|session| session.container == container) {
+    for session in sessions.0.iter().filter(|session| session.container == container) {
         session.ending.store(true, Ordering::SeqCst);
         session.queue.wake(Events::IN);
     }
@@ -52,25 +55,29 @@ pub fn forget(container: u32) {
 
 /// Waits for records worth writing; false: there are none, and there will be none.
 fn next(session: &Session) -> bool {
-    let waits = |least: usize| {
-        let enough = session.waiting.load(Ordering::SeqCst) >= least || session.ending.load(Ordering::SeqCst);
-        enough.then_some(())
+    let wait = |least: u64, deadline_ns: Option<u64>| {
+        session.rings.iter().for_each(|ring| ring.ask(least));
+        let ready = || (session.waiting() >= least || session.ending.load(Ordering::SeqCst)).then_some(());
+        let _ = wait_on(&[(&session.queue, Events::IN)], false, deadline_ns, &|| false, ready);
     };
-    let queue = [(&session.queue, Events::IN)];
-    let _ = wait_on(&queue, false, None, &|| false, || waits(1));
-    let deadline = platform().monotonic_ns().saturating_add(DELAY_NS);
-    let _ = wait_on(&queue, false, Some(deadline), &|| false, || waits(BATCH_BYTES));
-    session.waiting.load(Ordering::SeqCst) != 0
+    wait(1, None);
+    wait(BATCH_CELLS, Some(platform().monotonic_ns().saturating_add(DELAY_NS)));
+    // While this thread is at work, nobody need call it.
+    session.rings.iter().for_each(Ring::ask_nothing);
+    session.waiting() != 0
 }
 
 /// Writes all there is; false: nobody reads.
 fn write(session: &Session) -> bool {
-    let mut batches = Vec::new();
-    for buffer in &session.buffers {
-        let Buffer(bytes) = core::mem::take(&mut *buffer.lock());
-        session.waiting.fetch_sub(bytes.len(), Ordering::SeqCst);
-        batches.push(bytes);
-    }
+    // What ended later waits for the next time: a thread that changed its CPU left what it did before in another ring, and that
+    // may have been looked at already.
+    let now = platform().clock()();
+    let batches = session.rings.iter().map(|ring| {
+        let mut bytes = Vec::new();
+        ring.take(now, &mut bytes);
+        bytes
+    });
+    let batches = batches.collect();
     let lost = session.lost.swap(0, Ordering::Relaxed);
     let mut bytes = in_order(batches);
     if lost != 0 {
@@ -112,7 +119,7 @@ fn in_order(batches: Vec<Vec<u8>>) -> Vec<u8> {
             let len = (head.len as usize).max(size_of::<Head>());
             let Some((record, more)) = rest.split_at_checked(len) else { break };
             let captured = record.get(size_of::<Head>()..).unwrap_or_default();
-            records.push((head.start_ns.wrapping_add(head.duration_ns), times.convert(head), captured));
+            records.push((head.end(), times.convert(head), captured));
             rest = more;
         }
     }
