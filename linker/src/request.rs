@@ -195,9 +195,6 @@ ops! {
     SetOption = 89,
     /// arg: 0 for its own, 1 for its peer's; out: `SocketAddress`.
     SocketName = 90,
-    /// arg: poll(2) events; out: data of a connected stream. `Poll` and, where that finds data and nothing that went wrong, the `ReceiveFrom`
-    /// that would follow. → revents | bytes << 32; of no bytes after POLLIN: the end.
-    AwaitData = 91,
 
     // The sandbox itself.
     /// Completes when the host has something to say. → `Event` kind | value << 8.

@@ -145,11 +145,10 @@ impl Server {
             Some(Op::Poll) if request.flags & Request::FLAG_NOW == 0 => self.start_poll(cpu, request),
             Some(Op::ReceiveFrames) => self.start_receive(cpu, request),
             Some(Op::SendFrames) => self.start_send(cpu, request),
-            Some(Op::AwaitData) if self.host_network => self.start_await(cpu, request),
             Some(Op::NextEvent) => self.start_next_event(cpu, request.tag),
             Some(Op::TakeCommand) => Outcome::Done(self.take_command(request)),
             Some(op @ (Op::Answer | Op::Report)) => Outcome::Done(self.tell_parent(op, request)),
-            Some(op) if (Op::Socket as u16..=Op::AwaitData as u16).contains(&(op as u16)) => {
+            Some(op) if (Op::Socket as u16..=Op::SocketName as u16).contains(&(op as u16)) => {
                 // In other modes the filter would end the process.
                 Outcome::Done(if self.host_network { self.execute_socket(op, request) } else { Err(Errno::NOSYS) })
             }

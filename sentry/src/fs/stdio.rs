@@ -115,7 +115,7 @@ impl HostStream {
             return Err(Errno::EAGAIN.into());
         }
         self.watch.watch(direction);
-        let ready = || (!self.watch.is_awaited(direction)).then_some(());
+        let ready = || (!direction.is_watched()).then_some(());
         Ok(current.wait(self.watch.queue(), direction.events(), None, ready)?)
     }
 }

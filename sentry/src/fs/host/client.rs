@@ -418,18 +418,6 @@ impl File {
         call(request, &[], &mut []).map(|ready| ready as u32)
     }
 
-    /// Its close is to reset the connection: what had come was not read.
-    pub fn reset_when_closed(&self) {
-        deferred::push_reset(self.handle);
-    }
-
-    /// As `poll` does, and receives what a stream socket then has: the events, and bytes of it.
-    pub fn await_data(&self, events: u32, to: &mut [u8]) -> Result<(u32, usize), Errno> {
-        let request = Request { arg: u64::from(events), ..request(Op::AwaitData, self.handle) };
-        let len = to.len();
-        call(request, &[], to).map(|answer| (answer as u32, count(answer >> 32, len)))
-    }
-
     /// Reads at the file's own position; EAGAIN where nothing is there yet.
     pub fn read_stream(&self, to: &mut [u8]) -> Result<usize, Errno> {
         self.read(OFFSET_STREAM, to)

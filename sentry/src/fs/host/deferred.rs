@@ -6,7 +6,6 @@ use crate::sync::{Lock, Rank};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use linker::request::{MAX_HANDLES, Op, Request};
-use linux_raw_sys::net as raw;
 use zerocopy::IntoBytes;
 
 /// Handles that may pile up before the thread is woken for them, unless one is urgent.
@@ -31,11 +30,6 @@ pub(super) fn push(op: Op, handle: u32, urgent: bool) {
     }
 }
 
-/// Notes that the connection of a socket is to be reset when it is closed, which is noted next.
-pub fn push_reset(handle: u32) {
-    QUEUE.lock().requests.push((Op::SetOption, handle));
-}
-
 /// Starts the thread, once. Without it (no memory for its stack) handles stay until the sandbox ends.
 pub fn start() {
     if QUEUE.lock().thread.is_some() {
@@ -57,12 +51,6 @@ fn run() {
 /// Gives back what was noted, many in a request; false if there was nothing.
 pub(super) fn flush() -> bool {
     let requests = core::mem::take(&mut QUEUE.lock().requests);
-    for (_, handle) in requests.iter().filter(|(op, _)| *op == Op::SetOption) {
-        let arg = u64::from(raw::SOL_SOCKET) | u64::from(raw::SO_LINGER) << 32;
-        let request = Request { op: Op::SetOption as u16, handle: *handle, arg, ..Request::default() };
-        // Where that fails the peer hears of an end instead of a reset.
-        let _ = platform().host_call(request, [1u32, 0].as_bytes(), &mut []);
-    }
     for (op, many) in [(Op::Forget, Op::ForgetMany), (Op::Close, Op::CloseMany)] {
         let handles: Vec<u32> = requests.iter().filter(|(of, _)| *of == op).map(|(_, handle)| *handle).collect();
         for handles in handles.chunks(MAX_HANDLES) {

@@ -19,7 +19,6 @@ mod data;
 mod deferred;
 mod directory;
 mod file;
-pub mod inbox;
 mod inode;
 mod reader;
 #[cfg(test)]

@@ -1,18 +1,14 @@
 //! Whether a stream or socket of the host's is ready. Nobody waits at the host but a kernel thread (one a direction, started when
 //! first needed), which wakes the queue here when the host's poll answers.
 //!
-//! Readiness is asked for at most once: a direction is unknown, ready, or being watched (not ready; the thread will say). The reading
-//! direction of a stream socket stays watched while its thread receives (`inbox`).
+//! Readiness is asked for at most once: a direction is unknown, ready, or being watched (not ready; the thread will say).
 
 use super::client::File;
-use super::inbox::{Found, Inbox, Wanted};
-use crate::errno::Errno;
 use crate::platform::{ThreadRef, platform};
 use crate::sync::{Lock, Rank};
 use crate::wait::{Events, WaitQueue};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// What is known of one direction.
@@ -43,9 +39,9 @@ impl Direction {
         self.state.load(Ordering::SeqCst) == state
     }
 
-    /// It took all that it was given: taken for ready until it says otherwise.
-    pub fn found_ready(&self) {
-        let _ = self.state.compare_exchange(UNKNOWN, READY, Ordering::SeqCst, Ordering::SeqCst);
+    /// Whether it is not ready, and the thread will say when it is.
+    pub fn is_watched(&self) -> bool {
+        self.is(WATCHED)
     }
 
     /// What was known has been used up.
@@ -70,7 +66,6 @@ struct Shared {
     /// HUP and ERR, once seen.
     extra: AtomicU32,
     queue: WaitQueue,
-    inbox: Inbox,
 }
 
 /// Both directions of a file. Stands before the file in whatever has both: what the file's close answers is nobody's then.
@@ -99,28 +94,7 @@ impl Watch {
             output: Direction::new(Events::WRITABLE),
             extra: AtomicU32::new(0),
             queue: WaitQueue::new(),
-            inbox: Inbox::new(),
         }))
-    }
-
-    /// What has come ahead of its readers.
-    pub fn inbox(&self) -> &Inbox {
-        &self.0.inbox
-    }
-
-    /// Up to `room` bytes of it, or what else a reader is to do.
-    pub fn read(&self, room: usize, peek: bool) -> Found {
-        let found = self.0.inbox.read(room, peek);
-        if let Found::Data(_, true) = found {
-            let watcher = self.0.input.watcher.lock().clone();
-            watcher.into_iter().for_each(|watcher| watcher.unpark());
-        }
-        found
-    }
-
-    /// Whether `direction` is not known to be ready, and a thread will say when it is.
-    pub fn is_awaited(&self, direction: &Direction) -> bool {
-        direction.is(WATCHED) && !(direction.events == Events::READABLE && self.0.inbox.is_filled())
     }
 
     /// Reading.
@@ -199,8 +173,7 @@ impl Watch {
     pub fn ready(&self) -> Events {
         let extra = Events::from_bits_truncate(self.0.extra.load(Ordering::SeqCst));
         let of = |direction: &Direction| if direction.is(READY) { direction.events } else { Events::empty() };
-        let came = if self.0.inbox.is_filled() { Events::READABLE } else { Events::empty() };
-        of(&self.0.input) | of(&self.0.output) | came | extra
+        of(&self.0.input) | of(&self.0.output) | extra
     }
 }
 
@@ -213,39 +186,12 @@ impl Shared {
                 platform().park(None);
                 continue;
             }
-            let events = (direction.events | Events::RDHUP).bits() & 0xffff;
-            let wanted = if direction.events == Events::READABLE { self.inbox.wanted() } else { Wanted::Poll };
-            let ready = match wanted {
-                Wanted::Receive(room) => self.receive(&file, events, room),
-                Wanted::Poll => file.poll(events, false).map(Some),
-                Wanted::Room => {
-                    platform().park(None);
-                    continue;
-                }
+            let ready = match file.poll((direction.events | Events::RDHUP).bits() & 0xffff, false) {
+                Ok(ready) => Events::from_bits_truncate(ready),
+                Err(_) => Events::ERR,
             };
-            match ready {
-                Ok(Some(ready)) => self.note(direction, Events::from_bits_truncate(ready)),
-                Ok(None) => {}
-                Err(_) => self.note(direction, Events::ERR),
-            }
+            self.note(direction, ready);
         }
-    }
-
-    /// Receives into the inbox; what else there is to tell, if that is over for now.
-    fn receive(&self, file: &File, events: u32, room: usize) -> Result<Option<u32>, Errno> {
-        let mut data = vec![0; room];
-        let answer = file.await_data(events, &mut data);
-        data.truncate(answer.map_or(0, |(_, bytes)| bytes));
-        let came = !data.is_empty();
-        self.inbox.received(answer.map(|_| data), room);
-        let (ready, _) = answer?;
-        if !came {
-            return Ok(Some(ready));
-        }
-        let extra = Events::from_bits_truncate(ready) & (Events::ALWAYS | Events::RDHUP);
-        self.extra.fetch_or(extra.bits(), Ordering::SeqCst);
-        self.queue.wake(Events::READABLE | extra);
-        Ok(None)
     }
 
     /// Takes note of what poll said of `direction`, and wakes who waits for it.

@@ -10,7 +10,6 @@ use super::options::Options;
 use super::socket::{Call, Kind, MessageFlags, Outgoing, Protocol, Received, Shutdown};
 use crate::errno::Errno;
 use crate::fs::host::client::File;
-use crate::fs::host::inbox::Found;
 use crate::fs::host::watch::{Direction, Watch};
 use crate::fs::{Sink, Source};
 use crate::platform::platform;
@@ -72,24 +71,12 @@ pub fn new_socket(
     Ok((Arc::new(socket), Arc::new(Options::default()), if protocol == 0 { default } else { protocol }))
 }
 
-/// What the host said of a message, its control messages, and its bytes.
-type Message = (Arrived, Vec<u8>, Vec<u8>);
-
 /// One socket.
 pub struct HostSocket {
     watch: Watch,
     file: File,
     kind: Kind,
     listens: AtomicBool,
-}
-
-impl Drop for HostSocket {
-    fn drop(&mut self) {
-        // As the host would, had it what came.
-        if self.watch.inbox().is_filled() {
-            self.file.reset_when_closed();
-        }
-    }
 }
 
 impl HostSocket {
@@ -109,7 +96,7 @@ impl HostSocket {
             return Err(Errno::EAGAIN.into());
         }
         self.watch.watch(direction);
-        let ready = || (!self.watch.is_awaited(direction)).then_some(());
+        let ready = || (!direction.is_watched()).then_some(());
         call.until(self.watch.queue(), direction.events(), deadline, ready)
     }
 
@@ -165,76 +152,33 @@ impl HostSocket {
                     return Err(errno.into());
                 }
                 Ok(sent) => {
-                    let sent = usize::try_from(sent).map_or(data.len(), |sent| sent.min(data.len()));
-                    let output = self.watch.output();
-                    if sent < data.len() {
-                        output.forget()
-                    } else {
-                        output.found_ready()
-                    }
-                    return Ok(sent);
+                    self.watch.output().forget();
+                    return Ok(usize::try_from(sent).map_or(data.len(), |sent| sent.min(data.len())));
                 }
             }
-        }
-    }
-
-    /// Receives once of a stream.
-    fn receive_stream(&self, call: &Call<'_>, room: usize, flags: u32) -> Result<Vec<u8>, Fail> {
-        loop {
-            // What is out of band does not stand in the stream.
-            let found = match flags & raw::MSG_OOB {
-                0 => self.watch.read(room, flags & raw::MSG_PEEK != 0),
-                _ => return self.receive_some(call, room, flags).map(|(_, _, data)| data),
-            };
-            match found {
-                Found::Data(data, _) => return Ok(data),
-                Found::Failed(errno) => {
-                    self.watch.reset();
-                    return Err(errno.into());
-                }
-                Found::Coming => {}
-                Found::Ask => {
-                    let answer = self.receive_now(room, flags);
-                    self.watch.inbox().asked();
-                    match answer {
-                        Err(Errno::EAGAIN) => {}
-                        answer => return Ok(answer?.2),
-                    }
-                }
-            }
-            self.wait(call, self.watch.input(), Options::receive_deadline)?;
         }
     }
 
     /// Receives once: what is said of it, the control messages, and the bytes.
-    fn receive_some(&self, call: &Call<'_>, room: usize, flags: u32) -> Result<Message, Fail> {
-        loop {
-            match self.receive_now(room, flags) {
-                // For that nobody waits.
-                Err(Errno::EAGAIN) if flags & raw::MSG_ERRQUEUE == 0 => {
-                    self.wait(call, self.watch.input(), Options::receive_deadline)?;
-                }
-                answer => return Ok(answer?),
-            }
-        }
-    }
-
-    /// The same, or EAGAIN.
-    fn receive_now(&self, room: usize, flags: u32) -> Result<Message, Errno> {
+    fn receive_some(&self, call: &Call<'_>, room: usize, flags: u32) -> Result<(Arrived, Vec<u8>, Vec<u8>), Fail> {
         let mut output = vec![0; HEAD + room];
-        match self.ask(Op::ReceiveFrom, u64::from(flags), &[], &mut output) {
-            Err(Errno::EAGAIN) => Err(Errno::EAGAIN),
-            Err(errno) => {
-                self.watch.reset();
-                Err(errno)
-            }
-            Ok(bytes) => {
-                self.watch.input().forget();
-                let (arrived, data) = Arrived::read_from_prefix(&output).map_err(|_| Errno::EIO)?;
-                let (control, data) = data.split_at_checked(Arrived::CONTROL).ok_or(Errno::EIO)?;
-                let control = control.get(..arrived.control as usize).unwrap_or(&[]);
-                let bytes = usize::try_from(bytes).map_or(data.len(), |bytes| bytes.min(data.len()));
-                Ok((arrived, control.to_vec(), data.get(..bytes).unwrap_or(data).to_vec()))
+        loop {
+            match self.ask(Op::ReceiveFrom, u64::from(flags), &[], &mut output) {
+                // For that nobody waits.
+                Err(Errno::EAGAIN) if flags & raw::MSG_ERRQUEUE != 0 => return Err(Errno::EAGAIN.into()),
+                Err(Errno::EAGAIN) => self.wait(call, self.watch.input(), Options::receive_deadline)?,
+                Err(errno) => {
+                    self.watch.reset();
+                    return Err(errno.into());
+                }
+                Ok(bytes) => {
+                    self.watch.input().forget();
+                    let (arrived, data) = Arrived::read_from_prefix(&output).map_err(|_| Errno::EIO)?;
+                    let (control, data) = data.split_at_checked(Arrived::CONTROL).ok_or(Errno::EIO)?;
+                    let control = control.get(..arrived.control as usize).unwrap_or(&[]);
+                    let bytes = usize::try_from(bytes).map_or(data.len(), |bytes| bytes.min(data.len()));
+                    return Ok((arrived, control.to_vec(), data.get(..bytes).unwrap_or(data).to_vec()));
+                }
             }
         }
     }
@@ -263,12 +207,6 @@ impl Protocol for HostSocket {
         let to = if *address == Address::Unspecified { None } else { Some(outward(address)?) };
         let result = self.ask(Op::ConnectTo, 0, to.as_ref().map_or(&[][..], IntoBytes::as_bytes), &mut []);
         self.watch.reset();
-        if to.is_none() {
-            self.watch.inbox().clear();
-        } else if self.kind == Kind::Stream {
-            // Also one that is on its way: nothing comes before it is there.
-            self.watch.inbox().enable(true);
-        }
         match result {
             Ok(_) => Ok(()),
             Err(Errno::EINPROGRESS | Errno::EALREADY) if !call.nonblocking => {
@@ -285,7 +223,6 @@ impl Protocol for HostSocket {
     fn listen(&self, _: &Call<'_>, backlog: usize) -> Result<(), Fail> {
         self.ask(Op::Listen, backlog as u64, &[], &mut [])?;
         self.listens.store(true, Ordering::Relaxed);
-        self.watch.inbox().enable(false);
         self.watch.reset();
         Ok(())
     }
@@ -299,7 +236,6 @@ impl Protocol for HostSocket {
                 Ok(handle) => {
                     self.watch.input().forget();
                     let socket = Self::new(u32::try_from(handle).map_err(|_| Errno::EIO)?, self.kind);
-                    socket.watch.inbox().enable(self.kind == Kind::Stream);
                     let peer = peer.get().map_or(Address::Unspecified, Address::Inet);
                     return Ok((Arc::new(socket), Arc::new(call.options.inherit()), peer));
                 }
@@ -372,8 +308,8 @@ impl Protocol for HostSocket {
         let mut total = 0;
         loop {
             let room = sink.left().min(CHUNK);
-            let data = match self.receive_stream(call, room, wanted) {
-                Ok(data) => data,
+            let data = match self.receive_some(call, room, wanted) {
+                Ok((_, _, data)) => data,
                 Err(_) if total > 0 => break,
                 Err(fail) => return Err(fail),
             };
@@ -443,10 +379,6 @@ impl Protocol for HostSocket {
             | raw::SO_RCVLOWAT
             | raw::SO_TIMESTAMP_OLD
             | raw::SO_TIMESTAMPNS_OLD => {
-                if matches!(name, raw::SO_RCVLOWAT | raw::SO_OOBINLINE) {
-                    // Where the host is to decide what can be read when.
-                    self.watch.inbox().enable(false);
-                }
                 let arg = u64::from(raw::SOL_SOCKET) | u64::from(name) << 32;
                 self.ask(Op::SetOption, arg, value, &mut []).map(drop)
             }
@@ -474,11 +406,10 @@ impl Protocol for HostSocket {
             return Err(Errno::EINVAL);
         }
         let mut output = vec![0; HEAD + CHUNK];
-        let here = self.watch.inbox().len();
         match self.ask(Op::ReceiveFrom, u64::from(raw::MSG_PEEK), &[], &mut output) {
-            Ok(bytes) => Ok(here + usize::try_from(bytes).unwrap_or(CHUNK)),
-            // Nothing yet, not connected, or an error that a read will tell; or it has come in here meanwhile.
-            Err(_) => Ok(self.watch.inbox().len().max(here)),
+            Ok(bytes) => Ok(usize::try_from(bytes).unwrap_or(CHUNK)),
+            // Nothing yet, not connected, or an error that a read will tell.
+            Err(_) => Ok(0),
         }
     }
 
