@@ -9,7 +9,11 @@
 #include <poll.h>
 #include <fcntl.h>
 #include <arpa/inet.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <netinet/tcp.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -81,6 +85,52 @@ static void messages(void) {
   sendto(b, "lost", 4, 0, (void *)&nobody, sizeof nobody); told(b, MSG_ERRQUEUE); told(b, MSG_ERRQUEUE);
 }
 
+// What stands in a stream before it is read: how much, how it is looked at, and what becomes of it when nobody does.
+static void streams(void) {
+  static char big[300000]; char buf[200]; int n = -1, one = 1;
+  int l = socket(AF_INET, SOCK_STREAM, 0); struct sockaddr_in la = {AF_INET, 0, {htonl(INADDR_LOOPBACK)}}; socklen_t len = sizeof la;
+  bind(l, (void *)&la, sizeof la); listen(l, 5); getsockname(l, (void *)&la, &len);
+  int a = socket(AF_INET, SOCK_STREAM, 0); connect(a, (void *)&la, sizeof la); int b = accept(l, 0, 0);
+  setsockopt(b, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  // Watched by edges, with data that comes in two parts.
+  int e = epoll_create1(0); struct epoll_event want = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET}, got = {0};
+  epoll_ctl(e, EPOLL_CTL_ADD, a, &want);
+  P("edge %d", epoll_wait(e, &got, 1, 100)); send(b, "0123456789", 10, 0); P(" %d %x", epoll_wait(e, &got, 1, 20000), got.events);
+  P(" %d", epoll_wait(e, &got, 1, 100)); send(b, "abcdefghij", 10, 0); P("\n");
+  usleep(200000); ioctl(a, FIONREAD, &n); P("there %d", n);
+  P(" peek %zd", recv(a, buf, 5, MSG_PEEK)); P(" peek %zd %.20s\n", recv(a, buf, 100, MSG_PEEK | MSG_DONTWAIT), buf);
+  P("recv %zd %.7s", recv(a, buf, 7, 0), buf); P(" recv %zd", recv(a, buf, 100, 0)); P(" %.13s", buf);
+  P(" again %zd", recv(a, buf, 9, MSG_DONTWAIT)); P(" %d\n", errno == EAGAIN);
+  // All of what comes in parts, and a timeout.
+  if (fork() == 0) { for (int i = 0; i < 4; i++) usleep(50000), send(b, "part.", 5, 0); _exit(0); }
+  P("all %zd", recv(a, buf, 20, MSG_WAITALL)); P(" %.20s\n", buf); wait(0);
+  struct timeval soon = {0, 100000}; setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+  P("late %zd", recv(a, buf, 1, 0)); P(" %d\n", errno == EAGAIN);
+  // More than anybody keeps, to one who reads late and little at a time; in order.
+  for (unsigned i = 0; i < sizeof big; i++) big[i] = i * 7 + i / 251;
+  if (fork() == 0) { for (unsigned sent = 0; sent < sizeof big;) sent += send(b, big + sent, sizeof big - sent, 0); _exit(0); }
+  usleep(300000); soon = (struct timeval){0}; setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof soon);
+  unsigned at = 0, wrong = 0; static char part[40000];
+  for (ssize_t r; at < sizeof big && (r = recv(a, part, at % 3 ? sizeof part : 1000, 0)) > 0; at += r) wrong += memcmp(part, big + at, r) != 0;
+  P("big %u wrong %u\n", at, wrong); wait(0);
+  // The end behind data.
+  send(b, "last", 4, 0); shutdown(b, SHUT_WR); usleep(200000); while (epoll_wait(e, &got, 1, 100) == 1) n = got.events;
+  P("end %x", n); P(" %zd", recv(a, buf, 100, 0)); P(" %zd", recv(a, buf, 100, 0)); P(" %zd\n", recv(a, buf, 100, 0));
+  P("back %zd", send(a, "back", 4, 0)); P(" %zd\n", recv(b, buf, 100, 0));
+  close(a); close(b);
+  // What nobody read when it was closed resets the connection.
+  a = socket(AF_INET, SOCK_STREAM, 0); connect(a, (void *)&la, sizeof la); b = accept(l, 0, 0);
+  want.events = EPOLLIN; epoll_ctl(e, EPOLL_CTL_ADD, a, &want); epoll_wait(e, &got, 1, 50);
+  send(b, "unread", 6, 0); epoll_wait(e, &got, 1, 20000); close(a);
+  struct pollfd p = {b, POLLIN}; poll(&p, 1, 20000); errno = 0; P("unread %zd", recv(b, buf, 100, 0)); P(" %d\n", errno == ECONNRESET);
+  close(b);
+  // And the other way round: an error that stands before whoever waits.
+  a = socket(AF_INET, SOCK_STREAM, 0); connect(a, (void *)&la, sizeof la); b = accept(l, 0, 0);
+  epoll_ctl(e, EPOLL_CTL_ADD, a, &want); epoll_wait(e, &got, 1, 50);
+  struct linger none = {1, 0}; setsockopt(b, SOL_SOCKET, SO_LINGER, &none, sizeof none); close(b);
+  P("reset %d %x", epoll_wait(e, &got, 1, 20000), got.events); errno = 0; P(" %zd", recv(a, buf, 100, 0)); P(" %d", errno == ECONNRESET); P(" %zd\n", recv(a, buf, 100, 0));
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) return serve();
   struct sockaddr_in a = {AF_INET, htons(TCP_PORT), {htonl(INADDR_LOOPBACK)}}, b; socklen_t n = sizeof b; char buf[70000];
@@ -110,5 +160,6 @@ int main(int argc, char **argv) {
   int r = socket(AF_INET, SOCK_DGRAM, 0);
   P("other option %d\n", setsockopt(r, SOL_SOCKET, SO_BROADCAST, &one, sizeof one));
   messages();
+  streams();
   return 0;
 }
