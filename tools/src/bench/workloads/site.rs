@@ -79,7 +79,10 @@ impl Site {
 
     /// Removes everything.
     pub fn clear(&self) -> Result<()> {
-        shell("umount \"$1\" 2>/dev/null; true", &[&self.data])?;
+        // Also what a peer left mounted when it failed, the last one first.
+        let unmount = "awk -v top=\"$1/\" 'index($2, top) == 1 { print $2 }' /proc/mounts | sort -r |
+             while read -r at; do umount \"$at\" 2>/dev/null || umount -l \"$at\"; done";
+        shell(unmount, &[&self.work])?;
         fs::remove_dir_all(&self.work).with_context(|| format!("cannot remove {}", self.work.display()))
     }
 
