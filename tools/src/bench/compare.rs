@@ -10,10 +10,10 @@ const COUNTS_DIFFER: f64 = 0.01;
 const WORKLOADS_DIFFER: f64 = 0.05;
 /// A count may become so much worse before it fails.
 const TOLERATED: f64 = 0.05;
-/// Exits and the host's calls: what two whole runs, of half the operations and of all, differ by besides. Some thirty exits were
-/// seen (0.15), for a row that has none; an operation that leaves the machine once more shows as 1,
-const CHANCE: f64 = 0.3;
-/// and another in so many instructions: the machine's own ticks fall into a long operation.
+/// Exits and the host's calls: what two whole runs, of half the operations and of all, differ by besides, however many those are. Some
+/// thirty exits were seen, for a row that has none.
+const CHANCE: f64 = 30.0;
+/// And another in so many instructions: the machine's own ticks fall into a long operation.
 const TICK: f64 = 4e6;
 
 /// A line a figure that differs.
@@ -56,7 +56,7 @@ pub fn check(committed: &Counts, now: &Counts) -> Tally {
             tally.fail(&row.name, "docs/performance.json has no such row: cargo xtask bench --counts --record");
             continue;
         };
-        let chance = CHANCE + before.inside.unwrap_or(0) as f64 / TICK;
+        let chance = CHANCE / row.counted.max(1) as f64 + before.inside.unwrap_or(0) as f64 / TICK;
         let mut worse = Vec::new();
         let mut compare = |what: &str, before: Option<f64>, now: Option<f64>, chance: f64| match (before, now) {
             (Some(before), Some(now)) if now > before * (1.0 + TOLERATED) + chance => {
@@ -93,8 +93,14 @@ mod tests {
 
     fn counts(inside: u64, exits: f64) -> Counts {
         let taken = Taken { commit: String::new(), machine: String::new(), versions: Default::default() };
-        let row =
-            Count { name: "x".into(), native: Some(1), inside: Some(inside), exits: Some(exits), host_calls: None };
+        let row = Count {
+            name: "x".into(),
+            native: Some(1),
+            inside: Some(inside),
+            exits: Some(exits),
+            host_calls: None,
+            counted: 100,
+        };
         Counts {
             taken,
             unit: "instructions".into(),
@@ -124,6 +130,16 @@ mod tests {
         assert_eq!(check(&counts(100, 0.0), &counts(100, 1.0)).failed, 1);
         assert_eq!(check(&counts(4_000_000, 1.6), &counts(4_000_000, 2.6)).failed, 0);
         assert_eq!(check(&counts(4_000_000, 1.6), &counts(4_000_000, 3.0)).failed, 1);
+    }
+
+    #[test]
+    fn what_a_run_differs_by_weighs_more_in_few_operations() {
+        let mut few = counts(100, 2.9);
+        assert_eq!(check(&counts(100, 0.0), &few).failed, 1);
+        few.rows[0].counted = 10;
+        assert_eq!(check(&counts(100, 0.0), &few).failed, 0);
+        few.rows[0].exits = Some(3.1);
+        assert_eq!(check(&counts(100, 0.0), &few).failed, 1);
     }
 
     #[test]

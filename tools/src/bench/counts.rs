@@ -82,10 +82,10 @@ fn counts(figures: &Figures, operations: Vec<(String, u64)>) -> Result<Counts> {
     let rows = operations
         .into_iter()
         .map(|(name, runs)| {
+            let many = runs.min(200);
+            let few = (many / 2).max(1);
             let each = |what: &str| {
                 let of = |times: u64| get(figures, &format!("events\t{name}\t{times}"), what);
-                let many = runs.min(200);
-                let few = (many / 2).max(1);
                 let more = of(many)?.saturating_sub(of(few)?);
                 // To a hundredth: below that it is a timer's interrupt.
                 Some((more as f64 / (many - few) as f64 * 100.0).round() / 100.0)
@@ -95,6 +95,7 @@ fn counts(figures: &Figures, operations: Vec<(String, u64)>) -> Result<Counts> {
                 inside: get(figures, "inside", &name),
                 exits: each("exits"),
                 host_calls: each("system calls"),
+                counted: many - few,
                 name,
             }
         })

@@ -58,6 +58,9 @@ pub struct Count {
     pub exits: Option<f64>,
     /// System calls that the host's kernel sees.
     pub host_calls: Option<f64>,
+    /// Operations that the last two were counted over.
+    #[serde(default)]
+    pub counted: u64,
 }
 
 /// Whole uses, under each of the peers.
