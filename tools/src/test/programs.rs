@@ -8,6 +8,10 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+/// For a shell in a machine: /tmp in memory. A workspace below it would be hidden: it is put back.
+pub const MEMORY_TMP: &str = "here=$(pwd); mkdir /run/here && mount --bind . /run/here && mount -t tmpfs tmpfs /tmp && \
+     { [ -d \"$here\" ] || { mkdir -p \"$here\" && mount --bind /run/here \"$here\"; }; } && cd \"$here\"";
+
 /// Of the workspace's neighbour, which holds what all of the project's parts share.
 const DIFF: &str = "../shared/accept/diff";
 const PROGRAMS: &str = "../shared/accept/1-programs.cases";

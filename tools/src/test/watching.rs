@@ -2,7 +2,7 @@
 //! browser. All of it runs in the emulated reference but the browser, which has no use for a sandbox.
 
 use super::cli::{THREADS, build_tests};
-use super::programs::{this_tool, verdict};
+use super::programs::{MEMORY_TMP, this_tool, verdict};
 use super::{Budget, cargo_result, counted};
 use crate::build::{self, Profile};
 use crate::tally::Tally;
@@ -35,7 +35,7 @@ pub fn in_reference(budget: &Budget) -> Result<Tally> {
     let mut vm = this_tool()?;
     vm.args(["vm", "--cpus", "2", "--timeout", &budget.seconds(420)?, "--", "sh", "-c"]);
     vm.arg(format!(
-        "mount -t tmpfs tmpfs /tmp && {LIFE_CYCLE} -k '{CASES}' target/release/ringwall; \"$@\" --test-threads {THREADS} {}",
+        "{MEMORY_TMP} && {LIFE_CYCLE} -k '{CASES}' target/release/ringwall; \"$@\" --test-threads {THREADS} {}",
         TESTS.join(" ")
     ));
     let mut sum = counted(vm.arg("sh").arg(&tests), |line| verdict(line).or_else(|| cargo_result(line)))?;
@@ -44,7 +44,7 @@ pub fn in_reference(budget: &Budget) -> Result<Tally> {
     let mut vm = this_tool()?;
     vm.args(["vm", "--cpus", "1", "--timeout", &budget.seconds(420)?, "--", "sh", "-ec"]);
     vm.arg(format!(
-        "mount -t tmpfs tmpfs /tmp; REQUESTS=3 NGINX=\"$1\" {STUDY} target/release/ringwall; printf '%s' '{MARK}'; \
+        "{MEMORY_TMP}; REQUESTS=3 NGINX=\"$1\" {STUDY} target/release/ringwall; printf '%s' '{MARK}'; \
          target/release/ringwall do --vcpus 1 --report /tmp/page.html -- sh -c \"$2\" >&2; cat /tmp/page.html"
     ));
     let output = process::output(vm.arg("sh").arg(&nginx).arg(SHOWN))?;
