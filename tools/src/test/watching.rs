@@ -2,7 +2,7 @@
 //! browser. All of it runs in the emulated reference but the browser, which has no use for a sandbox.
 
 use super::cli::{THREADS, build_tests};
-use super::programs::{MEMORY_TMP, this_tool, verdict};
+use super::programs::{MEMORY_TMP, this_tool};
 use super::{Budget, cargo_result, counted};
 use crate::build::{self, Profile};
 use crate::tally::Tally;
@@ -12,10 +12,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-const LIFE_CYCLE: &str = "tests/oci/lifecycle";
-/// Of its cases, the one of this stage: what else it has of the kind, the tests of the command line have too.
-const CASES: &str = "^host_calls_are_counted";
-/// Modules of the tests of the command line, likewise.
+/// Modules of the tests of the command line.
 const TESTS: [&str; 5] = ["latency::", "logs::", "page::", "policies::", "watching::"];
 const STUDY: &str = "tests/studies/nginx";
 const PAGE: &str = "docs/studies/nginx.md";
@@ -34,11 +31,8 @@ pub fn in_reference(budget: &Budget) -> Result<Tally> {
     let tests = build_tests()?;
     let mut vm = this_tool()?;
     vm.args(["vm", "--cpus", "2", "--timeout", &budget.seconds(420)?, "--", "sh", "-c"]);
-    vm.arg(format!(
-        "{MEMORY_TMP} && {LIFE_CYCLE} -k '{CASES}' target/release/ringwall; \"$@\" --test-threads {THREADS} {}",
-        TESTS.join(" ")
-    ));
-    let mut sum = counted(vm.arg("sh").arg(&tests), |line| verdict(line).or_else(|| cargo_result(line)))?;
+    vm.arg(format!("{MEMORY_TMP} && exec \"$@\" --test-threads {THREADS} {}", TESTS.join(" ")));
+    let mut sum = counted(vm.arg("sh").arg(&tests), cargo_result)?;
 
     // One CPU is as quick for this, and no two of the emulator's get in each other's way (docs/limits.md).
     let mut vm = this_tool()?;
