@@ -143,7 +143,9 @@ pub unsafe fn run_served(context: *mut UserContext, serve: Serve) -> Trap {
             Next::Reload => {}
             Next::End => return Trap::Ended,
         }
-        cpu().probes.left();
+        if PROBED.load(Ordering::Relaxed) {
+            cpu().probes.left();
+        }
     }
 }
 
@@ -359,10 +361,10 @@ pub extern "C" fn trapped(context: &mut UserContext, trap: &mut Trap) {
 /// What the entry stub would have done for a system call that came as something else.
 #[inline(never)]
 fn arrived(context: &mut UserContext) {
-    let this = cpu();
+    let (this, now) = (cpu(), x86::rdtsc());
     this.syscalls.fetch_add(1, Ordering::Relaxed);
-    this.probes.first.set(x86::rdtsc());
-    (context.vector, context.error) = (context.rax, x86::rdtsc());
+    this.probes.first.set(now);
+    (context.vector, context.error) = (context.rax, now);
 }
 
 fn page_fault(address: u64, error: u64) -> Trap {

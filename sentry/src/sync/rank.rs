@@ -38,11 +38,13 @@ pub enum Rank {
     Futex = 44,
     Notify = 46,
     /// Leaves: taken last, nothing is taken inside.
-    Leaf = 56,
-    WaitQueue = 58,
-    Random = 60,
+    Leaf = 54,
+    WaitQueue = 56,
+    Random = 58,
     /// What a `Drop` leaves for later (handles of the host): a drop may happen under any other lock.
-    Deferred = 62,
+    Deferred = 60,
+    /// Where calls go (`syscall::policy`): changed under the locks of those who listen to them and trace them.
+    Routes = 62,
 }
 
 /// Asserts (debug builds) that the rank may be taken now, and marks it held.

@@ -8,6 +8,7 @@ use crate::observe;
 use crate::platform::platform;
 use crate::seccomp::{self, Call};
 use crate::signal::Signal;
+use crate::sync::{Lock, Rank};
 use crate::task::{Current, ExitStatus, exit};
 use alloc::format;
 use alloc::vec::Vec;
@@ -25,8 +26,8 @@ static ROUTES: [AtomicU16; NUMBERS] = {
     }
     routes
 };
-/// How often what makes the routes has changed.
-static CHANGED: AtomicU64 = AtomicU64::new(0);
+/// Held by whoever changes what makes the routes, until they are made: who returns from here is subject to what was changed.
+static CHANGE: Lock<()> = Lock::new(Rank::Routes, ());
 /// What there is to look at.
 static ACTIVE: AtomicU32 = AtomicU32::new(0);
 /// `ACTIVE`: a profile or changes; some thread is traced; somebody wants records of calls; some threads have filters or a profile of
@@ -75,29 +76,29 @@ pub fn set_tracing(on: bool) {
 
 /// Who wants records of calls has changed, and whether anybody does.
 pub fn set_observed(on: bool) {
-    set(OBSERVED, on);
+    let _change = CHANGE.lock();
+    replace(OBSERVED, on);
     // Which calls they want to know of may be new though they are not.
-    update_routes();
+    make_routes();
 }
 
 fn set(bit: u32, on: bool) {
-    let before = if on { ACTIVE.fetch_or(bit, Ordering::SeqCst) } else { ACTIVE.fetch_and(!bit, Ordering::SeqCst) };
-    if (before & bit != 0) != on {
-        update_routes();
+    let _change = CHANGE.lock();
+    if replace(bit, on) != on {
+        make_routes();
     }
 }
 
-/// Makes the routes anew. Whoever does so while somebody else does begins again, so that the last one knows of all changes.
-fn update_routes() {
-    CHANGED.fetch_add(1, Ordering::SeqCst);
-    loop {
-        let seen = CHANGED.load(Ordering::SeqCst);
-        for (number, route) in (0u16..).zip(&ROUTES) {
-            route.store(made_route(number), Ordering::Relaxed);
-        }
-        if CHANGED.load(Ordering::SeqCst) == seen {
-            return;
-        }
+/// What the bit was before.
+fn replace(bit: u32, on: bool) -> bool {
+    let before = if on { ACTIVE.fetch_or(bit, Ordering::SeqCst) } else { ACTIVE.fetch_and(!bit, Ordering::SeqCst) };
+    before & bit != 0
+}
+
+/// With `CHANGE` held.
+fn make_routes() {
+    for (number, route) in (0u16..).zip(&ROUTES) {
+        route.store(made_route(number), Ordering::SeqCst);
     }
 }
 
