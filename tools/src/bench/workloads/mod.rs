@@ -18,10 +18,14 @@ use crate::build::{self, Profile};
 use crate::{process, project, setup};
 use anyhow::{Context, Result};
 use drive::Place;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 /// A figure of a workload, less of which is better.
 struct Row {
@@ -78,6 +82,8 @@ enum Said {
 
 /// Machines that may end in the middle: the run goes on in another one.
 const MACHINES: u32 = 8;
+/// A driver that says nothing for so long stands still with its machine; each of its steps ends sooner by itself.
+const SILENCE: Duration = Duration::from_secs(600);
 
 /// Runs the driver in the reference machine or here; an error of the second kind came in the middle.
 pub fn measure(wanted: &Wanted) -> Result<(Workloads, Result<()>)> {
@@ -142,8 +148,20 @@ fn listen(
 ) -> Result<ExitStatus> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the driver")?;
     let output = child.stdout.take().context("no output to read")?;
-    for line in BufReader::new(output).split(b'\n') {
-        match serde_json::from_slice(&line?) {
+    let (lines, said) = mpsc::channel();
+    std::thread::spawn(move || BufReader::new(output).split(b'\n').try_for_each(|line| lines.send(line)));
+    loop {
+        let line = match said.recv_timeout(SILENCE) {
+            Ok(line) => line?,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                eprintln!("bench: nothing was said for {} s; the machine is ended", SILENCE.as_secs());
+                // It takes the emulator with it.
+                kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM)?;
+                break;
+            }
+        };
+        match serde_json::from_slice(&line) {
             Ok(Said::Begun { place, row, peer }) => *running = Some((place, row, peer)),
             Ok(Said::Value { row, peer, value, error }) => {
                 *running = None;

@@ -55,6 +55,12 @@ pub fn nginx(site: &Site, peer: &str) -> Result<Vec<f64>> {
 fn serve(place: Place, port: u16, load: impl Fn(&str) -> Result<f64>) -> Result<Vec<f64>> {
     let mut server = place.start()?;
     let result = wait(&mut server, &place.address, port).and_then(|()| load(&place.address));
+    // What was asked of a server that went away says nothing of it.
+    let ended = server.try_wait()?;
+    let result = match ended {
+        Some(status) => result.and_then(|_| bail!("the server ended with {status} under its load")),
+        None => result,
+    };
     let said = place.log();
     place.end(server)?;
     place.clear()?;
