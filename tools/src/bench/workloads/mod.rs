@@ -102,7 +102,7 @@ pub fn measure(wanted: &Wanted) -> Result<(Workloads, Result<()>)> {
         }
         command.arg("--kernel-tree").arg(crate::vm::image::kernel_tree()?).arg(&ringwall).arg(&root);
         let mut running = None;
-        let status = listen(&mut command, &mut rows, &mut running)?;
+        let status = listen(&mut command, &mut rows, &mut running, SILENCE)?;
         let Some((place, row, peer)) = running.filter(|_| !status.success()) else {
             result = if status.success() { Ok(()) } else { Err(anyhow::anyhow!("the run ended with {status}")) };
             break;
@@ -146,17 +146,18 @@ fn listen(
     command: &mut Command,
     rows: &mut Vec<Workload>,
     running: &mut Option<(Place, String, String)>,
+    silence: Duration,
 ) -> Result<ExitStatus> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the driver")?;
     let output = child.stdout.take().context("no output to read")?;
     let (lines, said) = mpsc::channel();
     std::thread::spawn(move || BufReader::new(output).split(b'\n').try_for_each(|line| lines.send(line)));
     loop {
-        let line = match said.recv_timeout(SILENCE) {
+        let line = match said.recv_timeout(silence) {
             Ok(line) => line?,
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                eprintln!("bench: nothing was said for {} s; the machine is ended", SILENCE.as_secs());
+                eprintln!("bench: nothing was said for {} s; the machine is ended", silence.as_secs());
                 // It takes the emulator with it.
                 child.kill().context("cannot end the driver")?;
                 break;
@@ -208,4 +209,21 @@ fn taken() -> Result<Taken> {
 /// gVisor's runtime, where somebody installed it.
 fn runsc() -> Option<PathBuf> {
     process::find("runsc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+    use std::process::Command;
+    use std::time::Duration;
+
+    #[test]
+    fn a_silent_driver_is_ended_and_what_it_had_begun_is_known() {
+        let mut driver = Command::new("sh");
+        driver.args(["-c", r#"echo '{"Begun":{"place":[1,2,3],"row":"a","peer":"b"}}'; exec sleep 1000"#]);
+        let (mut rows, mut running) = (Vec::new(), None);
+        let status = listen(&mut driver, &mut rows, &mut running, Duration::from_secs(1)).expect("it was listened to");
+        assert!(!status.success());
+        assert!(matches!(running, Some((_, row, peer)) if row == "a" && peer == "b"));
+    }
 }
