@@ -2,6 +2,7 @@
 
 use super::{commands, is_managed};
 use crate::errno::Errno;
+use crate::fs::heard;
 use crate::platform::platform;
 use crate::signal::{SigInfo, Signal, send_from_host};
 use crate::task::{INIT, registry};
@@ -23,6 +24,7 @@ fn listen() {
             platform().log("the host sends no events any more");
             return;
         };
+        heard();
         handle(event & 0xff, event >> 8);
     }
 }

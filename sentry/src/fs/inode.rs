@@ -56,6 +56,25 @@ pub fn doubt() {
     super::ways::changed();
 }
 
+/// When that was last (monotonic).
+pub(super) fn doubted_ns() -> u64 {
+    DOUBTED_NS.load(Ordering::Relaxed)
+}
+
+/// When something was heard from outside last.
+static HEARD_NS: AtomicU64 = AtomicU64::new(0);
+
+/// A program inside may have learnt something from outside by other means than files (a frame, a socket, a stream of the host's, a
+/// command): that files were changed, perhaps. Call before it can see that.
+pub fn heard() {
+    HEARD_NS.fetch_max(platform().monotonic_ns(), Ordering::Relaxed);
+}
+
+/// When that was last (monotonic).
+pub(super) fn heard_ns() -> u64 {
+    HEARD_NS.load(Ordering::Relaxed)
+}
+
 /// How long something that was learnt is believed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Trust {
@@ -77,7 +96,7 @@ impl Trust {
             Self::Always => true,
             Self::Never => false,
             Self::For(ns) => platform().monotonic_ns().saturating_sub(at_ns) < ns,
-            Self::Quietly(ns) => at_ns >= DOUBTED_NS.load(Ordering::Relaxed) && Self::For(ns).holds(at_ns),
+            Self::Quietly(ns) => at_ns >= doubted_ns() && Self::For(ns).holds(at_ns),
         }
     }
 }

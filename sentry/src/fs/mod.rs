@@ -63,7 +63,7 @@ pub use context::FsContext;
 pub use create::{link, make, make_mount_point, rename, symlink, unlink};
 pub use dentry::Dentry;
 pub use fd_table::{FdTable, MOST_DESCRIPTORS};
-pub use inode::{FileKind, Inode, IntoAny, Trust, doubt};
+pub use inode::{FileKind, Inode, IntoAny, Trust, doubt, heard};
 pub use io::{Sink, Source};
 pub use mount::{
     FsInfo, MOUNT_CHANGES, Mount, MountFlags, Namespace, bind_at, change_propagation, is_internal, mount_at,

@@ -86,7 +86,9 @@ impl HostSocket {
 
     fn ask(&self, op: Op, arg: u64, input: &[u8], output: &mut [u8]) -> Result<u64, Errno> {
         let request = Request { op: op as u16, handle: self.file.handle(), arg, ..Request::default() };
-        platform().host_call(request, input, output)
+        let answer = platform().host_call(request, input, output);
+        crate::fs::heard();
+        answer
     }
 
     /// After EAGAIN: waits until `direction` may be ready.

@@ -141,13 +141,12 @@ impl Names {
 impl HostInode {
     /// The entry `name`, where it was told what that is and this is believed still.
     pub(super) fn told(&self, name: &[u8]) -> Option<Arc<Self>> {
-        let trust = self.fs.trust_attributes();
+        let believed_ns = self.fs.believed_ns();
         let mut guard = self.names.lock();
         let names = guard.as_mut()?;
         let (stamp, what) = names.known.get_mut(name)?;
         let stamp = *stamp;
-        if !trust.holds(stamp.ns) {
-            names.known.remove(name);
+        if stamp.ns < believed_ns {
             return None;
         }
         let (told, pending) = match what {
@@ -182,6 +181,18 @@ impl HostInode {
 
     /// Asks the host for the entry `name`, and for those that will be wanted next.
     pub(super) fn ask(&self, name: &[u8]) -> Result<Arc<Self>, Errno> {
+        // Also what is not believed any more.
+        let was_there = self.names.lock().as_ref().is_some_and(|names| names.known.contains_key(name));
+        let found = self.ask_with_others(name);
+        if was_there && matches!(found, Err(Errno::ENOENT)) {
+            self.fs.reader.missed();
+            let old = self.names.lock().as_mut().and_then(|names| names.known.remove(name));
+            drop(old);
+        }
+        found
+    }
+
+    fn ask_with_others(&self, name: &[u8]) -> Result<Arc<Self>, Errno> {
         let others = self.others(name);
         let reader = &self.fs.reader;
         let content = reader.content();
@@ -223,7 +234,7 @@ impl HostInode {
 
     /// The names to ask for along with `name`.
     fn others(&self, name: &[u8]) -> Vec<Box<[u8]>> {
-        let trust = self.fs.trust_attributes();
+        let believed_ns = self.fs.believed_ns();
         let reader = &self.fs.reader;
         let mut listed = false;
         loop {
@@ -234,7 +245,7 @@ impl HostInode {
                     names.known.clear();
                 }
                 if names.told > 0 {
-                    names.known.retain(|_, (stamp, _)| trust.holds(stamp.ns));
+                    names.known.retain(|_, (stamp, _)| stamp.ns >= believed_ns);
                 }
                 let judgement = names.judge();
                 // What is hoped of a new directory is less with each, until it comes true.

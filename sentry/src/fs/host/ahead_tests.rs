@@ -5,11 +5,13 @@ use super::tree::Sharing;
 use crate::errno::Errno;
 use crate::fake::{self, machine};
 use crate::fs::{Inode, OpenFlags, Source};
+use crate::platform::platform;
 use crate::task::Current;
+use crate::time::NS_PER_SEC;
 use linker::request::{Op, SetAttr};
 use linux_raw_sys::general as raw;
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::{format, string::String, vec::Vec};
 
@@ -19,13 +21,15 @@ fn name(index: usize) -> String {
     format!("f{index:02}")
 }
 
-/// A shared directory of 40 small files, at a moment that stands still (later than any test that makes things doubtful).
+/// A shared directory of 40 small files that have just changed, at a moment that stands still (later than any test that makes things
+/// doubtful).
 fn shared(test: &str) -> (Arc<Gofer>, Current, Arc<dyn Inode>) {
     let gofer = Gofer::install(test);
     machine().set_monotonic_ns(u64::MAX / 2);
     for index in 0..FILES {
         fs::write(gofer.root.join(name(index)), format!("content {index}")).unwrap();
     }
+    platform().set_realtime_ns(ctime_ns(&gofer, "f00"));
     let current = fake::current();
     (gofer, current, attach(Sharing::Shared))
 }
@@ -78,6 +82,64 @@ fn what_nobody_uses_is_asked_for_less() {
     }
     let many = gofer.count(Op::LookupMany);
     assert!(many < 20, "{many} of 200");
+}
+
+fn ctime_ns(gofer: &Gofer, name: &str) -> u64 {
+    let file = fs::metadata(gofer.root.join(name)).unwrap();
+    file.ctime() as u64 * NS_PER_SEC + file.ctime_nsec() as u64
+}
+
+/// Names from 11 on are told and not asked for, 50 ms ago.
+fn told_a_while_ago(test: &str) -> (Arc<Gofer>, Arc<dyn Inode>) {
+    let (gofer, _current, root) = shared(test);
+    // Later than what any other test hears, and nothing has changed of late.
+    machine().set_monotonic_ns(u64::MAX / 4 * 3);
+    platform().set_realtime_ns(ctime_ns(&gofer, "f00") + 10_000_000_000);
+    walk(&root, 10);
+    machine().advance_ns(50_000_000);
+    (gofer, root)
+}
+
+#[test]
+fn a_quiet_shared_tree_is_believed_for_longer() {
+    let (gofer, root) = told_a_while_ago("ahead-calm");
+    let before = questions(&gofer);
+    assert!(root.lookup(b"f11").unwrap().attr().is_ok());
+    assert_eq!(questions(&gofer), before);
+    machine().advance_ns(60_000_000);
+    assert!(root.lookup(b"f12").unwrap().attr().is_ok());
+    assert!(questions(&gofer) > before);
+}
+
+#[test]
+fn what_was_told_before_anything_was_heard_is_asked_for_anew() {
+    let (gofer, root) = told_a_while_ago("ahead-heard");
+    fs::remove_file(gofer.root.join("f11")).unwrap();
+    crate::fs::heard();
+    assert_eq!(root.lookup(b"f11").map(|_| ()), Err(Errno::ENOENT));
+}
+
+#[test]
+fn what_was_told_before_a_file_changed_is_asked_for_anew() {
+    let (gofer, root) = told_a_while_ago("ahead-flag");
+    fs::remove_file(gofer.root.join("f11")).unwrap();
+    fs::write(gofer.root.join("flag"), b"").unwrap();
+    platform().set_realtime_ns(ctime_ns(&gofer, "flag") + 1_000_000);
+    root.lookup(b"flag").expect("what is new is there at once");
+    assert_eq!(root.lookup(b"f11").map(|_| ()), Err(Errno::ENOENT));
+}
+
+#[test]
+fn what_was_told_before_a_file_went_is_asked_for_anew() {
+    let (gofer, root) = told_a_while_ago("ahead-lock");
+    root.lookup(b"f39").expect("it is there");
+    machine().advance_ns(110_000_000);
+    walk(&root, 10);
+    machine().advance_ns(50_000_000);
+    fs::remove_file(gofer.root.join("f11")).unwrap();
+    fs::remove_file(gofer.root.join("f39")).unwrap();
+    assert_eq!(root.lookup(b"f39").map(|_| ()), Err(Errno::ENOENT));
+    assert_eq!(root.lookup(b"f11").map(|_| ()), Err(Errno::ENOENT));
 }
 
 #[test]

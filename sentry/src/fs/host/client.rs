@@ -5,6 +5,7 @@ use super::data::close_idle;
 use super::deferred;
 use crate::errno::Errno;
 use crate::fs::entries::Entries;
+use crate::fs::heard;
 use crate::platform::{Frame, platform};
 use crate::sync::{Lock, Rank};
 use alloc::boxed::Box;
@@ -353,7 +354,11 @@ impl File {
     /// Reads at `offset` (or `OFFSET_STREAM`).
     pub fn read(&self, offset: u64, to: &mut [u8]) -> Result<usize, Errno> {
         let room = to.len();
-        call(Request { offset, ..request(Op::Read, self.handle) }, &[], to).map(|done| count(done, room))
+        let done = call(Request { offset, ..request(Op::Read, self.handle) }, &[], to);
+        if offset == OFFSET_STREAM {
+            heard();
+        }
+        done.map(|done| count(done, room))
     }
 
     /// Writes at `offset` (or `OFFSET_STREAM`).

@@ -1,6 +1,7 @@
 //! A regular file's data: descriptors of the host, opened when data is wanted, and the page cache's source.
 
 use super::client::{File, Node};
+use super::reader::changed_shared;
 use crate::errno::Errno;
 use crate::mm::{PageSource, zero_behind};
 use crate::platform::Frame;
@@ -131,6 +132,7 @@ impl PageSource for Data {
     }
 
     fn write_pages(&self, first_page: u64, frames: &[Frame], len: usize) -> Result<(), Errno> {
+        changed_shared();
         let file = self.writer()?;
         let mut done = 0;
         while done < len {

@@ -177,7 +177,7 @@ impl HostInode {
     fn cached_attr(&self) -> Option<Attr> {
         let state = self.state.lock();
         let sure = state.valid && state.changes == self.fs.changes.load(Ordering::Relaxed);
-        (sure && self.fs.trust_attributes().holds(state.at_ns)).then_some(state.attr)
+        (sure && state.at_ns >= self.fs.believed_ns()).then_some(state.attr)
     }
 
     /// Brings a shared file up to date (open, reading at the end).
@@ -288,6 +288,7 @@ impl Inode for HostInode {
                 let attr = self.node.attr()?;
                 let now = platform().monotonic_ns();
                 self.fs.reader.took(now.saturating_sub(asked_ns));
+                self.fs.reader.saw(attr.ctime);
                 self.learn(attr, now);
                 let mut state = self.state.lock();
                 if state.expired != before {

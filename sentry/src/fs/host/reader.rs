@@ -1,16 +1,23 @@
-//! What a file system of the host's knows of how it is read, and of what we do to its files meanwhile.
+//! What a file system of the host's knows of how it is read, and of what we and others do to its files meanwhile.
+//!
+//! Of a shared tree, what was told is believed for a few questions' time, and for longer while nothing has come to light since: no file
+//! was seen that changed after it, and nothing was heard from outside (`fs::heard`) that the program could have learnt of a change by.
 //!
 //! What is told ahead (`ahead`) is void when something that we did may have changed it: the file was `touch`ed or, where it is not
 //! known which file that was, all is `void`. A `Stamp` says when that would count, seen from the question.
 //!
 //! Locks (Rank::Leaf) are held for a look only.
 
+use crate::fs::inode::{heard, heard_ns};
+use crate::platform::platform;
 use crate::sync::{Lock, Rank};
+use crate::time::NS_PER_SEC;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hashbrown::HashMap;
 use linker::layout::PAGE_SIZE;
+use linker::request::Time;
 
 /// Directories that keep what they were told.
 const DIRECTORIES: usize = 32;
@@ -29,6 +36,13 @@ const QUESTIONS: u64 = 64;
 /// But so long at least, and at most.
 const FRESH_NS: u64 = 1_000_000;
 const MOST_FRESH_NS: u64 = 250_000_000;
+/// And so long while nothing has come to light.
+const CALM_NS: u64 = 100_000_000;
+/// A file's times are those of the host's last tick, which may be so long ago (100 Hz).
+const TICK_NS: u64 = 10_000_000;
+
+/// Shared trees that are attached.
+static SHARED: AtomicUsize = AtomicUsize::new(0);
 
 /// A file by device and inode number.
 pub type Key = (u64, u64);
@@ -43,6 +57,10 @@ pub struct Reader {
     unread: AtomicBool,
     /// What a question takes, ns: the least of late.
     trip_ns: AtomicU64,
+    /// Up to here (monotonic) files were seen to have changed.
+    changed_ns: AtomicU64,
+    /// Whether others change the tree at any time.
+    shared: bool,
     /// Told and not used yet, or on the way.
     pending: Arc<AtomicUsize>,
     /// Counts what we did to files.
@@ -73,13 +91,30 @@ impl Drop for Pending {
     }
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        SHARED.fetch_sub(usize::from(self.shared), Ordering::Relaxed);
+    }
+}
+
+/// We changed files of some shared tree. Others may have the same files in them.
+pub fn changed_shared() {
+    if SHARED.load(Ordering::Relaxed) > 1 {
+        heard();
+    }
+}
+
 impl Reader {
-    pub fn new() -> Self {
+    /// `shared`: whether others change the tree at any time.
+    pub fn new(shared: bool) -> Self {
+        SHARED.fetch_add(usize::from(shared), Ordering::Relaxed);
         Self {
             start: AtomicU32::new(1),
             reading: AtomicU32::new(0),
             unread: AtomicBool::new(false),
             trip_ns: AtomicU64::new(0),
+            changed_ns: AtomicU64::new(0),
+            shared,
             pending: Arc::default(),
             touches: AtomicU64::new(0),
             voids: AtomicU64::new(0),
@@ -109,6 +144,7 @@ impl Reader {
 
     /// We did something to the file: what is asked from now on tells of it.
     pub fn touch(&self, key: Key) {
+        self.changed();
         if self.pending.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -124,7 +160,32 @@ impl Reader {
 
     /// We did something, and do not know to which files.
     pub fn void(&self) {
+        self.changed();
         self.voids.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn changed(&self) {
+        if self.shared {
+            changed_shared();
+        }
+    }
+
+    /// A file's `ctime` was told: others' files may have changed along with it, and the program may go by that.
+    pub fn saw(&self, ctime: Time) {
+        if !self.shared {
+            return;
+        }
+        let changed = (ctime.sec.max(0) as u64).saturating_mul(NS_PER_SEC).saturating_add(ctime.nsec.max(0) as u64);
+        let age = platform().realtime_ns().saturating_sub(changed);
+        if age < CALM_NS + TICK_NS {
+            let until = platform().monotonic_ns().saturating_sub(age) + TICK_NS;
+            self.changed_ns.fetch_max(until, Ordering::Relaxed);
+        }
+    }
+
+    /// A file that was there is not any more.
+    pub fn missed(&self) {
+        self.changed_ns.fetch_max(platform().monotonic_ns(), Ordering::Relaxed);
     }
 
     /// Whether nothing that we did has changed the file since.
@@ -140,9 +201,12 @@ impl Reader {
         self.trip_ns.store(ns.min(most), Ordering::Relaxed);
     }
 
-    /// How long answers of a shared tree are believed, ns.
-    pub fn fresh_ns(&self) -> u64 {
-        (self.trip_ns.load(Ordering::Relaxed) * QUESTIONS).clamp(FRESH_NS, MOST_FRESH_NS)
+    /// What was told of a shared tree from this moment on (monotonic, ns) is believed.
+    pub fn believed_ns(&self) -> u64 {
+        let now = platform().monotonic_ns();
+        let fresh = (self.trip_ns.load(Ordering::Relaxed) * QUESTIONS).clamp(FRESH_NS, MOST_FRESH_NS);
+        let calm = now.saturating_sub(CALM_NS).max(self.changed_ns.load(Ordering::Relaxed)).max(heard_ns());
+        now.saturating_sub(fresh).min(calm) + 1
     }
 
     /// Content to ask for.

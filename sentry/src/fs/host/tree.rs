@@ -3,6 +3,7 @@
 use super::client::{File, Node, Told};
 use super::inode::HostInode;
 use super::reader::{Key, Reader, Stamp};
+use crate::fs::inode::doubted_ns;
 use crate::fs::{FileKind, Trust};
 use crate::platform::platform;
 use crate::sync::{Lock, Rank};
@@ -52,7 +53,7 @@ impl HostFs {
             sharing,
             inodes: Lock::new(Rank::FileSystem, Inodes { map: HashMap::new(), sweep_at: 1024 }),
             changes: AtomicU64::new(0),
-            reader: Reader::new(),
+            reader: Reader::new(sharing == Sharing::Shared),
         })
     }
 
@@ -65,9 +66,13 @@ impl HostFs {
         }
     }
 
-    /// How long attributes are believed, and what was told of names.
-    pub(super) fn trust_attributes(&self) -> Trust {
-        if self.sharing == Sharing::Shared { Trust::Quietly(self.reader.fresh_ns()) } else { self.trust() }
+    /// Attributes that were told at this moment (monotonic, ns) or later are believed, and so is what was told of names.
+    pub(super) fn believed_ns(&self) -> u64 {
+        match self.sharing {
+            Sharing::Exclusive => 0,
+            Sharing::Quiet => doubted_ns().max((platform().monotonic_ns() + 1).saturating_sub(QUIET_NS)),
+            Sharing::Shared => doubted_ns().max(self.reader.believed_ns()),
+        }
     }
 
     pub(super) fn is_exclusive(&self) -> bool {
@@ -109,6 +114,7 @@ impl HostFs {
         let key = (attr.dev, attr.ino);
         let known = self.known(key).filter(|inode| inode.kind == FileKind::of_mode(attr.mode));
         let at_ns = asked.map_or_else(|| platform().monotonic_ns(), |asked| asked.ns);
+        self.reader.saw(attr.ctime);
         if let Some(inode) = known {
             // Not what is older than what is known, and not what was done meanwhile and is known to nobody yet.
             if !inode.knows_newer(at_ns) && asked.is_none_or(|asked| self.reader.holds(asked, key)) {

@@ -5,6 +5,7 @@ use super::link::{self, ETHERNET, Link, count};
 use super::neighbour::Arp;
 use super::packet::{ICMP, ICMP6, Parsed, TCP, UDP};
 use super::{checksum, reassembly};
+use crate::fs::heard;
 use crate::net::inet;
 use crate::net::interfaces::{self, Interface};
 use crate::net::packet::tap;
@@ -38,6 +39,7 @@ pub fn run(interface: &'static Interface) {
             drop(platform().host_finish(second));
             return;
         };
+        heard();
         for slot in buffer.chunks_exact(SLOT).take(usize::try_from(frames).unwrap_or(SLOTS)) {
             if let Ok((header, rest)) = FrameHeader::read_from_prefix(slot) {
                 frame(interface, link, &header, rest.get(..header.len as usize).unwrap_or(rest));
