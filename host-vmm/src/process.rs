@@ -172,6 +172,19 @@ pub fn get_socket_option(
     if result == 0 { Ok((len as usize).min(value.len())) } else { Err(last_error()) }
 }
 
+/// bind(2) of a packet socket to all that comes in on an interface (packet(7)).
+pub fn bind_packet(socket: BorrowedFd<'_>, interface: u32) -> Result<(), rustix::io::Errno> {
+    // SAFETY: an all-zero sockaddr_ll is a valid value, filled in below.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_ifindex = interface as i32;
+    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the kernel reads `len` bytes, which is all of `address`.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(last_error()) }
+}
+
 /// setsockopt(2). The option is one of those whose value is no more than its bytes (`pin::host_rows::SETTABLE`).
 pub fn set_socket_option(socket: BorrowedFd<'_>, level: u32, name: u32, value: &[u8]) -> Result<(), rustix::io::Errno> {
     let len = value.len() as libc::socklen_t;
