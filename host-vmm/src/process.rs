@@ -2,6 +2,7 @@
 //! contain unsafe code.
 
 use linker::probe::{CALL, Parts};
+use linux_raw_sys::general::{CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_INTO_CGROUP, clone_args};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -22,6 +23,50 @@ pub fn fork_child(main: impl FnOnce() -> u8) -> Result<Pid, rustix::io::Errno> {
         Ok(nix::unistd::ForkResult::Parent { child }) => Pid::from_raw(child.as_raw()).ok_or(rustix::io::Errno::CHILD),
         Err(errno) => Err(rustix::io::Errno::from_raw_os_error(errno as i32)),
     }
+}
+
+/// As `fork_child`, with the child in the cgroup of this directory from the start, if that is possible: `main` is told. To move a
+/// process Linux waits until all its CPUs have passed by, milliseconds; for one that is born there it does not.
+pub fn fork_child_into(
+    cgroup: Option<BorrowedFd<'_>>,
+    main: impl FnOnce(bool) -> u8,
+) -> Result<Pid, rustix::io::Errno> {
+    match cgroup.map(clone_into) {
+        Some(Ok(0)) => exit_now(main(true)),
+        Some(Ok(pid)) => Pid::from_raw(pid).ok_or(rustix::io::Errno::CHILD),
+        // Whatever is wrong will be wrong with a move as well, which says so better.
+        Some(Err(_)) | None => fork_child(|| main(false)),
+    }
+}
+
+/// clone3(2) into a cgroup; 0 in the child, else its number.
+fn clone_into(cgroup: BorrowedFd<'_>) -> Result<i32, rustix::io::Errno> {
+    let mut thread: u64 = 0;
+    // SAFETY: the kernel writes one address at its argument.
+    if unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut thread) } != 0 {
+        return Err(last_error());
+    }
+    let flags = CLONE_INTO_CGROUP | u64::from(CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID);
+    let (exit_signal, cgroup) = (libc::SIGCHLD as u64, cgroup.as_raw_fd() as u64);
+    let (pidfd, parent_tid, stack, stack_size, tls, set_tid, set_tid_size) = (0, 0, 0, 0, 0, 0, 0);
+    let child_tid = thread;
+    let arguments = clone_args {
+        flags,
+        pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+        set_tid,
+        set_tid_size,
+        cgroup,
+    };
+    // SAFETY: as in `fork_child`, the process has one thread, and the child a copy of all its memory, stack included. `thread` is where
+    // the C library keeps that thread's number, as it told the kernel itself: it is right in the child as after fork(3).
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<clone_args>()) };
+    if pid < 0 { Err(last_error()) } else { Ok(pid as i32) }
 }
 
 /// Sets what becomes of a signal: its default, nothing, never a handler.

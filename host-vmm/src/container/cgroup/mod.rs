@@ -10,9 +10,11 @@ pub mod usage;
 
 use crate::container::{Error, file, said};
 use oci_spec::runtime::LinuxResources;
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 use systemd::Unit;
@@ -110,6 +112,12 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// The directory that the first process can be born in; `None` where it has to be moved (`begin`).
+    pub fn birthplace(&self) -> Option<OwnedFd> {
+        let path = self.controller("").filter(|_| self.version == Version::V2 && self.unit.is_none())?;
+        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
     }
 
     /// Moves the first process here. Only then there is one that systemd makes, and it has no limits yet.
