@@ -304,6 +304,9 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     process::use_one_heap();
     let kvm = vm::open_kvm()?;
+    // Early: KVM moves a thread of its own to our cgroups, for which Linux waits until all its CPUs have passed by. Meanwhile the gofer
+    // gets on.
+    let vm = vm::create(&kvm)?;
     let quirks = quirk::detect(&kvm)?;
     let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
         .map(|stream| fcntl_dupfd_cloexec(stream.as_fd(), 3).ok());
@@ -320,7 +323,7 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
     let flags = flags | if spec.statistics { BootFlags::TIME_CALLS } else { BootFlags::empty() };
     let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags };
-    let Machine { vm, memory, vcpus, doorbells } = Machine::create(&kvm, &config)?;
+    let Machine { vm, memory, vcpus, doorbells } = Machine::create(&kvm, vm, &config)?;
 
     let calls = Arc::new(calls);
     let mut clients: Vec<_> =
