@@ -25,7 +25,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Signal;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Barrier};
 
 /// Bytes of a vCPU thread's or the worker's stack.
@@ -304,10 +304,13 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(call("prctl"))?;
     process::use_one_heap();
     let kvm = vm::open_kvm()?;
+    // Early: KVM moves a thread of its own to our cgroups, for which Linux waits until all its CPUs have passed by. Meanwhile the gofer
+    // gets on.
+    let vm = vm::create(&kvm)?;
     let quirks = quirk::detect(&kvm)?;
     let files = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]
         .map(|stream| fcntl_dupfd_cloexec(stream.as_fd(), 3).ok());
-    let files = files.into_iter().chain(more.into_iter().map(Some)).collect();
+    let files: Vec<_> = files.into_iter().chain(more.into_iter().map(Some)).collect();
     if let Some(background) = &background {
         background.leave_streams().map_err(call("standard streams"))?;
     }
@@ -320,7 +323,11 @@ fn start_sandbox(side: SandboxSide) -> Result<std::convert::Infallible, Error> {
     let encoded = spec.encode().map_err(|error| Error::Spec(error.to_string()))?;
     let flags = flags | if spec.statistics { BootFlags::TIME_CALLS } else { BootFlags::empty() };
     let config = Config { cpus, memory_bytes, image: vm::image::BLOB, spec: &encoded, quirks, flags };
-    let Machine { vm, memory, vcpus, doorbells } = Machine::create(&kvm, &config)?;
+    let Machine { vm, memory, vcpus, doorbells } = Machine::create(&kvm, vm, &config)?;
+    let sockets =
+        spec.network.interfaces.iter().filter_map(|interface| files.get(interface.socket? as usize)?.as_ref());
+    let slow: Vec<_> = [vm.as_raw_fd()].into_iter().chain(sockets.map(AsRawFd::as_raw_fd)).collect();
+    let _behind = process::close_behind(&slow);
 
     let calls = Arc::new(calls);
     let mut clients: Vec<_> =

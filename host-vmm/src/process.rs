@@ -2,6 +2,8 @@
 //! contain unsafe code.
 
 use linker::probe::{CALL, Parts};
+use linux_raw_sys::general::{CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_INTO_CGROUP, clone_args};
+use linux_raw_sys::io_uring::{IORING_SETUP_R_DISABLED, io_uring_params, io_uring_register_op};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{SocketAddr, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -22,6 +24,73 @@ pub fn fork_child(main: impl FnOnce() -> u8) -> Result<Pid, rustix::io::Errno> {
         Ok(nix::unistd::ForkResult::Parent { child }) => Pid::from_raw(child.as_raw()).ok_or(rustix::io::Errno::CHILD),
         Err(errno) => Err(rustix::io::Errno::from_raw_os_error(errno as i32)),
     }
+}
+
+/// As `fork_child`, with the child in the cgroup of this directory from the start, if that is possible: `main` is told. To move a
+/// process Linux waits until all its CPUs have passed by, milliseconds; for one that is born there it does not.
+pub fn fork_child_into(
+    cgroup: Option<BorrowedFd<'_>>,
+    main: impl FnOnce(bool) -> u8,
+) -> Result<Pid, rustix::io::Errno> {
+    match cgroup.map(clone_into) {
+        Some(Ok(0)) => exit_now(main(true)),
+        Some(Ok(pid)) => Pid::from_raw(pid).ok_or(rustix::io::Errno::CHILD),
+        // Whatever is wrong will be wrong with a move as well, which says so better.
+        Some(Err(_)) | None => fork_child(|| main(false)),
+    }
+}
+
+/// clone3(2) into a cgroup; 0 in the child, else its number.
+fn clone_into(cgroup: BorrowedFd<'_>) -> Result<i32, rustix::io::Errno> {
+    let mut thread: u64 = 0;
+    // SAFETY: the kernel writes one address at its argument.
+    if unsafe { libc::prctl(libc::PR_GET_TID_ADDRESS, &raw mut thread) } != 0 {
+        return Err(last_error());
+    }
+    let flags = CLONE_INTO_CGROUP | u64::from(CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID);
+    let (exit_signal, cgroup) = (libc::SIGCHLD as u64, cgroup.as_raw_fd() as u64);
+    let (pidfd, parent_tid, stack, stack_size, tls, set_tid, set_tid_size) = (0, 0, 0, 0, 0, 0, 0);
+    let child_tid = thread;
+    let arguments = clone_args {
+        flags,
+        pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+        set_tid,
+        set_tid_size,
+        cgroup,
+    };
+    // SAFETY: as in `fork_child`, the process has one thread, and the child a copy of all its memory, stack included. `thread` is where
+    // the C library keeps that thread's number, as it told the kernel itself: it is right in the child as after fork(3).
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<clone_args>()) };
+    if pid < 0 { Err(last_error()) } else { Ok(pid as i32) }
+}
+
+/// Sees to it that this process's end is not delayed by what these descriptors stand for: to take a VM or a packet socket down Linux
+/// waits until all its CPUs have passed by, one time after the other, tens of milliseconds. They are registered with an io_uring, which
+/// is disabled and has no other use; it is taken down, and they with it, by a thread of the kernel's. `None` where there is no
+/// io_uring to be had: the end then takes as long as it does.
+pub fn close_behind(files: &[RawFd]) -> Option<OwnedFd> {
+    // SAFETY: an all-zero io_uring_params is a valid value.
+    let mut params: io_uring_params = unsafe { std::mem::zeroed() };
+    params.flags = IORING_SETUP_R_DISABLED;
+    // SAFETY: the kernel reads and writes `params`, and makes a descriptor.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1u32, &raw mut params) };
+    if ring < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor is new and nobody else's.
+    let ring = unsafe { OwnedFd::from_raw_fd(ring as RawFd) };
+    let register = io_uring_register_op::IORING_REGISTER_FILES as u32;
+    // SAFETY: the kernel reads as many numbers as it is told, and takes references to what they stand for.
+    let registered = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, ring.as_raw_fd(), register, files.as_ptr(), files.len() as u32)
+    };
+    (registered == 0).then_some(ring)
 }
 
 /// Sets what becomes of a signal: its default, nothing, never a handler.
@@ -170,6 +239,19 @@ pub fn get_socket_option(
         libc::getsockopt(socket.as_raw_fd(), level as i32, name as i32, value.as_mut_ptr().cast(), &raw mut len)
     };
     if result == 0 { Ok((len as usize).min(value.len())) } else { Err(last_error()) }
+}
+
+/// bind(2) of a packet socket to all that comes in on an interface (packet(7)).
+pub fn bind_packet(socket: BorrowedFd<'_>, interface: u32) -> Result<(), rustix::io::Errno> {
+    // SAFETY: an all-zero sockaddr_ll is a valid value, filled in below.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_ifindex = interface as i32;
+    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the kernel reads `len` bytes, which is all of `address`.
+    let result = unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(last_error()) }
 }
 
 /// setsockopt(2). The option is one of those whose value is no more than its bytes (`pin::host_rows::SETTABLE`).

@@ -3,7 +3,7 @@
 //! ```text
 //! create                                    monitor (forked)
 //!   directory, state.json, cgroup
-//!   fork ──────────────────────────────────▶ cgroup, network namespace
+//!   fork, into the cgroup ─────────────────▶ network namespace
 //!   hooks, with the monitor's pid  ◀─ Ready ─
 //!   ───────────────────────────────── Go ──▶ sandbox process, gofer; the sandbox sets up
 //!   state.json, pid file          ◀ Waiting ─ (or Failed)
@@ -154,9 +154,10 @@ fn set_up(options: &mut Options<'_>, bundle: Bundle, directory: &Directory, stat
         std::mem::take(&mut options.descriptors),
     ));
     let (options, told) = (&*options, &*state);
-    let monitor = process::fork_child(|| match inherited.take() {
+    let cgroup = state.cgroup.birthplace();
+    let monitor = process::fork_child_into(cgroup.as_ref().map(AsFd::as_fd), |is_inside| match inherited.take() {
         Some((parts, terminal, bundle, descriptors)) => {
-            monitor_main(options, told, parts, terminal, bundle, descriptors)
+            monitor_main(options, told, is_inside, parts, terminal, bundle, descriptors)
         }
         None => report::FAILURE,
     })
@@ -234,10 +235,11 @@ pub fn write_pid_file(path: &Path, pid: i32) -> Result<(), Error> {
     std::fs::rename(&new, path).map_err(file(path))
 }
 
-/// The monitor's process. Returns only when the container did not come to be.
+/// The monitor's process; `is_inside`: in the container's cgroup. Returns only when the container did not come to be.
 fn monitor_main(
     options: &Options<'_>,
     state: &State,
+    is_inside: bool,
     parts: Parts,
     terminal: Option<OwnedFd>,
     bundle: Bundle,
@@ -253,7 +255,8 @@ fn monitor_main(
         .collect();
     process::close_all_but(&kept);
     let Ok(setup) = parts.setup.try_clone() else { return report::FAILURE };
-    let error = match settle(state, &setup, terminal.as_ref(), &bundle.network) {
+    let entered = if is_inside { Ok(()) } else { state.cgroup.begin(rustix::process::getpid().as_raw_nonzero().get()) };
+    let error = match entered.and_then(|()| settle(&setup, terminal.as_ref(), &bundle.network)) {
         Err(error) => error,
         Ok(()) => match bundle.pod.clone() {
             Pod::Member(sandbox) => match join::join(options, &sandbox, bundle, descriptors, terminal) {
@@ -274,9 +277,8 @@ fn monitor_main(
 }
 
 /// Puts the monitor in its place, and waits for `create`'s word.
-fn settle(state: &State, setup: &OwnedFd, terminal: Option<&OwnedFd>, network: &NetworkNamespace) -> Result<(), Error> {
+fn settle(setup: &OwnedFd, terminal: Option<&OwnedFd>, network: &NetworkNamespace) -> Result<(), Error> {
     let _ = rustix::thread::set_name(c"ringwall");
-    state.cgroup.begin(rustix::process::getpid().as_raw_nonzero().get())?;
     match terminal {
         Some(terminal) => {
             console::control(terminal)?;

@@ -120,12 +120,16 @@ pub fn open_kvm() -> Result<Kvm, Error> {
     }
 }
 
+/// Makes a VM with nothing in it.
+pub fn create(kvm_fd: &Kvm) -> Result<VmFd, Error> {
+    kvm_fd.create_vm().map_err(kvm("create VM"))
+}
+
 impl Machine {
-    /// Makes a VM with the kernel loaded and every vCPU about to execute its first instruction.
-    pub fn create(kvm_fd: &Kvm, config: &Config<'_>) -> Result<Self, Error> {
+    /// Makes a machine of an empty VM, with the kernel loaded and every vCPU about to execute its first instruction.
+    pub fn create(kvm_fd: &Kvm, vm: VmFd, config: &Config<'_>) -> Result<Self, Error> {
         check_cpus(config.cpus)?;
         let image = Image::parse(config.image)?;
-        let vm = kvm_fd.create_vm().map_err(kvm("create VM"))?;
         let memory = memory::create(config.memory_bytes)?;
         for (slot, region) in vm_memory::GuestMemoryBackend::iter(&memory).enumerate() {
             kvm::map_region(&vm, slot as u32, region).map_err(kvm("set memory region"))?;

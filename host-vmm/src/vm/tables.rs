@@ -22,6 +22,9 @@ const LEAF: u64 = PRESENT | ACCESSED | GLOBAL;
 /// Bytes a PDPT-level page maps.
 const GIANT_PAGE_SIZE: u64 = 1 << 30;
 
+/// Tables that there is room for at first: those of the image and of the direct map of some GiB.
+const FIRST_TABLES: usize = 32;
+
 /// One table.
 type Table = [u64; 512];
 
@@ -36,7 +39,10 @@ pub struct Tables {
 /// Builds the tables right behind the image.
 pub fn build(memory: &Memory, image: &Image<'_>, giant_pages: bool) -> Tables {
     let root = image.span().1;
-    let mut tables = Tables { root, tables: vec![[0; 512]] };
+    // Rather too many at once than copied again and again.
+    let mut list = Vec::with_capacity(FIRST_TABLES);
+    list.push([0; 512]);
+    let mut tables = Tables { root, tables: list };
     for segment in image.segments() {
         let mut flags = LEAF;
         if segment.write {

@@ -66,6 +66,8 @@ fn foreground(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
         return Ok(0);
     }
     drop(directory);
+    // While it runs: at its end, when the cgroup is removed, everybody would wait for them.
+    state.cgroup.release_kernel_threads();
     let status = wait(&signals, state.pid);
     drop(raw);
     if !args.keep {

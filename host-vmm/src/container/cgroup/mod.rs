@@ -10,9 +10,11 @@ pub mod usage;
 
 use crate::container::{Error, file, said};
 use oci_spec::runtime::LinuxResources;
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 use systemd::Unit;
@@ -112,6 +114,12 @@ impl Cgroup {
         Ok(())
     }
 
+    /// The directory that the first process can be born in; `None` where it has to be moved (`begin`).
+    pub fn birthplace(&self) -> Option<OwnedFd> {
+        let path = self.controller("").filter(|_| self.version == Version::V2 && self.unit.is_none())?;
+        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
+    }
+
     /// Moves the first process here. Only then there is one that systemd makes, and it has no limits yet.
     pub fn begin(&self, pid: i32) -> Result<(), Error> {
         if let Some(unit) = &self.unit {
@@ -130,8 +138,8 @@ impl Cgroup {
     }
 
     /// Moves the kernel's threads that work for a VM (KVM makes one in its maker's cgroups) to the top of a version 2 hierarchy: a
-    /// cgroup that has any is never frozen as a whole. Where the host does not let us, it stays so.
-    fn release_kernel_threads(&self) {
+    /// cgroup that has any is never frozen as a whole, nor removed before they have ended. Where the host does not let us, it stays so.
+    pub fn release_kernel_threads(&self) {
         let Some(own) = self.controller("").filter(|_| self.version == Version::V2) else { return };
         let top = own.ancestors().skip(1).take_while(|path| path.join("cgroup.procs").exists()).last();
         let Some(top) = top.map(|path| path.join("cgroup.procs")) else { return };
@@ -275,7 +283,7 @@ fn is_kernel_thread(pid: i32) -> bool {
     /// Number of kthreadd (proc_pid_stat(5) and every Linux).
     const MAKER: &str = "PPid:\t2";
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
-    read("status").lines().any(|line| line == MAKER) && read("cmdline").is_empty()
+    read("cmdline").is_empty() && read("status").lines().any(|line| line == MAKER)
 }
 
 /// A path without its beginning and without detours.

@@ -12,6 +12,9 @@ use linker::layout::PAGE_SIZE;
 const PAGE: usize = PAGE_SIZE as usize;
 /// Pages read at once when nothing speaks for a sequential reader.
 const RANDOM_PAGES: u64 = 4;
+/// Pages read at once for a little of a file's beginning: all of most files, and not much more than a program's headers, of which
+/// page faults then bring what runs.
+const FIRST_PAGES: u64 = 16;
 
 impl Mapping {
     /// Reads from `offset` on, up to the end of the file. Returns bytes; an error only where none could be read.
@@ -76,9 +79,12 @@ impl Mapping {
     /// what it will need.
     fn read_ahead(&self, index: u64, left: usize) -> Result<Frame, PageError> {
         let needed = (left as u64).div_ceil(PAGE_SIZE) + 1;
-        let sequential = index == 0 || index == self.next_read.load(Ordering::Relaxed) || needed > RANDOM_PAGES;
-        let ahead =
-            if sequential { self.source.as_ref().map_or(1, |s| s.read_ahead_pages() as u64) } else { RANDOM_PAGES };
+        let sequential = needed > RANDOM_PAGES || index > 0 && index == self.next_read.load(Ordering::Relaxed);
+        let ahead = match index {
+            _ if sequential => self.source.as_ref().map_or(1, |s| s.read_ahead_pages() as u64),
+            0 => FIRST_PAGES,
+            _ => RANDOM_PAGES,
+        };
         self.load(index, index, needed.max(ahead))
     }
 

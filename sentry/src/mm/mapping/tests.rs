@@ -87,7 +87,14 @@ fn sequential_reads_ask_the_source_in_large_batches_and_only_once() {
     for page in 0..600 {
         assert_eq!(read(&mapping, (page * PAGE) as u64, PAGE), bytes[page * PAGE..][..PAGE]);
     }
-    assert_eq!(*disk.reads.lock().unwrap(), [(0, 256), (256, 256), (512, 88)]);
+    assert_eq!(*disk.reads.lock().unwrap(), [(0, 16), (16, 256), (272, 256), (528, 72)]);
+}
+
+#[test]
+fn a_large_read_from_the_start_asks_for_much_at_once() {
+    let (disk, mapping) = disk(&pattern(600 * PAGE));
+    read(&mapping, 0, 8 * PAGE);
+    assert_eq!(*disk.reads.lock().unwrap(), [(0, 256)]);
 }
 
 #[test]
