@@ -34,7 +34,7 @@ pub struct Tables {
 }
 
 /// Builds the tables right behind the image.
-pub fn build(memory: &Memory, image: &Image<'_>, giant_pages: bool) -> Tables {
+pub fn build(memory: &Memory, image: &Image, giant_pages: bool) -> Tables {
     let root = image.span().1;
     let mut tables = Tables { root, tables: vec![[0; 512]] };
     for segment in image.segments() {
