@@ -121,6 +121,16 @@ pub fn forget_pages(range: std::ops::Range<usize>) {
     let _ = unsafe { rustix::mm::madvise(start, range.len(), Advice::LinuxDontNeed) };
 }
 
+/// Leaves a large page of guest memory to small ones of the host's from now on. Otherwise Linux soon puts a large one where some of its
+/// pages are in use, and what was given back of it is memory again (khugepaged).
+pub fn use_small_pages(memory: &Memory, start: GuestAddress) {
+    if let Ok(slice) = memory.get_slice(start, LARGE_PAGE_SIZE as usize) {
+        let host = slice.ptr_guard_mut().as_ptr();
+        // SAFETY: advice about part of a mapping of ours; it changes no content. A host that refuses it takes more memory.
+        let _ = unsafe { rustix::mm::madvise(host.cast(), LARGE_PAGE_SIZE as usize, Advice::LinuxNoHugepage) };
+    }
+}
+
 /// Gives pages back to the host; they read as zero from then on. The caller checked that the range is page-aligned.
 pub fn drop_pages(memory: &Memory, start: GuestAddress, len: usize) -> Result<(), rustix::io::Errno> {
     let slice = memory.get_slice(start, len).map_err(|_| rustix::io::Errno::FAULT)?;

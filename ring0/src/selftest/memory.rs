@@ -2,6 +2,7 @@
 
 use super::{DATA, NOTHING, READ_ONLY, READ_WRITE, leave_space, new_space};
 use crate::asm::mem;
+use crate::frame::report;
 use crate::platform::PLATFORM;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -30,6 +31,37 @@ pub fn frames_are_counted_recycled_and_zeroed() {
         assert!(bytes.iter().all(|&byte| byte == 0), "a zeroed frame is not zero");
     }
     drop(numbers);
+    let after = PLATFORM.memory_info().free_pages;
+    assert!(before - after < 64, "{before} free frames before, {after} after");
+}
+
+pub fn free_frames_go_back_to_the_host() {
+    const COUNT: usize = 3000;
+    // What a CPU's cache keeps, and blocks that are too small.
+    const KEPT: usize = 512;
+    let take = |zeroed| -> Vec<_> { (0..COUNT).map(|_| PLATFORM.alloc_frame(zeroed).expect("memory")).collect() };
+    let before = PLATFORM.memory_info().free_pages;
+    // The second time, they are frames that went back before.
+    for _ in 0..2 {
+        let frames = take(false);
+        frames.iter().for_each(|frame| PLATFORM.frame_write(frame, 0, &[0xaa; PAGE_SIZE as usize]));
+        drop(frames);
+        let given = report::give_back(usize::MAX) as usize;
+        assert!(given >= COUNT - KEPT, "{given} frames went back");
+    }
+    let frames = take(true);
+    for frame in &frames {
+        let mut bytes = [1; PAGE_SIZE as usize];
+        PLATFORM.frame_read(frame, 0, &mut bytes);
+        assert!(bytes.iter().all(|&byte| byte == 0), "a zeroed frame is not zero");
+    }
+    let mut numbers: Vec<u64> = frames.iter().map(|frame| frame.pfn()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), COUNT, "a frame was handed out twice");
+    // A large block may be made of what went back and what did not.
+    let large = Vec::<u8>::with_capacity(4 << 20);
+    drop((frames, numbers, large));
     let after = PLATFORM.memory_info().free_pages;
     assert!(before - after < 64, "{before} free frames before, {after} after");
 }
