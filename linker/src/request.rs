@@ -200,6 +200,7 @@ ops! {
     /// Completes when the host has something to say. → `Event` kind | value << 8.
     NextEvent = 128,
     /// arg: bytes; offset: first byte; both page-aligned. The pages are free; the host drops them, and they read as zero from then on.
+    /// 0 bytes: that was all for now, and the guest goes to sleep.
     FreePages = 129,
     /// in: text for the host's stderr, at most 1 KiB (warnings; never a program's output).
     Log = 130,

@@ -93,6 +93,7 @@ pub extern "C" fn boot(number: usize) -> ! {
         } else {
             sentry::start
         };
+        frame::report::init();
         sched::spawn(false, Box::new(move || main())).expect("memory is empty at boot");
     }
     sched::idle_loop()

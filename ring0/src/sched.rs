@@ -7,6 +7,7 @@
 
 use crate::asm::switch::switch_stacks;
 use crate::fpu;
+use crate::frame::report;
 use crate::ipi;
 use crate::paging::{UserPageTable, kernel};
 use crate::percpu::{PerCpu, attention, cpu, nth};
@@ -346,6 +347,9 @@ pub fn idle_loop() -> ! {
         ring::drain();
         if let Some(next) = find_work() {
             switch_to(next);
+            continue;
+        }
+        if report::begin() {
             continue;
         }
         let this = cpu();

@@ -1,18 +1,20 @@
 //! Data requests on open files, and what the sandbox process answers about itself. None of these waits for anybody else:
 //! a stream that is not ready is EAGAIN, and the guest asks with `Poll` when to come back.
 
+use crate::idle;
 use crate::report;
 use crate::serve::file::{self, HostFile, Kind};
 use crate::serve::{Answer, Server};
 use crate::vm::guest_io::Pieces;
 use crate::vm::kvm;
-use linker::layout::PAGE_SIZE;
+use linker::layout::{LARGE_PAGE_SIZE, PAGE_SIZE};
 use linker::request::{GuestBuf, MAX_HANDLES, MAX_SEGMENTS, OFFSET_STREAM, Op, Request, WindowSize};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::{Errno, ReadWriteFlags};
 use std::mem::size_of;
 use std::os::fd::AsFd;
+use std::sync::PoisonError;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 use zerocopy::IntoBytes;
 
@@ -20,6 +22,8 @@ use zerocopy::IntoBytes;
 const PIPE_BUF: usize = 4096;
 /// Bytes of `Op::Log` at most.
 const MAX_LOG: u64 = 1024;
+/// Large pages of guest memory of which parts were given back, and which are small ones since, at most: each may be a mapping of its own.
+pub(super) const MAX_SPLIT: usize = 256;
 /// Bytes of `Op::Entropy` at most.
 const MAX_ENTROPY: u64 = 256;
 
@@ -143,12 +147,25 @@ impl Server {
             return Err(Errno::INVAL);
         }
         if len == 0 {
+            idle::give_back();
             return Ok(0);
         }
         if !self.memory.check_range(GuestAddress(start), len) {
             return Err(Errno::FAULT);
         }
+        self.split_large_pages(start, start + bytes);
         done(kvm::drop_pages(&self.memory, GuestAddress(start), len))
+    }
+
+    /// The large pages that a range begins or ends within are small ones from now on, unless many are already.
+    fn split_large_pages(&self, start: u64, end: u64) {
+        for edge in [start, end].into_iter().filter(|edge| !edge.is_multiple_of(LARGE_PAGE_SIZE)) {
+            let page = edge / LARGE_PAGE_SIZE * LARGE_PAGE_SIZE;
+            let mut split = self.split.lock().unwrap_or_else(PoisonError::into_inner);
+            if split.len() < MAX_SPLIT && split.insert(page) {
+                kvm::use_small_pages(&self.memory, GuestAddress(page));
+            }
+        }
     }
 }
 

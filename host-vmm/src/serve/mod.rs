@@ -4,7 +4,7 @@
 //! is copied out of guest memory once, before it is looked at. Data requests are answered here (`data`), path requests by
 //! the gofer (`path`), and what waits (`wait`) completes from the worker; `socket` is for `--network=host`. `control` is between the parent and the sentry.
 //!
-//! Locks, each held briefly and none while a request is executed: `RingHost::{sq, cq}`, `FileTable`, `wait::Polls`, `wait::Events`, `Control`.
+//! Locks, each held briefly and none while a request is executed: `RingHost::{sq, cq}`, `FileTable`, `wait::Polls`, `wait::Events`, `Control`, `Server::split`.
 
 pub mod control;
 pub mod data;
@@ -28,6 +28,7 @@ use crate::vm::{self, Memory};
 use kvm_ioctls::VmFd;
 use linker::request::{Op, Request};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +48,8 @@ pub struct Server {
     polls: Polls,
     events: Events,
     control: Control,
+    /// Large pages of guest memory that are small ones since parts of them were given back, by address.
+    split: Mutex<BTreeSet<u64>>,
     /// Sockets are the host's.
     host_network: bool,
     debug: bool,
@@ -105,6 +108,7 @@ impl Server {
             polls: Polls::new()?,
             events: Events::default(),
             control: Control::new(parts.control),
+            split: Mutex::default(),
             host_network: parts.host_network,
             debug: parts.debug,
             statistics: parts.statistics.then(Statistics::default),

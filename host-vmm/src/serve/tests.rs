@@ -1,11 +1,12 @@
 //! The boundary: a guest that writes garbage to its ring gets an error completion, and the host lives.
 
 use crate::notice::Notice;
+use crate::serve::data::MAX_SPLIT;
 use crate::serve::{Parts, Server};
 use crate::vm::Memory;
 use linker::addr::GuestPa;
 use linker::control::{Answer, Command, MAX_MESSAGE, Outcome, What};
-use linker::layout::RINGS;
+use linker::layout::{LARGE_PAGE_SIZE, RINGS};
 use linker::request::{Completion, FrameHeader, GuestBuf, OFFSET_STREAM, Op, Request, SocketAddress, event};
 use linker::ring::{ENTRIES, MAX_COMPLETIONS, Ring};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -37,7 +38,11 @@ impl Guest {
     }
 
     fn with(files: Vec<Option<OwnedFd>>, control: Option<OwnedFd>, host_network: bool) -> Self {
-        let memory = Memory::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).expect("memory");
+        Self::with_memory(MEMORY, files, control, host_network)
+    }
+
+    fn with_memory(bytes: u64, files: Vec<Option<OwnedFd>>, control: Option<OwnedFd>, host_network: bool) -> Self {
+        let memory = Memory::from_ranges(&[(GuestAddress(0), bytes as usize)]).expect("memory");
         let parts = Parts {
             memory: memory.clone(),
             cpus: 1,
@@ -301,6 +306,22 @@ fn freed_pages_read_as_zero_and_freeing_needs_whole_pages() {
         guest.memory.read_obj(GuestAddress(DATA + 4096)).expect("memory"),
     );
     assert_eq!((freed, kept), (0, 0x0707_0707_0707_0707));
+}
+
+#[test]
+fn large_pages_that_go_back_in_part_are_small_ones_up_to_a_number() {
+    const LARGE: u64 = LARGE_PAGE_SIZE;
+    let mut guest = Guest::with_memory(LARGE * (2 * MAX_SPLIT as u64 + 8), vec![], None, false);
+    let mut free = |offset, arg| guest.call(Request { op: Op::FreePages as u16, offset, arg, ..Request::default() });
+    assert_eq!(free(LARGE, 2 * LARGE), 0);
+    assert_eq!(free(LARGE + 8192, LARGE), 0);
+    assert_eq!(free(LARGE + 4096, 4096), 0);
+    for page in 4..2 * MAX_SPLIT as u64 {
+        assert_eq!(free(page * LARGE, 4096), 0);
+    }
+    let split = guest.server.split.lock().expect("nobody panics");
+    assert_eq!(split.iter().take(3).copied().collect::<Vec<_>>(), [LARGE, 2 * LARGE, 4 * LARGE]);
+    assert_eq!(split.len(), MAX_SPLIT);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const MSR_TSC: u32 = 0x10;
 /// Writes both. `tables_end` is the first free byte behind the page tables.
 pub fn write(
     memory: &Memory,
-    image: &Image<'_>,
+    image: &Image,
     tables_end: u64,
     first: Option<&VcpuFd>,
     config: &Config<'_>,

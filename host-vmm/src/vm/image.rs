@@ -1,13 +1,19 @@
 //! The kernel image: the ELF blob that the build embedded, its segments, and names for a panic's backtrace.
 
-use crate::vm::Memory;
+use crate::vm::{Memory, kvm};
 use goblin::elf::Elf;
 use goblin::elf::program_header::{PF_W, PF_X, PT_LOAD};
 use linker::layout::{KERNEL_BASE, KERNEL_IMAGE, LOW_RAM_END, PAGE_SIZE};
 use vm_memory::{Bytes, GuestAddress};
 
+/// Begins where a page does, so that its pages are those of the file.
+#[repr(C, align(4096))]
+struct Aligned<B: ?Sized>(B);
+
+static FILE: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/blob.elf")));
+
 /// The blob that `build.rs` embedded; empty in a build without one.
-pub const BLOB: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/blob.elf"));
+pub static BLOB: &[u8] = &FILE.0;
 
 /// What is wrong with a kernel image.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +30,9 @@ pub enum Error {
     /// It does not fit into guest memory.
     #[error("does not fit into guest memory: {0}")]
     Memory(#[from] vm_memory::GuestMemoryError),
+    /// Its pages cannot be put there.
+    #[error("cannot be mapped: {0}")]
+    Pages(rustix::io::Errno),
 }
 
 /// One loadable segment.
@@ -43,15 +52,15 @@ pub struct Segment {
 
 /// A checked kernel image.
 #[derive(Debug)]
-pub struct Image<'a> {
-    bytes: &'a [u8],
+pub struct Image {
+    bytes: &'static [u8],
     entry: u64,
     segments: Vec<Segment>,
 }
 
-impl<'a> Image<'a> {
+impl Image {
     /// Checks an image.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub fn parse(bytes: &'static [u8]) -> Result<Self, Error> {
         if bytes.is_empty() {
             return Err(Error::Missing);
         }
@@ -101,16 +110,13 @@ impl<'a> Image<'a> {
         (start & !(PAGE_SIZE - 1), end.next_multiple_of(PAGE_SIZE))
     }
 
-    /// The guest-physical addresses of what `load` writes.
-    pub fn loaded(&self) -> std::ops::Range<u64> {
-        let end = self.segments.iter().map(|s| s.pa + s.file_len as u64).max();
-        let (start, _) = self.span();
-        start..end.unwrap_or(start)
-    }
-
-    /// Copies the segments into guest memory, which is zero before.
+    /// Puts the segments into guest memory, which is zero before. What nobody writes is shown, not copied: these pages are the same for all
+    /// sandboxes, and take memory only while somebody uses them.
     pub fn load(&self, memory: &Memory) -> Result<(), Error> {
         for segment in &self.segments {
+            if !segment.write && self.show(memory, segment)? {
+                continue;
+            }
             let data = self.bytes.get(segment.offset..segment.offset + segment.file_len).unwrap_or(&[]);
             memory.write_slice(data, GuestAddress(segment.pa))?;
         }
@@ -118,6 +124,13 @@ impl<'a> Image<'a> {
         // The last page of the BSS must be there too.
         memory.read_obj::<u8>(GuestAddress(end - 1))?;
         Ok(())
+    }
+
+    /// Maps a segment's pages of the file; false where that cannot be.
+    fn show(&self, memory: &Memory, segment: &Segment) -> Result<bool, Error> {
+        let len = segment.file_len.next_multiple_of(PAGE_SIZE as usize);
+        let Some(pages) = self.bytes.get(segment.offset..segment.offset + len) else { return Ok(false) };
+        kvm::show(memory, GuestAddress(segment.pa), pages).map_err(Error::Pages)
     }
 }
 

@@ -1,12 +1,15 @@
 //! The KVM calls that take raw addresses. One of the three files of this crate that may contain unsafe code.
 
+use crate::idle;
 use crate::vm::Memory;
 use kvm_bindings::{
     KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr, kvm_userspace_memory_region, kvm_xsave,
 };
 use kvm_ioctls::{VcpuFd, VmFd};
 use linker::layout::{LARGE_PAGE_SIZE, PAGE_SIZE};
-use rustix::mm::{Advice, MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, MremapFlags, ProtFlags, mmap_anonymous, mprotect, mremap, mremap_fixed,
+};
 use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::ptr::null_mut;
 use vm_memory::mmap::{FromRangesError, MmapRegion, MmapRegionError};
@@ -51,18 +54,14 @@ pub fn reserve(len: usize) -> Result<MmapRegion<()>, FromRangesError> {
 /// Says which of the host's pages are to be behind guest memory, before anything is written there. Large ones from some way behind
 /// `table_end`, the end of ring 0's table of frames: one host fault for 2 MiB instead of 512. Below it lies what every sandbox touches,
 /// here and there; a short-lived one has ended before clearing 2 MiB at a time has paid, and an idle one stays small, even on a host
-/// that gives everybody large pages. Where all of it will be used, large ones all the same: at `image`, the part of the kernel's that
-/// comes from its file, and where memory is handed out first, which booting alone uses.
-pub fn advise_pages(memory: &Memory, image: std::ops::Range<u64>, table_end: u64) {
-    let start = image.start.next_multiple_of(LARGE_PAGE_SIZE);
-    let end = image.end / LARGE_PAGE_SIZE * LARGE_PAGE_SIZE;
+/// that gives everybody large pages. Where memory is handed out first, which booting alone uses, a large one all the same.
+pub fn advise_pages(memory: &Memory, table_end: u64) {
     for region in memory.iter() {
-        let large = [(start, end), (table_end, table_end + LARGE_PAGE_SIZE)];
         let small = if region.start_addr().raw_value() == 0 { (table_end + SMALL_PAGES).min(region.len()) } else { 0 };
         advise(region, 0, small, Advice::LinuxNoHugepage);
         advise(region, small, region.len(), Advice::LinuxHugepage);
         if small > 0 {
-            large.iter().for_each(|&(start, end)| advise(region, start, end.min(small), Advice::LinuxHugepage));
+            advise(region, table_end, (table_end + LARGE_PAGE_SIZE).min(small), Advice::LinuxHugepage);
         }
     }
 }
@@ -74,6 +73,30 @@ fn advise(region: &impl GuestMemoryRegion, start: u64, end: u64, advice: Advice)
         // SAFETY: advice about part of a mapping of ours; it changes no content. A host that refuses it is only slower.
         let _ = unsafe { rustix::mm::madvise(host.cast(), (end - start) as usize, advice) };
     }
+}
+
+/// Maps whole pages of a constant of this program where guest memory is that nobody uses yet: the file's, until somebody writes to them.
+/// `Ok(false)`: it cannot be done here, and nothing has changed.
+pub fn show(memory: &Memory, at: GuestAddress, pages: &'static [u8]) -> Result<bool, rustix::io::Errno> {
+    let (start, len, page) = (pages.as_ptr().cast_mut(), pages.len(), PAGE_SIZE as usize);
+    let Ok(slice) = memory.get_slice(at, len) else { return Ok(false) };
+    if len == 0 || !(start as usize).is_multiple_of(page) || !len.is_multiple_of(page) {
+        return Ok(false);
+    }
+    let to = slice.ptr_guard_mut().as_ptr();
+    // SAFETY: the first mapping stays, but for pages that come back from the file when they are read. Nobody else knows the second one,
+    // which is private: a write there changes neither file nor constant. It takes the place of guest memory, which Rust code reaches
+    // only through volatile accesses.
+    unsafe {
+        // Linux before 5.13 maps no file's pages twice.
+        let Ok(copy) = mremap(start.cast(), len, len, MremapFlags::MAYMOVE | MremapFlags::DONTUNMAP) else {
+            return Ok(false);
+        };
+        mprotect(copy, len, MprotectFlags::READ | MprotectFlags::WRITE)?;
+        mremap_fixed(copy, len, len, MremapFlags::MAYMOVE, to.cast())?;
+    }
+    idle::also(to as usize..to as usize + len);
+    Ok(true)
 }
 
 /// Unmaps what lies within a constant of this program, which nobody is expected to read again; if somebody does, it comes back from
@@ -89,12 +112,23 @@ pub fn forget(constant: &'static [u8]) {
     }
 }
 
-/// Unmaps the pages of a range of code, which come back from their file. The range is one of /proc/self/maps: private, of a file, and not
-/// writable.
-pub fn forget_code(range: std::ops::Range<usize>) {
+/// Unmaps a range of pages that come back from their file. The range is one of /proc/self/maps, private, of a file, never written and not
+/// writable; or one that `show` made.
+pub fn forget_pages(range: std::ops::Range<usize>) {
     let start = std::ptr::with_exposed_provenance_mut(range.start);
-    // SAFETY: what is there stays the same; nobody writes to code, and none of it was relocated.
+    // SAFETY: what is there stays the same, but for what a guest wrote to its own kernel, which none has a reason to do: guest memory
+    // may change at any time.
     let _ = unsafe { rustix::mm::madvise(start, range.len(), Advice::LinuxDontNeed) };
+}
+
+/// Leaves a large page of guest memory to small ones of the host's from now on. Otherwise Linux soon puts a large one where some of its
+/// pages are in use, and what was given back of it is memory again (khugepaged).
+pub fn use_small_pages(memory: &Memory, start: GuestAddress) {
+    if let Ok(slice) = memory.get_slice(start, LARGE_PAGE_SIZE as usize) {
+        let host = slice.ptr_guard_mut().as_ptr();
+        // SAFETY: advice about part of a mapping of ours; it changes no content. A host that refuses it takes more memory.
+        let _ = unsafe { rustix::mm::madvise(host.cast(), LARGE_PAGE_SIZE as usize, Advice::LinuxNoHugepage) };
+    }
 }
 
 /// Gives pages back to the host; they read as zero from then on. The caller checked that the range is page-aligned.

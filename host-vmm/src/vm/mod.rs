@@ -139,7 +139,7 @@ impl Machine {
         let tables = tables::build(&memory, &image, cpu::has_giant_pages(&cpuid));
         let ram_end = memory.last_addr().raw_value() + 1;
         let (_, table_end) = frame_table(boot::free(tables.end(), config.spec), ram_end);
-        kvm::advise_pages(&memory, image.loaded(), table_end);
+        kvm::advise_pages(&memory, table_end);
         image.load(&memory)?;
         kvm::forget(config.image);
         tables.write(&memory)?;

@@ -37,7 +37,7 @@ pub struct Tables {
 }
 
 /// Builds the tables right behind the image.
-pub fn build(memory: &Memory, image: &Image<'_>, giant_pages: bool) -> Tables {
+pub fn build(memory: &Memory, image: &Image, giant_pages: bool) -> Tables {
     let root = image.span().1;
     // Rather too many at once than copied again and again.
     let mut list = Vec::with_capacity(FIRST_TABLES);

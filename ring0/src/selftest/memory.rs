@@ -2,6 +2,7 @@
 
 use super::{DATA, NOTHING, READ_ONLY, READ_WRITE, leave_space, new_space};
 use crate::asm::mem;
+use crate::frame::report;
 use crate::platform::PLATFORM;
 use alloc::vec::Vec;
 use linker::addr::UserVa;
@@ -30,6 +31,42 @@ pub fn frames_are_counted_recycled_and_zeroed() {
         assert!(bytes.iter().all(|&byte| byte == 0), "a zeroed frame is not zero");
     }
     drop(numbers);
+    let after = PLATFORM.memory_info().free_pages;
+    assert!(before - after < 64, "{before} free frames before, {after} after");
+}
+
+pub fn free_frames_go_back_to_the_host() {
+    const COUNT: usize = 800;
+    // What a CPU's cache keeps, and blocks that are too small.
+    const KEPT: usize = 200;
+    const LAST: usize = PAGE_SIZE as usize - 8;
+    let take = |zeroed| -> Vec<_> { (0..COUNT).map(|_| PLATFORM.alloc_frame(zeroed).expect("memory")).collect() };
+    let before = PLATFORM.memory_info().free_pages;
+    // The second time, they are frames that went back before.
+    for _ in 0..2 {
+        let frames = take(false);
+        for frame in &frames {
+            [0, LAST].into_iter().for_each(|at| PLATFORM.frame_write(frame, at, &[0xaa; 8]));
+        }
+        drop(frames);
+        let given = report::give_back(usize::MAX) as usize;
+        assert!(given >= COUNT - KEPT, "{given} frames went back");
+    }
+    let frames = take(true);
+    for frame in &frames {
+        for at in [0, LAST] {
+            let mut bytes = [1; 8];
+            PLATFORM.frame_read(frame, at, &mut bytes);
+            assert_eq!(bytes, [0; 8], "a zeroed frame is not zero");
+        }
+    }
+    let mut numbers: Vec<u64> = frames.iter().map(|frame| frame.pfn()).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), COUNT, "a frame was handed out twice");
+    // A large block may be made of what went back and what did not.
+    let large = Vec::<u8>::with_capacity(4 << 20);
+    drop((frames, numbers, large));
     let after = PLATFORM.memory_info().free_pages;
     assert!(before - after < 64, "{before} free frames before, {after} after");
 }

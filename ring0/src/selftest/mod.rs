@@ -28,6 +28,7 @@ pub fn run() -> ! {
     let tests: &[(&str, fn())] = &[
         ("the memory functions do what they should", memory::memory_functions_do_what_they_should),
         ("frames are counted, recycled and zeroed", memory::frames_are_counted_recycled_and_zeroed),
+        ("free frames go back to the host", memory::free_frames_go_back_to_the_host),
         ("the heap hands out disjoint, aligned blocks", memory::heap_hands_out_disjoint_aligned_blocks),
         (
             "a heap block may be larger than any block of frames",

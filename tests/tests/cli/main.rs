@@ -6,6 +6,7 @@ mod endings;
 mod kills;
 mod latency;
 mod logs;
+mod memory;
 mod page;
 mod policies;
 mod refusals;

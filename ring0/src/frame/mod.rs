@@ -2,22 +2,27 @@
 //! memory the sandbox has not used costs the host nothing.
 //!
 //! Recycled frames come first (warm in the host), as a buddy system of orders 0 to 10; then the *wilderness*: RAM that
-//! nobody has touched, known to be zero and never zeroed here. Single frames pass through a cache of each CPU.
+//! nobody has touched, known to be zero and never zeroed here (`pool`). Single frames pass through a cache of each CPU. What stays free
+//! goes back to the host (`report`).
 //!
 //! User frames (`Kind::User`) are what `sentry::platform::Frame` names; a number that is not a live user frame panics.
 
+mod pool;
+pub mod report;
+
+pub use pool::Block;
+
+use self::pool::{ORDERS, Pool};
 use crate::lock::Lock;
 use crate::percpu::{attention, cpu};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use linker::addr::GuestPa;
 use linker::boot::BootInfo;
-use linker::layout::{DIRECT_MAP, FRAME_META_BYTES, PAGE_SIZE, frame_table};
+use linker::layout::{DIRECT_MAP, FRAME_META_BYTES, LARGE_PAGE_SIZE, PAGE_SIZE, frame_table};
 use sentry::platform::{Frame, MemoryInfo, NoMemory};
 use spin::Once;
 
-/// Orders of blocks: 2^0 to 2^10 frames.
-const ORDERS: usize = 11;
 /// Largest order: 4 MiB.
 pub const MAX_ORDER: usize = ORDERS - 1;
 /// Order of a large page.
@@ -47,6 +52,8 @@ pub enum Kind {
     Table = 4,
     /// In a CPU's cache, or inside a free block.
     Cached = 5,
+    /// First frame of a free block that the host has taken back: zero. The block's order is in `Meta`.
+    Given = 6,
 }
 
 const KIND_SHIFT: u32 = 56;
@@ -106,31 +113,6 @@ static POOL: Lock<Pool> = Lock::new(Pool::new());
 /// Free frames of all kinds, those in caches included.
 static FREE: AtomicU64 = AtomicU64::new(0);
 static FRESH: AtomicU64 = AtomicU64::new(0);
-static LARGE_TAKEN: AtomicUsize = AtomicUsize::new(0);
-
-/// A block of frames, and whether it is known to be zero.
-#[derive(Clone, Copy)]
-pub struct Block {
-    /// First frame.
-    pub pfn: u64,
-    /// Known to be zero.
-    pub zero: bool,
-}
-
-/// Links of a free block, in its own first bytes; 0 ends a list.
-#[repr(C)]
-struct Links {
-    next: u64,
-    prev: u64,
-}
-
-struct Pool {
-    heads: [u64; ORDERS],
-    /// Recycled free frames.
-    recycled: u64,
-    /// Untouched frames, `[next, end)`: low memory, then high, then what the table of frames left in front of it.
-    wild: [(u64, u64); 3],
-}
 
 /// A CPU's own free frames; bit 63 marks one that is known to be zero.
 pub struct FrameCache {
@@ -156,18 +138,12 @@ pub fn init(boot: &BootInfo) {
     // zero bytes are valid `Meta`s.
     let meta = unsafe { core::slice::from_raw_parts(direct::<Meta>(meta_at).cast_const(), end as usize) };
 
-    let mut pool = POOL.lock();
-    let mut total = 0;
-    // What is left below the table comes last: there are no large pages behind it.
-    let left = [(free, meta_at)].into_iter();
-    let ranges = boot.ram.iter().map(|range| (range.start.raw().max(first), range.start.raw() + range.len));
-    for (wild, (start, range_end)) in pool.wild.iter_mut().zip(ranges.chain(left)) {
-        let (start, range_end) = (start / PAGE_SIZE, range_end / PAGE_SIZE);
-        if start < range_end {
-            *wild = (start, range_end);
-            total += range_end - start;
-        }
-    }
+    // The host has a large page for the first of it. What is left below the table comes last: there are no large pages behind it.
+    let low = boot.ram[0].start.raw() + boot.ram[0].len;
+    let split = (first + LARGE_PAGE_SIZE).min(low);
+    let high = boot.ram[1].start.raw()..boot.ram[1].start.raw() + boot.ram[1].len;
+    let ranges = [(first, split), (split, low), (high.start, high.end), (free, meta_at)];
+    let total = POOL.lock().begin(ranges.map(|(start, end)| (start / PAGE_SIZE, end / PAGE_SIZE)).into_iter());
     FREE.store(total, Ordering::Relaxed);
     FRESH.store(total, Ordering::Relaxed);
     FRAMES.call_once(|| Frames { meta, total, reserve: (total / 64).max(512).min(total / 8) });
@@ -223,15 +199,17 @@ pub fn alloc_many(count: usize, to: &mut Vec<Frame>) -> Result<(), NoMemory> {
     })
 }
 
-/// 512 consecutive user frames, aligned, zero, one reference each, out of the wilderness; not when that is running low.
+/// 512 consecutive user frames, aligned, zero, one reference each, that nobody has touched or the host has taken back; not when such
+/// are running low.
 pub fn alloc_user_large() -> Option<u64> {
+    const FRAMES: u64 = 1 << LARGE_ORDER;
     if FRESH.load(Ordering::Relaxed) < frames().total / 4 {
         return None;
     }
-    let pfn = POOL.lock().take_wild_top(LARGE_ORDER)?;
+    let pfn = POOL.lock().take_large()?;
+    FREE.fetch_sub(FRAMES, Ordering::Relaxed);
     touch(pfn);
-    LARGE_TAKEN.fetch_add(1, Ordering::Relaxed);
-    for frame in pfn..pfn + (1 << LARGE_ORDER) {
+    for frame in pfn..pfn + FRAMES {
         meta(frame).0.store(word(Kind::User, 0, 1), Ordering::Relaxed);
     }
     Some(pfn)
@@ -446,144 +424,4 @@ fn spill(cache: &mut FrameCache) {
     }
     cache.frames.copy_within(BATCH.., 0);
     cache.len -= BATCH;
-}
-
-impl Pool {
-    const fn new() -> Self {
-        Self { heads: [0; ORDERS], recycled: 0, wild: [(0, 0); 3] }
-    }
-
-    /// An aligned block.
-    fn take(&mut self, order: usize) -> Option<Block> {
-        match (order..ORDERS).find(|&order| self.heads[order] != 0) {
-            Some(found) => Some(self.take_recycled(found, order)),
-            None => self.take_wild(order).map(|pfn| Block { pfn, zero: true }),
-        }
-    }
-
-    /// A block for who wants many single frames, and its order, `most` at most: the smallest there is, so that large ones stay whole,
-    /// but none is split further than need be.
-    fn take_up_to(&mut self, most: usize) -> Option<(Block, usize)> {
-        if let Some(found) = (0..ORDERS).find(|&order| self.heads[order] != 0) {
-            let order = found.min(most);
-            return Some((self.take_recycled(found, order), order));
-        }
-        let (pfn, order) = self.take_wild_run(most).map(|pfn| (pfn, most)).or_else(|| Some((self.take_wild(0)?, 0)))?;
-        Some((Block { pfn, zero: true }, order))
-    }
-
-    /// 2^order consecutive frames: a recycled block, or what comes next in the wilderness.
-    fn take_run(&mut self, order: usize) -> Option<Block> {
-        match (order..ORDERS).find(|&order| self.heads[order] != 0) {
-            Some(found) => Some(self.take_recycled(found, order)),
-            None => self.take_wild_run(order).map(|pfn| Block { pfn, zero: true }),
-        }
-    }
-
-    /// A block of `order` out of one of order `found`.
-    fn take_recycled(&mut self, found: usize, order: usize) -> Block {
-        let pfn = self.heads[found];
-        self.unlink(pfn, found);
-        for half in (order..found).rev() {
-            self.link(pfn + (1 << half), half);
-        }
-        meta(pfn).0.store(word(Kind::Cached, 0, 0), Ordering::Relaxed);
-        self.recycled -= 1 << order;
-        Block { pfn, zero: false }
-    }
-
-    fn put(&mut self, mut pfn: u64, mut order: usize) {
-        self.recycled += 1 << order;
-        while order < MAX_ORDER {
-            let buddy = pfn ^ 1 << order;
-            let is_free = frames()
-                .meta
-                .get(buddy as usize)
-                .is_some_and(|meta| meta.0.load(Ordering::Relaxed) == word(Kind::Free, order, 0));
-            if !is_free {
-                break;
-            }
-            self.unlink(buddy, order);
-            meta(buddy).0.store(word(Kind::Cached, 0, 0), Ordering::Relaxed);
-            pfn &= !(1 << order);
-            order += 1;
-        }
-        self.link(pfn, order);
-    }
-
-    /// 2^order frames from the bottom of the wilderness, where it stands: nothing is skipped, so nothing stops being known as zero.
-    fn take_wild_run(&mut self, order: usize) -> Option<u64> {
-        let size = 1 << order;
-        let (next, _) = self.wild.iter_mut().find(|(next, end)| *next + size <= *end)?;
-        let start = *next;
-        *next += size;
-        FRESH.fetch_sub(size, Ordering::Relaxed);
-        Some(start)
-    }
-
-    /// An aligned block from the bottom of the wilderness; what alignment skips is recycled.
-    fn take_wild(&mut self, order: usize) -> Option<u64> {
-        let size = 1 << order;
-        for index in 0..self.wild.len() {
-            let (next, end) = self.wild[index];
-            let start = next.next_multiple_of(size);
-            if start + size <= end {
-                self.wild[index].0 = start + size;
-                FRESH.fetch_sub(start + size - next, Ordering::Relaxed);
-                (next..start).for_each(|skipped| self.put(skipped, 0));
-                return Some(start);
-            }
-        }
-        None
-    }
-
-    /// An aligned block from the top of the wilderness.
-    fn take_wild_top(&mut self, order: usize) -> Option<u64> {
-        let size = 1 << order;
-        for index in (0..self.wild.len()).rev() {
-            let (next, end) = self.wild[index];
-            let top = end / size * size;
-            if top.checked_sub(size).is_some_and(|start| start >= next) {
-                let start = top - size;
-                self.wild[index].1 = start;
-                FRESH.fetch_sub(end - start, Ordering::Relaxed);
-                FREE.fetch_sub(size, Ordering::Relaxed);
-                (top..end).for_each(|skipped| self.put(skipped, 0));
-                return Some(start);
-            }
-        }
-        None
-    }
-
-    fn link(&mut self, pfn: u64, order: usize) {
-        let next = self.heads[order];
-        // SAFETY: the block is free, so its first bytes are the pool's to use; so are those of the list's head.
-        unsafe {
-            *links(pfn) = Links { next, prev: 0 };
-            if next != 0 {
-                (*links(next)).prev = pfn;
-            }
-        }
-        self.heads[order] = pfn;
-        meta(pfn).0.store(word(Kind::Free, order, 0), Ordering::Relaxed);
-    }
-
-    fn unlink(&mut self, pfn: u64, order: usize) {
-        // SAFETY: the block is on this list, and so are its neighbours.
-        unsafe {
-            let Links { next, prev } = links(pfn).read();
-            if prev == 0 {
-                self.heads[order] = next;
-            } else {
-                (*links(prev)).next = next;
-            }
-            if next != 0 {
-                (*links(next)).prev = prev;
-            }
-        }
-    }
-}
-
-fn links(pfn: u64) -> *mut Links {
-    frame_ptr(pfn).cast()
 }
