@@ -108,6 +108,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         background: None,
     };
     let code = launch::run(launch, watch.as_mut().map(|watch| watch as &mut dyn Watcher))?;
+    format_trace::finish();
     if let (Some(path), Some(watch)) = (&args.report, &watch) {
         let (samples, uses) = watch.found();
         let page = Page { title: &title, machine: &Machine::here(), samples, uses, ended: true };

@@ -9,7 +9,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// Those who format what this process's sandboxes write.
+static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// Bytes read at once.
 const CHUNK: usize = 64 << 10;
@@ -86,7 +90,15 @@ pub fn start(log: OwnedFd) -> anyhow::Result<OwnedFd> {
     let (input, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
     let mut child = Command::new("/proc/self/exe");
     child.arg("format-trace").stdin(Stdio::from(input)).stdout(Stdio::from(log));
-    // Nobody waits for it: it ends with the sandbox, after whoever started that may have gone.
-    child.spawn().context("format-trace")?;
+    let child = child.spawn().context("format-trace")?;
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner).push(child);
     Ok(theirs)
+}
+
+/// Waits until all that a sandbox which has ended wrote is formatted. Who does not outlive the sandbox does not call this.
+pub fn finish() {
+    for mut child in STARTED.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        // It is nobody's any more if it cannot be waited for.
+        let _ = child.wait();
+    }
 }

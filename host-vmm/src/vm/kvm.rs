@@ -18,7 +18,7 @@ use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::{ioctl::ioctl_with_ref, ioctl_iow_nr};
 
 /// Guest memory that is backed by small host pages, in bytes from where ring 0 begins to hand it out.
-const SMALL_PAGES: u64 = 8 << 20;
+const SMALL_PAGES: u64 = 4 << 20;
 
 ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 

@@ -1,6 +1,7 @@
 //! `run`: create, start, wait, delete.
 
 use super::{Runtime, create, delete, start};
+use crate::cli::format_trace;
 use crate::container::signals;
 use crate::container::state::Directory;
 use crate::idle::{self, Quiet};
@@ -70,6 +71,7 @@ fn foreground(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
     state.cgroup.release_kernel_threads();
     let status = wait(&signals, state.pid);
     drop(raw);
+    format_trace::finish();
     if !args.keep {
         let directory = Directory::open(&runtime.root, &args.create.id)?;
         delete::remove(directory, &state)?;
