@@ -71,10 +71,10 @@ fn foreground(runtime: &Runtime, args: &Args) -> anyhow::Result<u8> {
     state.cgroup.release_kernel_threads();
     let status = wait(&signals, state.pid);
     drop(raw);
-    format_trace::finish();
     if !args.keep {
         let directory = Directory::open(&runtime.root, &args.create.id)?;
         delete::remove(directory, &state)?;
+        format_trace::finish();
     }
     signals::end_like(status)
 }
