@@ -2,7 +2,7 @@
 
 use super::Said;
 use super::peer::{self, PEERS};
-use super::site::{Site, step};
+use super::site::{HUNG, Site, step};
 use super::uses::USES;
 use anyhow::Result;
 use clap::Args;
@@ -82,7 +82,10 @@ pub fn run(args: &DriveArgs) -> Result<()> {
                     Some(reason) => Err(anyhow::anyhow!(reason)),
                     // Whether a peer can run at all is decided at once, not by the timeouts of all that follows.
                     None if number == 0 && round == 0 => (workload.run)(&site, name).or_else(|first| {
-                        (workload.run)(&site, name).map_err(|_| {
+                        // Nor is it waited for again, if it hung.
+                        let hung = format!("{first:#}").contains(HUNG);
+                        let second = if hung { None } else { (workload.run)(&site, name).ok() };
+                        second.ok_or_else(|| {
                             given_up.insert(name, format!("{NOTHING}: {first:#}"));
                             first.context(NOTHING)
                         })

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Seconds that anything may take: what takes longer hangs.
 const MOST: &str = "240";
+/// What a message says of what took longer: timeout(1)'s status.
+pub const HUNG: &str = "exit status: 124";
 
 /// Where everything is.
 pub struct Site {
