@@ -91,7 +91,7 @@ const struct operation call_operations[] = {
     {"clock_gettime", 2000, 0, op_clock, 0},
     {"pipe write+read of 1 byte", 1000, make_pipe, op_pipe_byte, close_pipe},
     {"pipe ping-pong", 500, start_ping_pong, op_ping_pong, stop_ping_pong},
-    {"pipe, 1 MiB", 20, start_pipe_writer, op_pipe_mebibyte, stop_pipe_writer},
+    {"pipe, 1 MiB", 60, start_pipe_writer, op_pipe_mebibyte, stop_pipe_writer},
     {"signal to self", 1000, set_handler, op_signal, 0},
     {"epoll_wait, 1 of 1,000 ready", 1000, make_epoll, op_epoll, close_epoll},
     {0},

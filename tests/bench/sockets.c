@@ -60,6 +60,6 @@ static void op_mebibyte(void) { read_all(ours, mebibyte, sizeof mebibyte); }
 const struct operation socket_operations[] = {
     {"unix socket, round trip of 64 B", 500, start_unix_echo, op_round_trip, stop},
     {"loopback TCP, round trip of 64 B", 500, start_tcp_echo, op_round_trip, stop},
-    {"loopback TCP, 1 MiB", 20, start_tcp_pour, op_mebibyte, stop},
+    {"loopback TCP, 1 MiB", 60, start_tcp_pour, op_mebibyte, stop},
     {0},
 };
