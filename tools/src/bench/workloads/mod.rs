@@ -81,7 +81,7 @@ enum Said {
 /// Machines that may end in the middle: the run goes on in another one.
 const MACHINES: u32 = 8;
 /// A driver that says nothing for so long is taken to stand still with its machine. The longest of its steps, two attempts of a peer
-/// that hangs, takes some 500 s; fifty containers take two minutes, where a start takes two seconds.
+/// that takes its time, ends before; fifty containers take two minutes, where a start takes two seconds.
 const SILENCE: Duration = Duration::from_secs(600);
 
 /// Runs the driver in the reference machine or here; an error of the second kind came in the middle.
