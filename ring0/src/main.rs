@@ -39,4 +39,5 @@ mod timer;
 mod usercopy;
 mod vdso;
 mod vmalloc;
+mod waker;
 mod x86;

@@ -33,29 +33,21 @@ impl RunQueue {
         self.len.load(Ordering::SeqCst)
     }
 
-    /// Puts a thread at the end, or at the front.
-    pub fn push(&self, thread: Arc<KThread>, front: bool) {
+    /// Puts a thread at the end.
+    pub fn push(&self, thread: Arc<KThread>) {
         let mut list = self.list.lock();
         let thread = Arc::into_raw(thread);
         // SAFETY: the queue owns the references on its list; a thread is in one queue at most, because only the one who
         // changes its state from parked (or runs it) queues it.
         unsafe {
-            if front {
-                (*thread).next.set(list.head);
+            (*thread).next.set(null());
+            if list.tail.is_null() {
                 list.head = thread;
-                if list.tail.is_null() {
-                    list.tail = thread;
-                }
             } else {
-                (*thread).next.set(null());
-                if list.tail.is_null() {
-                    list.head = thread;
-                } else {
-                    (*list.tail).next.set(thread);
-                }
-                list.tail = thread;
+                (*list.tail).next.set(thread);
             }
         }
+        list.tail = thread;
         self.len.fetch_add(1, Ordering::SeqCst);
     }
 

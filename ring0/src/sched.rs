@@ -1,6 +1,7 @@
 //! Which thread runs where. A wake-up puts the thread on the waker's own CPU: the two are most likely talking to each
 //! other, and a switch costs far less than an interrupt to a halted CPU. If the waker keeps its CPU after all, the next
-//! timer tick or switch calls an idle CPU, which takes the thread from the queue.
+//! timer tick or switch calls an idle CPU, which takes the thread from the queue; at once if the waker is known to go on
+//! (`waker`).
 //!
 //! Blocking is `park`: the state word decides races with `unpark` (see `thread::state`). A thread may be queued before it
 //! has left its CPU; nobody takes it before `on_cpu` is clear.
@@ -11,6 +12,7 @@ use crate::frame::report;
 use crate::ipi;
 use crate::paging::{UserPageTable, kernel};
 use crate::percpu::{PerCpu, attention, cpu, nth};
+use crate::quirk;
 use crate::ring;
 use crate::thread::{KThread, state};
 use crate::time;
@@ -73,19 +75,28 @@ pub fn spawn(inherit_vector_state: bool, main: Box<dyn FnOnce() + Send>) -> Resu
     Ok(thread)
 }
 
-/// Queues a thread that has just become ready.
+/// Queues a thread that the running one has made ready.
 pub fn wake(thread: Arc<KThread>) {
-    enqueue(thread, false);
+    let this = cpu();
+    let last = thread.cpu.load(Ordering::Relaxed);
+    if !enqueue(thread) || !any_idle() || is_idle(this) {
+        return;
+    }
+    if current().waker.wakes() && call_idle(this, Some(last)) && this.queue.len() <= 1 && !quirk::switches_are_dear() {
+        // Whoever was called comes at once; if it finds other work first, the next tick sees to the slice.
+        this.attention.fetch_and(!attention::RUNNABLE, Ordering::Relaxed);
+    }
 }
 
-fn enqueue(thread: Arc<KThread>, front: bool) {
+/// Queues a thread that is ready; whether on this CPU.
+pub fn enqueue(thread: Arc<KThread>) -> bool {
     let this = cpu();
     let allowed = thread.affinity.load(Ordering::Relaxed) & all_cpus();
     let number = this.number.get();
     if allowed & 1 << number != 0 || allowed == 0 {
-        this.queue.push(thread, front);
+        this.queue.push(thread);
         this.attention.fetch_or(attention::RUNNABLE, Ordering::Relaxed);
-        return;
+        return true;
     }
     let idle = allowed & IDLE.load(Ordering::SeqCst);
     let last = thread.cpu.load(Ordering::Relaxed);
@@ -97,21 +108,30 @@ fn enqueue(thread: Arc<KThread>, front: bool) {
         allowed.trailing_zeros() as usize
     };
     let target = nth(number);
-    target.queue.push(thread, front);
+    target.queue.push(thread);
     target.attention.fetch_or(attention::RUNNABLE, Ordering::SeqCst);
     ipi::reschedule(number);
+    false
 }
 
 fn all_cpus() -> u64 {
     u64::MAX >> (64 - cpus())
 }
 
-/// Calls an idle CPU to take work from this one's queue.
-pub fn call_idle(cpu: &PerCpu) {
+/// Calls an idle CPU, `preferred` if that is one, to take work from this one's queue; whether there was one. It is not idle
+/// from here on, so that nobody calls it again before it has looked: it does once it is interrupted, and after it says that
+/// it is idle again.
+pub fn call_idle(cpu: &PerCpu, preferred: Option<usize>) -> bool {
     let idle = IDLE.load(Ordering::SeqCst) & !(1 << cpu.number.get());
-    if idle != 0 {
-        ipi::reschedule(idle.trailing_zeros() as usize);
+    if idle == 0 {
+        return false;
     }
+    let number = preferred.filter(|last| idle & 1 << last != 0).unwrap_or(idle.trailing_zeros() as usize);
+    let bit = 1 << number;
+    if IDLE.fetch_and(!bit, Ordering::SeqCst) & bit != 0 {
+        ipi::reschedule(number);
+    }
+    true
 }
 
 /// Whether some CPU has nothing to do.
@@ -153,7 +173,7 @@ pub fn yield_now() {
     if this.queue.len() == 0 && may_stay {
         return;
     }
-    enqueue(current_arc(), false);
+    enqueue(current_arc());
     schedule();
 }
 
@@ -187,7 +207,7 @@ fn schedule() {
     let this = cpu();
     let next = this.queue.pop(this.number.get(), current()).unwrap_or_else(|| idle_thread(this));
     if this.queue.len() != 0 && any_idle() {
-        call_idle(this);
+        call_idle(this, None);
     }
     switch_to(next);
 }
@@ -218,6 +238,7 @@ fn switch_to(next: Arc<KThread>) {
     next.running_since.store(now, Ordering::Relaxed);
     this.switched_tsc.set(now);
     this.resched.set(false);
+    previous.waker.turn_ends(now);
 
     fpu::leave(this, previous);
     next.on_cpu.store(true, Ordering::Relaxed);

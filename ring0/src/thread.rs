@@ -9,6 +9,7 @@ use crate::quirk;
 use crate::sched;
 use crate::stack::Stack;
 use crate::time;
+use crate::waker::Waker;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -75,6 +76,8 @@ pub struct KThread {
     pub involuntary: AtomicU64,
     /// See `voluntary`.
     pub migrations: AtomicU64,
+    /// What it does once it has woken others.
+    pub waker: Waker,
     /// How often it left the machine to ask the host.
     pub exits: Cell<u64>,
     /// Next in its run queue; a counted reference.
@@ -140,6 +143,7 @@ impl KThread {
             voluntary: AtomicU64::new(0),
             involuntary: AtomicU64::new(0),
             migrations: AtomicU64::new(0),
+            waker: Waker::new(),
             next: Cell::new(core::ptr::null()),
         }
     }
@@ -162,29 +166,31 @@ pub extern "C" fn thread_main() -> ! {
 impl KThread {
     /// Ends the thread's wait for the host. It goes before whoever only computes; but not where a switch is dear.
     pub fn answer(&self) {
-        if self.end_park(state::ANSWER) && !quirk::switches_are_dear() {
+        let Some(thread) = self.end_park(state::ANSWER) else { return };
+        sched::enqueue(thread);
+        if !quirk::switches_are_dear() {
             cpu().resched.set(true);
         }
     }
 
-    /// Whether it was parked, and is queued now.
-    fn end_park(&self, why: u32) -> bool {
-        let parked = self.state.fetch_or(why, Ordering::AcqRel) == state::PARKED;
-        if parked {
-            // SAFETY: every `KThread` lives in an `Arc` (see `new` and `idle`), and `self` keeps the count above zero.
-            let thread = unsafe {
-                Arc::increment_strong_count(self);
-                Arc::from_raw(self)
-            };
-            sched::wake(thread);
+    /// The thread, to be queued, if it was parked.
+    fn end_park(&self, why: u32) -> Option<Arc<Self>> {
+        if self.state.fetch_or(why, Ordering::AcqRel) != state::PARKED {
+            return None;
         }
-        parked
+        // SAFETY: every `KThread` lives in an `Arc` (see `new` and `idle`), and `self` keeps the count above zero.
+        unsafe {
+            Arc::increment_strong_count(self);
+            Some(Arc::from_raw(self))
+        }
     }
 }
 
 impl Thread for KThread {
     fn unpark(&self) {
-        let _ = self.end_park(state::TOKEN);
+        if let Some(thread) = self.end_park(state::TOKEN) {
+            sched::wake(thread);
+        }
     }
 
     fn kick(&self) {

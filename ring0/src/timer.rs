@@ -113,14 +113,12 @@ pub fn expire(this: &PerCpu) {
     if this.queue.len() == 0 {
         return;
     }
-    if sched::any_idle() {
-        sched::call_idle(this);
-    }
+    let called = sched::any_idle() && sched::call_idle(this, None) && !quirk::switches_are_dear();
     let ran = rdtsc().saturating_sub(this.switched_tsc.get());
     let due = time::ns_to_ticks(if woken && !quirk::switches_are_dear() { 0 } else { slice_ns() });
     if ran >= due {
         this.resched.set(true);
-    } else {
+    } else if !called {
         program(this, this.switched_tsc.get() + due);
     }
 }
