@@ -209,13 +209,14 @@ pub fn start(mut request: Request, mut output: Box<[u8]>, before: Option<&Ticket
     Ticket { tag, cpu }
 }
 
-/// Makes a request that nobody waits for, if that takes no exit: the host's worker is awake, and not behind. Otherwise the input comes
-/// back.
+/// Makes a request that nobody waits for, if the host's worker is the one for it: it is awake, or this thread has other things to do, and
+/// it is not behind. Otherwise the input comes back.
 pub fn post(mut request: Request, input: Vec<u8>) -> Result<(), Vec<u8>> {
     drain();
     let this = cpu();
     let behind = this.in_flight.get() >= ENTRIES / 2 || POSTED.load(Ordering::Relaxed) + input.len() > MAX_POSTED;
-    if behind || shared(this).host_sleeps.0.load(Ordering::Relaxed) != 0 {
+    let sleeps = shared(this).host_sleeps.0.load(Ordering::Relaxed) != 0;
+    if behind || sleeps && !sched::current().turn.goes_on() {
         return Err(input);
     }
     POSTED.fetch_add(input.len(), Ordering::Relaxed);
@@ -223,7 +224,7 @@ pub fn post(mut request: Request, input: Vec<u8>) -> Result<(), Vec<u8>> {
     request.flags |= Request::FLAG_QUIET;
     let tag = CALLS.lock().begin(Call::Detached(input));
     submit(Request { tag, ..request });
-    // It may have fallen asleep meanwhile.
+    // It may also have fallen asleep meanwhile.
     ring_doorbell(false);
     Ok(())
 }
@@ -259,8 +260,12 @@ pub fn log(text: &str) {
     ring_doorbell(true);
 }
 
-/// The guest-physical buffer behind kernel memory: heap blocks, statics and stacks are contiguous.
+/// The guest-physical buffer behind kernel memory: heap blocks, statics and stacks are contiguous. No bytes are nowhere: an empty
+/// slice's address means nothing.
 fn buffer(at: u64, len: usize) -> GuestBuf {
+    if len == 0 {
+        return GuestBuf::default();
+    }
     let pa = kernel::physical(at).expect("buffers of requests are kernel memory");
     GuestBuf { pa, len: len as u64 }
 }

@@ -1,7 +1,7 @@
 //! Which thread runs where. A wake-up puts the thread on the waker's own CPU: the two are most likely talking to each
 //! other, and a switch costs far less than an interrupt to a halted CPU. If the waker keeps its CPU after all, the next
 //! timer tick or switch calls an idle CPU, which takes the thread from the queue; at once if the waker is known to go on
-//! (`waker`).
+//! (`turn`).
 //!
 //! Blocking is `park`: the state word decides races with `unpark` (see `thread::state`). A thread may be queued before it
 //! has left its CPU; nobody takes it before `on_cpu` is clear.
@@ -82,7 +82,7 @@ pub fn wake(thread: Arc<KThread>) {
     if !enqueue(thread) || !any_idle() || is_idle(this) {
         return;
     }
-    if current().waker.wakes() && call_idle(this, Some(last)) && this.queue.len() <= 1 && !quirk::switches_are_dear() {
+    if current().turn.goes_on() && call_idle(this, Some(last)) && this.queue.len() <= 1 && !quirk::switches_are_dear() {
         // Whoever was called comes at once; if it finds other work first, the next tick sees to the slice.
         this.attention.fetch_and(!attention::RUNNABLE, Ordering::Relaxed);
     }
@@ -238,7 +238,7 @@ fn switch_to(next: Arc<KThread>) {
     next.running_since.store(now, Ordering::Relaxed);
     this.switched_tsc.set(now);
     this.resched.set(false);
-    previous.waker.turn_ends(now);
+    previous.turn.end(now);
 
     fpu::leave(this, previous);
     next.on_cpu.store(true, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use crate::quirk;
 use crate::sched;
 use crate::stack::Stack;
 use crate::time;
-use crate::waker::Waker;
+use crate::turn::Turn;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -76,8 +76,8 @@ pub struct KThread {
     pub involuntary: AtomicU64,
     /// See `voluntary`.
     pub migrations: AtomicU64,
-    /// What it does once it has woken others.
-    pub waker: Waker,
+    /// Whether it goes on once it has made work for others.
+    pub turn: Turn,
     /// How often it left the machine to ask the host.
     pub exits: Cell<u64>,
     /// Next in its run queue; a counted reference.
@@ -143,7 +143,7 @@ impl KThread {
             voluntary: AtomicU64::new(0),
             involuntary: AtomicU64::new(0),
             migrations: AtomicU64::new(0),
-            waker: Waker::new(),
+            turn: Turn::new(),
             next: Cell::new(core::ptr::null()),
         }
     }

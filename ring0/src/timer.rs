@@ -69,15 +69,14 @@ fn slice_ns() -> u64 {
 #[inline]
 pub fn start_ticks(this: &PerCpu) {
     if this.tick_tsc.get() == u64::MAX {
-        next_tick(this, rdtsc());
+        let tick = rdtsc() + tick_ticks();
+        this.tick_tsc.set(tick);
+        program(this, tick);
     }
 }
 
-fn next_tick(this: &PerCpu, now: u64) {
-    let ns = if quirk::switches_are_dear() { DEAR_TICK_NS } else { TICK_NS };
-    let tick = now + time::ns_to_ticks(ns);
-    this.tick_tsc.set(tick);
-    program(this, tick);
+fn tick_ticks() -> u64 {
+    time::ns_to_ticks(if quirk::switches_are_dear() { DEAR_TICK_NS } else { TICK_NS })
 }
 
 /// The timer ended user mode, or interrupted a long call. What the thread ran since the last look is the kernel's if the
@@ -103,32 +102,38 @@ pub fn expire(this: &PerCpu) {
         thread.unpark();
         woken = true;
     }
-    program_deadlines(this);
+    let mut next = first_deadline(this);
     if sched::is_idle(this) {
         this.tick_tsc.set(u64::MAX);
     } else {
         let (now, tick) = (rdtsc(), this.tick_tsc.get());
-        if now < tick && tick != u64::MAX { program(this, tick) } else { next_tick(this, now) }
+        if tick == u64::MAX || now >= tick {
+            this.tick_tsc.set(now + tick_ticks());
+        }
+        next = next.min(this.tick_tsc.get());
     }
-    if this.queue.len() == 0 {
-        return;
+    if this.queue.len() != 0 {
+        let called = sched::any_idle() && sched::call_idle(this, None) && !quirk::switches_are_dear();
+        let ran = rdtsc().saturating_sub(this.switched_tsc.get());
+        let due = time::ns_to_ticks(if woken && !quirk::switches_are_dear() { 0 } else { slice_ns() });
+        if ran >= due {
+            this.resched.set(true);
+        } else if !called {
+            next = next.min(this.switched_tsc.get() + due);
+        }
     }
-    let called = sched::any_idle() && sched::call_idle(this, None) && !quirk::switches_are_dear();
-    let ran = rdtsc().saturating_sub(this.switched_tsc.get());
-    let due = time::ns_to_ticks(if woken && !quirk::switches_are_dear() { 0 } else { slice_ns() });
-    if ran >= due {
-        this.resched.set(true);
-    } else if !called {
-        program(this, this.switched_tsc.get() + due);
-    }
+    // Once: it leaves the machine.
+    program(this, next);
 }
 
 /// Sets the timer for the earliest deadline of this CPU.
 pub fn program_deadlines(this: &PerCpu) {
-    let first = this.timers.0.lock().first_key_value().map(|(key, _)| key.0);
-    if let Some(deadline_ns) = first {
-        program(this, time::tsc_at(deadline_ns));
-    }
+    program(this, first_deadline(this));
+}
+
+/// The TSC at this CPU's earliest deadline; the largest number without one.
+fn first_deadline(this: &PerCpu) -> u64 {
+    this.timers.0.lock().first_key_value().map_or(u64::MAX, |(key, _)| time::tsc_at(key.0))
 }
 
 fn program(this: &PerCpu, tsc: u64) {

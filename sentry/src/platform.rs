@@ -400,7 +400,7 @@ pub trait Platform: Send + Sync {
 
     /// Asks the host and blocks the calling thread (alone) until the answer is there. `input`/`output` replace the request's own buffers.
     fn host_call(&self, request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno>;
-    /// Makes a request that nobody waits for, where the host takes it without being called; else the input comes back. Never sleeps.
+    /// Makes a request that nobody waits for, where that is better than to wait for it; else the input comes back. Never sleeps.
     fn host_post(&self, request: Request, input: Vec<u8>) -> Result<(), Vec<u8>>;
     /// Begins a request that waits for something outside, such as `Op::ReceiveFrames`; `host_finish` takes the answer and gives the
     /// buffer back. With `before`, an earlier one for the same file, the host is not called: it looks for more by itself when it has answered that.

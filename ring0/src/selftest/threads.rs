@@ -8,6 +8,7 @@ use crate::percpu::cpu;
 use crate::platform::PLATFORM;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use linker::addr::UserVa;
 use linker::layout::{PAGE_SIZE, VECTOR_HOST, VECTOR_TIMER};
@@ -208,6 +209,12 @@ pub fn host_answers_requests() {
     assert!(PLATFORM.realtime_ns().abs_diff(host) < 1000 * MS, "the host's clock is far away");
     let bad = PLATFORM.host_call(Request { op: 0xffff, ..Request::default() }, &[], &mut []);
     assert!(bad.is_err(), "the host did a request that does not exist");
+    for input in [Vec::new(), alloc::vec![0; 64]] {
+        // Whether it is taken or not; an empty one has no address.
+        let request = Request { op: Op::RealTime as u16, ..Request::default() };
+        let back = PLATFORM.host_post(request, input.clone()).err();
+        assert!(back.is_none_or(|back| back == input), "what was not posted comes back as something else");
+    }
 
     let done = Arc::new(AtomicUsize::new(0));
     for _ in 0..8 {

@@ -213,7 +213,10 @@ impl Link {
                 self.queued.store(0, Ordering::SeqCst);
                 core::mem::take(&mut *queue)
             };
-            self.carry(batch);
+            // Empty where somebody else was quicker.
+            if !batch.is_empty() {
+                self.carry(batch);
+            }
             self.sending.store(false, Ordering::SeqCst);
         }
         // After the queue: whoever left frames there has left them for who listens as well.
@@ -234,7 +237,7 @@ impl Link {
             Wire::Elsewhere => {}
             Wire::Host(socket) => {
                 let request = Request { op: Op::SendFrames as u16, handle: *socket, ..Request::default() };
-                // While the host is busy with frames anyway, it takes more without being called.
+                // While the host is busy with frames anyway, or this thread with other things.
                 if let Err(batch) = platform().host_post(request, batch) {
                     // Where it fails, the socket is gone, and so is the network.
                     let _ = platform().host_call(request, &batch, &mut []);
@@ -243,6 +246,7 @@ impl Link {
             #[cfg(test)]
             Wire::List(list) => {
                 use zerocopy::FromBytes;
+                assert!(!batch.is_empty(), "the host is asked to send nothing");
                 let mut batch = batch.as_slice();
                 while let Ok((header, rest)) = FrameHeader::read_from_prefix(batch) {
                     let len = header.len as usize;
@@ -260,5 +264,24 @@ impl Link {
             self.flush();
             platform().park(None);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake;
+
+    #[test]
+    fn who_finds_the_queue_carried_by_another_asks_the_host_for_nothing() {
+        fake::install();
+        let link = Link::to_list(2, [2, 0, 0, 0, 0, 2]);
+        link.push_whole(&[0; ETHERNET], 0);
+        // What it read just before the other one took the queue.
+        let seen = link.queued.load(Ordering::SeqCst);
+        link.flush();
+        link.queued.store(seen, Ordering::SeqCst);
+        link.flush();
+        assert_eq!(link.take_sent().len(), 1);
     }
 }
