@@ -18,7 +18,7 @@ pub struct GuestBuf {
     pub len: u64,
 }
 
-/// `GuestBuf`s in a segment list at most (`Request::FLAG_SEGMENTS`): 1 MiB in 4 KiB pages.
+/// `GuestBuf`s in a list at most, of segments (`Request::FLAG_SEGMENTS`: 1 MiB in 4 KiB pages) or of what is free (`Op::FreePages`).
 pub const MAX_SEGMENTS: usize = 256;
 /// Bytes of a path component, symlink target or xattr name at most.
 pub const MAX_NAME: usize = 4096;
@@ -199,8 +199,8 @@ ops! {
     // The sandbox itself.
     /// Completes when the host has something to say. → `Event` kind | value << 8.
     NextEvent = 128,
-    /// arg: bytes; offset: first byte; both page-aligned. The pages are free; the host drops them, and they read as zero from then on.
-    /// 0 bytes: that was all for now, and the guest goes to sleep.
+    /// in: `GuestBuf`s, page-aligned and not empty, `MAX_SEGMENTS` at most. The pages are free; the host drops them, and they read as zero from
+    /// then on. It drops none if one of them is wrong. Without any: that was all for now, and the guest goes to sleep.
     FreePages = 129,
     /// in: text for the host's stderr, at most 1 KiB (warnings; never a program's output).
     Log = 130,

@@ -74,7 +74,7 @@ impl Server {
                 let size = rustix::termios::tcgetwinsize(&*self.files.get(request.handle)?)?;
                 self.put(&request.output, WindowSize { rows: size.ws_row, columns: size.ws_col }.as_bytes())
             }
-            Op::FreePages => self.free_pages(request.offset, request.arg),
+            Op::FreePages => self.free_pages(&request.input),
             Op::Log => {
                 let mut text = vec![0; request.input.len.min(MAX_LOG) as usize];
                 self.memory.read_slice(&mut text, GuestAddress(request.input.pa.raw())).map_err(|_| Errno::FAULT)?;
@@ -98,16 +98,20 @@ impl Server {
         if request.flags & Request::FLAG_SEGMENTS == 0 {
             return Pieces::new(&self.memory, &[*buffer]);
         }
+        Pieces::new(&self.memory, &self.list(buffer)?)
+    }
+
+    /// A list of buffers, copied out once: what is checked is what is used.
+    fn list(&self, buffer: &GuestBuf) -> Result<Vec<GuestBuf>, Errno> {
         let count = usize::try_from(buffer.len).map_err(|_| Errno::INVAL)? / size_of::<GuestBuf>();
         if count > MAX_SEGMENTS || !(buffer.len as usize).is_multiple_of(size_of::<GuestBuf>()) {
             return Err(Errno::INVAL);
         }
-        let mut segments = vec![GuestBuf::default(); count];
-        // Copied out once: what is checked is what is used.
+        let mut list = vec![GuestBuf::default(); count];
         self.memory
-            .read_slice(segments.as_mut_slice().as_mut_bytes(), GuestAddress(buffer.pa.raw()))
+            .read_slice(list.as_mut_slice().as_mut_bytes(), GuestAddress(buffer.pa.raw()))
             .map_err(|_| Errno::FAULT)?;
-        Pieces::new(&self.memory, &segments)
+        Ok(list)
     }
 
     /// Writes a small answer; the room must be enough for all of it.
@@ -141,20 +145,28 @@ impl Server {
         Ok(0)
     }
 
-    fn free_pages(&self, start: u64, bytes: u64) -> Answer {
-        let len = usize::try_from(bytes).map_err(|_| Errno::INVAL)?;
-        if !start.is_multiple_of(PAGE_SIZE) || !bytes.is_multiple_of(PAGE_SIZE) {
-            return Err(Errno::INVAL);
-        }
-        if len == 0 {
+    fn free_pages(&self, input: &GuestBuf) -> Answer {
+        if input.len == 0 {
             idle::give_back();
             return Ok(0);
         }
-        if !self.memory.check_range(GuestAddress(start), len) {
-            return Err(Errno::FAULT);
+        let ranges = self.list(input)?;
+        let ranges = ranges.iter().map(|range| self.whole_pages(range)).collect::<Result<Vec<_>, _>>()?;
+        for (start, len) in ranges {
+            self.split_large_pages(start, start + len as u64);
+            kvm::drop_pages(&self.memory, GuestAddress(start), len)?;
         }
-        self.split_large_pages(start, start + bytes);
-        done(kvm::drop_pages(&self.memory, GuestAddress(start), len))
+        Ok(0)
+    }
+
+    /// Where a range of whole pages begins, and its length.
+    fn whole_pages(&self, range: &GuestBuf) -> Result<(u64, usize), Errno> {
+        let (start, bytes) = (range.pa.raw(), range.len);
+        let len = usize::try_from(bytes).map_err(|_| Errno::INVAL)?;
+        if len == 0 || !start.is_multiple_of(PAGE_SIZE) || !bytes.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::INVAL);
+        }
+        self.memory.check_range(GuestAddress(start), len).then_some((start, len)).ok_or(Errno::FAULT)
     }
 
     /// The large pages that a range begins or ends within are small ones from now on, unless many are already.

@@ -7,7 +7,9 @@ use crate::vm::Memory;
 use linker::addr::GuestPa;
 use linker::control::{Answer, Command, MAX_MESSAGE, Outcome, What};
 use linker::layout::{LARGE_PAGE_SIZE, RINGS};
-use linker::request::{Completion, FrameHeader, GuestBuf, OFFSET_STREAM, Op, Request, SocketAddress, event};
+use linker::request::{
+    Completion, FrameHeader, GuestBuf, MAX_SEGMENTS, OFFSET_STREAM, Op, Request, SocketAddress, event,
+};
 use linker::ring::{ENTRIES, MAX_COMPLETIONS, Ring};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::collections::BTreeSet;
@@ -88,6 +90,13 @@ impl Guest {
         let completion = self.completion().expect("an answer");
         assert_eq!(completion.tag, 77);
         completion.result
+    }
+
+    /// `Op::FreePages` with a list that lies at `pa`.
+    fn free(&mut self, pa: u64, ranges: &[GuestBuf]) -> i64 {
+        self.memory.write_slice(ranges.as_bytes(), GuestAddress(pa)).expect("memory");
+        let input = buffer(pa, size_of_val(ranges) as u64);
+        self.call(Request { op: Op::FreePages as u16, input, ..Request::default() })
     }
 }
 
@@ -295,29 +304,53 @@ fn a_write_to_a_full_pipe_is_eagain_and_does_not_block() {
 
 #[test]
 fn freed_pages_read_as_zero_and_freeing_needs_whole_pages() {
+    const LIST: u64 = DATA - 0x1_0000;
+    const PAGES: [u64; 4] = [DATA, DATA + 4096, DATA + 8192, DATA + 12288];
     let mut guest = Guest::new(vec![]);
-    guest.memory.write_slice(&[7; 8192], GuestAddress(DATA)).expect("memory");
-    let free = |offset, arg| Request { op: Op::FreePages as u16, offset, arg, ..Request::default() };
-    assert_eq!(guest.call(free(DATA + 1, 4096)), -22);
-    assert_eq!(guest.call(free(MEMORY, 4096)), -14);
-    assert_eq!(guest.call(free(DATA, 4096)), 0);
-    let (freed, kept): (u64, u64) = (
-        guest.memory.read_obj(GuestAddress(DATA)).expect("memory"),
-        guest.memory.read_obj(GuestAddress(DATA + 4096)).expect("memory"),
-    );
-    assert_eq!((freed, kept), (0, 0x0707_0707_0707_0707));
+    guest.memory.write_slice(&[7; 4 * 4096], GuestAddress(DATA)).expect("memory");
+    let kept = |guest: &Guest| {
+        PAGES.map(|page| guest.memory.read_obj::<u64>(GuestAddress(page)).expect("memory") == 0x0707_0707_0707_0707)
+    };
+    // Whatever is wrong with a range, the good one before it stays, too.
+    for (pa, len, error) in [
+        (DATA + 1, 4096, -22),
+        (DATA, 4095, -22),
+        (DATA, 0, -22),
+        (DATA, u64::MAX, -22),
+        (MEMORY, 4096, -14),
+        (MEMORY - 4096, 8192, -14),
+        (DATA, 0u64.wrapping_sub(DATA), -14),
+        (0u64.wrapping_sub(4096), 8192, -14),
+    ] {
+        assert_eq!(guest.free(LIST, &[buffer(DATA, 4096), buffer(pa, len)]), error, "{pa:#x}, {len:#x}");
+    }
+    assert_eq!(guest.free(LIST, &[buffer(DATA, 4096); MAX_SEGMENTS + 1]), -22);
+    let free = |input| Request { op: Op::FreePages as u16, input, ..Request::default() };
+    for (input, error) in [(buffer(LIST, 17), -22), (buffer(LIST, u64::MAX - 15), -22), (buffer(MEMORY - 16, 32), -14)]
+    {
+        assert_eq!(guest.call(free(input)), error, "{input:?}");
+    }
+    assert_eq!(guest.call(free(GuestBuf::default())), 0);
+    assert_eq!(kept(&guest), [true; 4]);
+
+    assert_eq!(guest.free(LIST, &[buffer(DATA, 4096)]), 0);
+    assert_eq!(kept(&guest), [false, true, true, true]);
+    // A list may lie in what it names.
+    assert_eq!(guest.free(DATA + 4096, &[buffer(DATA + 12288, 4096), buffer(DATA + 4096, 4096)]), 0);
+    assert_eq!(kept(&guest), [false, false, true, false]);
+    assert_eq!(guest.free(LIST, &[buffer(DATA + 8192, 4096); MAX_SEGMENTS]), 0);
+    assert_eq!(kept(&guest), [false; 4]);
 }
 
 #[test]
 fn large_pages_that_go_back_in_part_are_small_ones_up_to_a_number() {
     const LARGE: u64 = LARGE_PAGE_SIZE;
     let mut guest = Guest::with_memory(LARGE * (2 * MAX_SPLIT as u64 + 8), vec![], None, false);
-    let mut free = |offset, arg| guest.call(Request { op: Op::FreePages as u16, offset, arg, ..Request::default() });
-    assert_eq!(free(LARGE, 2 * LARGE), 0);
-    assert_eq!(free(LARGE + 8192, LARGE), 0);
-    assert_eq!(free(LARGE + 4096, 4096), 0);
+    let mut free = |ranges: &[GuestBuf]| guest.free(3 * LARGE, ranges);
+    assert_eq!(free(&[buffer(LARGE, 2 * LARGE)]), 0);
+    assert_eq!(free(&[buffer(LARGE + 8192, LARGE), buffer(LARGE + 4096, 4096)]), 0);
     for page in 4..2 * MAX_SPLIT as u64 {
-        assert_eq!(free(page * LARGE, 4096), 0);
+        assert_eq!(free(&[buffer(page * LARGE, 4096)]), 0);
     }
     let split = guest.server.split.lock().expect("nobody panics");
     assert_eq!(split.iter().take(3).copied().collect::<Vec<_>>(), [LARGE, 2 * LARGE, 4 * LARGE]);

@@ -159,7 +159,7 @@ fn meta(pfn: u64) -> &'static Meta {
 
 /// Sizes for the sentry.
 pub fn info() -> MemoryInfo {
-    MemoryInfo { total_pages: frames().total, free_pages: FREE.load(Ordering::Relaxed) }
+    MemoryInfo { total_pages: frames().total, free_pages: FREE.load(Ordering::Relaxed) + report::isolated() }
 }
 
 /// A user frame with one reference.
@@ -203,7 +203,7 @@ pub fn alloc_many(count: usize, to: &mut Vec<Frame>) -> Result<(), NoMemory> {
 /// are running low.
 pub fn alloc_user_large() -> Option<u64> {
     const FRAMES: u64 = 1 << LARGE_ORDER;
-    if FRESH.load(Ordering::Relaxed) < frames().total / 4 {
+    if FRESH.load(Ordering::Relaxed) + pool::given() < frames().total / 4 {
         return None;
     }
     let pfn = POOL.lock().take_large()?;

@@ -24,12 +24,19 @@ const RANGES: usize = 4;
 static LOOSE: AtomicU64 = AtomicU64::new(0);
 /// Frames that nobody has touched, behind others of the same large page: the host may have put all of it there.
 static TAILS: AtomicU64 = AtomicU64::new(0);
+/// Frames in blocks that the host has taken back.
+static GIVEN: AtomicU64 = AtomicU64::new(0);
 /// Frames handed out so far.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// Free frames that the host has, or may have, and that are worth giving back.
 pub(super) fn unreported() -> u64 {
     LOOSE.load(Ordering::Relaxed) + TAILS.load(Ordering::Relaxed)
+}
+
+/// Frames in blocks that the host has taken back.
+pub(super) fn given() -> u64 {
+    GIVEN.load(Ordering::Relaxed)
 }
 
 /// Frames handed out so far, in blocks.
@@ -313,6 +320,7 @@ impl Pool {
             meta(next + 1).0.store(word(Kind::Cached, 0, pfn), Ordering::Relaxed);
         }
         self.given[order] = pfn;
+        count_given(order, u64::wrapping_add);
     }
 
     fn unlink_given(&mut self, pfn: u64, order: usize) {
@@ -327,6 +335,7 @@ impl Pool {
         if next != 0 {
             meta(next + 1).0.store(word(Kind::Cached, 0, prev), Ordering::Relaxed);
         }
+        count_given(order, u64::wrapping_sub);
     }
 
     fn link(&mut self, pfn: u64, order: usize) {
@@ -380,6 +389,10 @@ fn count_loose(order: usize, change: fn(u64, u64) -> u64) {
     if order >= GIVE_ORDER {
         LOOSE.store(change(LOOSE.load(Ordering::Relaxed), 1 << order), Ordering::Relaxed);
     }
+}
+
+fn count_given(order: usize, change: fn(u64, u64) -> u64) {
+    GIVEN.store(change(GIVEN.load(Ordering::Relaxed), 1 << order), Ordering::Relaxed);
 }
 
 fn count_taken(frames: u64) {
