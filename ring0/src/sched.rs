@@ -24,8 +24,10 @@ use core::ptr::null;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use sentry::platform::{NoMemory, ThreadRef};
 
-/// CPUs that are halted or about to be.
+/// CPUs that are halted or about to be, and that nobody has called since.
 static IDLE: AtomicU64 = AtomicU64::new(0);
+/// All that are halted or about to be.
+static HALTED: AtomicU64 = AtomicU64::new(0);
 static CPUS: AtomicUsize = AtomicUsize::new(1);
 
 /// A thread that others wait behind may run this long where ring 0 is not interpreted.
@@ -132,6 +134,17 @@ pub fn call_idle(cpu: &PerCpu, preferred: Option<usize>) -> bool {
         ipi::reschedule(number);
     }
     true
+}
+
+/// As `call_idle`, but also one that was called before. Should an interrupt be lost, as some emulators lose them, threads
+/// wait no longer than to the next tick.
+pub fn call_halted(cpu: &PerCpu) -> bool {
+    let halted = HALTED.load(Ordering::SeqCst) & !(1 << cpu.number.get());
+    if halted != 0 {
+        IDLE.fetch_and(!(halted & halted.wrapping_neg()), Ordering::SeqCst);
+        ipi::reschedule(halted.trailing_zeros() as usize);
+    }
+    halted != 0
 }
 
 /// Whether some CPU has nothing to do.
@@ -376,6 +389,7 @@ pub fn idle_loop() -> ! {
         let this = cpu();
         load_table(this, None);
         let bit = 1 << this.number.get();
+        HALTED.fetch_or(bit, Ordering::SeqCst);
         IDLE.fetch_or(bit, Ordering::SeqCst);
         // Everything that makes work looks at IDLE, or interrupts, after publishing it; so look once more before sleeping.
         ring::arm(this);
@@ -384,6 +398,7 @@ pub fn idle_loop() -> ! {
             x86::wait_for_interrupt();
         }
         IDLE.fetch_and(!bit, Ordering::SeqCst);
+        HALTED.fetch_and(!bit, Ordering::SeqCst);
     }
 }
 

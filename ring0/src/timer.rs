@@ -113,7 +113,7 @@ pub fn expire(this: &PerCpu) {
         next = next.min(this.tick_tsc.get());
     }
     if this.queue.len() != 0 {
-        let called = sched::any_idle() && sched::call_idle(this, None) && !quirk::switches_are_dear();
+        let called = sched::call_halted(this) && !quirk::switches_are_dear();
         let ran = rdtsc().saturating_sub(this.switched_tsc.get());
         let due = time::ns_to_ticks(if woken && !quirk::switches_are_dear() { 0 } else { slice_ns() });
         if ran >= due {

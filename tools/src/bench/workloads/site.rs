@@ -204,11 +204,14 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// The end of what it said after [`start`](Self::start).
+    /// Why it ended, if ringwall said so after [`start`](Self::start); else the last line that was said.
     pub fn log(&self) -> String {
         let text = fs::read(self.folder.join("log")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("").to_owned()
+        let last = |is: fn(&str) -> bool| text.lines().rfind(|line| is(line));
+        // Behind a panic's message stand its callers.
+        let line = last(|line| line.starts_with("ringwall: ")).or_else(|| last(|line| !line.trim().is_empty()));
+        line.unwrap_or("").to_owned()
     }
 
     /// Ends what still runs and takes its files away.
