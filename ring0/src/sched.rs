@@ -124,13 +124,8 @@ fn all_cpus() -> u64 {
 /// from here on, so that nobody calls it again before it has looked: it does once it is interrupted, and after it says that
 /// it is idle again.
 pub fn call_idle(cpu: &PerCpu, preferred: Option<usize>) -> bool {
-    let idle = IDLE.load(Ordering::SeqCst) & !(1 << cpu.number.get());
-    if idle == 0 {
-        return false;
-    }
-    let number = preferred.filter(|last| idle & 1 << last != 0).unwrap_or(idle.trailing_zeros() as usize);
-    let bit = 1 << number;
-    if IDLE.fetch_and(!bit, Ordering::SeqCst) & bit != 0 {
+    let Some((number, was_idle)) = choose(cpu, IDLE.load(Ordering::SeqCst), preferred) else { return false };
+    if was_idle {
         ipi::reschedule(number);
     }
     true
@@ -139,15 +134,23 @@ pub fn call_idle(cpu: &PerCpu, preferred: Option<usize>) -> bool {
 /// As `call_idle`, but also one that was called before. Should an interrupt be lost, as some emulators lose them, threads
 /// wait no longer than to the next tick.
 pub fn call_halted(cpu: &PerCpu) -> bool {
-    let halted = HALTED.load(Ordering::SeqCst) & !(1 << cpu.number.get());
-    if halted != 0 {
-        IDLE.fetch_and(!(halted & halted.wrapping_neg()), Ordering::SeqCst);
-        ipi::reschedule(halted.trailing_zeros() as usize);
-    }
-    halted != 0
+    let Some((number, _)) = choose(cpu, HALTED.load(Ordering::SeqCst), None) else { return false };
+    ipi::reschedule(number);
+    true
 }
 
-/// Whether some CPU has nothing to do.
+/// One of `candidates` other than this CPU, and whether it was idle until now.
+fn choose(cpu: &PerCpu, candidates: u64, preferred: Option<usize>) -> Option<(usize, bool)> {
+    let others = candidates & !(1 << cpu.number.get());
+    if others == 0 {
+        return None;
+    }
+    let number = preferred.filter(|last| others & 1 << last != 0).unwrap_or(others.trailing_zeros() as usize);
+    let bit = 1 << number;
+    Some((number, IDLE.fetch_and(!bit, Ordering::SeqCst) & bit != 0))
+}
+
+/// Whether some CPU has nothing to do, and nobody has called it.
 pub fn any_idle() -> bool {
     IDLE.load(Ordering::Relaxed) != 0
 }
@@ -367,7 +370,7 @@ pub fn replace_vector(change: impl FnOnce(&fpu::VectorArea) -> bool) -> bool {
 
 /// The other CPUs that are not halted.
 pub fn busy_others() -> u64 {
-    all_cpus() & !IDLE.load(Ordering::SeqCst) & !(1 << cpu().number.get())
+    all_cpus() & !HALTED.load(Ordering::SeqCst) & !(1 << cpu().number.get())
 }
 
 /// All other CPUs.
