@@ -49,6 +49,9 @@ pub struct VmArgs {
     /// The CPUs take turns on one thread: slower, and without what QEMU does wrong when they run at once (docs/testing.md)
     #[arg(long)]
     pub one_thread: bool,
+    /// The processor does not claim that it fills and copies bytes fast, which QEMU does not: nobody does it that way (docs/testing.md)
+    #[arg(long)]
+    pub no_erms: bool,
     /// Listen here for orders to QEMU's monitor, to look into a machine that hangs (`socat - UNIX:PATH`, then `info registers -a`)
     #[arg(long, value_name = "PATH")]
     pub monitor: Option<PathBuf>,
@@ -70,6 +73,9 @@ pub fn run(args: &VmArgs) -> Result<u8> {
     }
     if args.monitor.is_some() && args.intel {
         bail!("--monitor is QEMU's; leave out --intel");
+    }
+    if args.no_erms && args.intel {
+        bail!("--no-erms is for QEMU's machine; leave out --intel");
     }
     if args.intel { bochs::run(args) } else { qemu::run(args) }
 }

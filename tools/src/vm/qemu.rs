@@ -70,7 +70,8 @@ fn start(args: &VmArgs, kernel: &Path, initramfs: &Path, session: &Session, rela
     let mut qemu = Command::new("setpriv");
     qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    qemu.args(["-machine", "q35", "-bios", "qboot.rom", "-cpu", "max,-la57"]);
+    qemu.args(["-machine", "q35", "-bios", "qboot.rom"]);
+    qemu.args(["-cpu", if args.no_erms { "max,-la57,-erms,-fsrm" } else { "max,-la57" }]);
     if args.icount {
         qemu.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]);
     } else {

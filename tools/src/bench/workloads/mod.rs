@@ -128,7 +128,7 @@ fn driver(wanted: &Wanted) -> Result<Command> {
         here
     } else {
         let mut vm = Command::new(&this);
-        vm.args(["vm", "--docker", "--cpus", "2", "--mem", "12G", "--timeout", "14400", "--"]);
+        vm.args(["vm", "--docker", "--no-erms", "--cpus", "2", "--mem", "12G", "--timeout", "14400", "--"]);
         vm.args(["unshare", "--mount", "--net", "--"]).arg(&this);
         vm
     };
