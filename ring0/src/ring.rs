@@ -147,14 +147,11 @@ fn shared(this: &PerCpu) -> &'static Ring {
     unsafe { &*ring(this.number.get()) }
 }
 
-/// Asks the host and blocks until the answer is there.
+/// Asks the host and blocks until the answer is there. ENOMEM: a buffer that is longer than a request's may be does not lie in one
+/// piece.
 pub fn call(mut request: Request, input: &[u8], output: &mut [u8]) -> Result<u64, Errno> {
-    if !input.is_empty() {
-        request.input = buffer(input.as_ptr() as u64, input.len());
-    }
-    if !output.is_empty() {
-        request.output = buffer(output.as_mut_ptr() as u64, output.len());
-    }
+    request.input = buffer(input.as_ptr() as u64, input.len()).ok_or(Errno::ENOMEM)?;
+    request.output = buffer(output.as_mut_ptr() as u64, output.len()).ok_or(Errno::ENOMEM)?;
     call_prepared(request)
 }
 
@@ -182,7 +179,7 @@ pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[Frame], skip: usize
         [one] => *one,
         list => {
             request.flags |= Request::FLAG_SEGMENTS;
-            buffer(list.as_ptr() as u64, size_of_val(list))
+            buffer(list.as_ptr() as u64, size_of_val(list)).ok_or(Errno::ENOMEM)?
         }
     };
     if op == Op::Write {
@@ -196,7 +193,7 @@ pub fn call_frames(op: Op, file: u32, offset: u64, frames: &[Frame], skip: usize
 /// Begins a request without waiting for its answer, which `finish` takes. The host looks at the rings again after it has answered, so
 /// no doorbell is needed while `before`, an earlier request of this kind from the same CPU, has no answer.
 pub fn start(mut request: Request, mut output: Box<[u8]>, before: Option<&Ticket>) -> Ticket {
-    request.output = buffer(output.as_mut_ptr() as u64, output.len());
+    request.output = buffer(output.as_mut_ptr() as u64, output.len()).expect(SHORT);
     let tag = CALLS.lock().begin(Call::Started(output, None));
     submit(Request { tag, ..request });
     // After the submission: one of us sees what the other did.
@@ -219,8 +216,9 @@ pub fn post(mut request: Request, input: Vec<u8>) -> Result<(), Vec<u8>> {
     if behind || sleeps && !sched::current().turn.goes_on() {
         return Err(input);
     }
+    let Some(from) = buffer(input.as_ptr() as u64, input.len()) else { return Err(input) };
     POSTED.fetch_add(input.len(), Ordering::Relaxed);
-    request.input = buffer(input.as_ptr() as u64, input.len());
+    request.input = from;
     request.flags |= Request::FLAG_QUIET;
     let tag = CALLS.lock().begin(Call::Detached(input));
     submit(Request { tag, ..request });
@@ -252,7 +250,7 @@ pub fn finish(ticket: Ticket) -> (Result<u64, Errno>, Box<[u8]>) {
 pub fn log(text: &str) {
     let len = text.floor_char_boundary(LOG_BYTES);
     let text: Vec<u8> = text.as_bytes()[..len].into();
-    let input = buffer(text.as_ptr() as u64, text.len());
+    let input = buffer(text.as_ptr() as u64, text.len()).expect(SHORT);
     let request = Request { op: Op::Log as u16, flags: Request::FLAG_SYNC, input, ..Request::default() };
     POSTED.fetch_add(text.len(), Ordering::Relaxed);
     let tag = CALLS.lock().begin(Call::Detached(text));
@@ -260,14 +258,16 @@ pub fn log(text: &str) {
     ring_doorbell(true);
 }
 
-/// The guest-physical buffer behind kernel memory: heap blocks, statics and stacks are contiguous. No bytes are nowhere: an empty
-/// slice's address means nothing.
-fn buffer(at: u64, len: usize) -> GuestBuf {
+/// What buffers of our own are: the heap has them in one piece.
+const SHORT: &str = "buffers of a length that ring0 chooses lie in one piece";
+
+/// The guest-physical buffer behind kernel memory: statics, stacks, and heap blocks but for the longest are contiguous; `None`: it is one of
+/// those. No bytes are nowhere: an empty slice's address means nothing.
+fn buffer(at: u64, len: usize) -> Option<GuestBuf> {
     if len == 0 {
-        return GuestBuf::default();
+        return Some(GuestBuf::default());
     }
-    let pa = kernel::physical(at).expect("buffers of requests are kernel memory");
-    GuestBuf { pa, len: len as u64 }
+    kernel::physical(at).map(|pa| GuestBuf { pa, len: len as u64 })
 }
 
 fn call_prepared(request: Request) -> Result<u64, Errno> {

@@ -267,6 +267,41 @@ fn frames_that_find_no_room_wait_in_their_order_and_frames_come_to_who_asked_fir
 }
 
 #[test]
+fn what_is_tried_again_while_its_file_closes_is_answered_once() {
+    for _ in 0..500 {
+        let (ours, theirs) = rustix::net::socketpair(
+            rustix::net::AddressFamily::UNIX,
+            rustix::net::SocketType::DGRAM,
+            rustix::net::SocketFlags::NONBLOCK,
+            None,
+        )
+        .expect("pair");
+        let mut guest = Guest::new(vec![Some(ours)]);
+        for tag in 0..8 {
+            let output = buffer(DATA + tag * 1024, 1024);
+            guest.submit(Request { op: Op::ReceiveFrames as u16, tag, arg: 1024, output, ..Request::default() });
+        }
+        guest.server.serve_sync(0);
+        for _ in 0..4 {
+            rustix::io::write(&theirs, &[7; 64]).expect("room");
+        }
+        guest.submit(Request { op: Op::Close as u16, tag: 8, ..Request::default() });
+        let both = std::sync::Barrier::new(2);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                both.wait();
+                guest.server.file_ready(0, linux_raw_sys::general::POLLIN);
+            });
+            both.wait();
+            guest.server.serve_sync(0);
+        });
+        let mut tags: Vec<_> = std::iter::from_fn(|| guest.completion()).map(|done| done.tag).collect();
+        tags.sort_unstable();
+        assert_eq!(tags, (0..=8).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn data_move_between_a_pipe_and_segments_of_memory() {
     let (read, write) = pipe();
     let mut guest = Guest::new(vec![Some(read), Some(write)]);

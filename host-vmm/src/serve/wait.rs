@@ -34,6 +34,8 @@ struct Waiter {
     tag: u64,
     events: u32,
     work: Work,
+    /// The worker tries it at this moment, and answers it, whatever becomes of the file.
+    tried: bool,
 }
 
 /// What there is to do when the file is ready.
@@ -95,7 +97,7 @@ impl Server {
         if request.flags & Request::FLAG_NOW != 0 {
             return Outcome::Done(poll_now(&file, events));
         }
-        self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work: Work::Tell })
+        self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work: Work::Tell, tried: false })
     }
 
     /// Starts a `ReceiveFrames`.
@@ -108,7 +110,7 @@ impl Server {
             Err(Errno::AGAIN) if request.flags & Request::FLAG_NOW == 0 => {
                 let events = linux_raw_sys::general::POLLIN;
                 let work = Work::Receive(slots);
-                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work })
+                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work, tried: false })
             }
             answer => Outcome::Done(answer),
         }
@@ -127,7 +129,7 @@ impl Server {
             Ok(true) => Outcome::Done(Ok(request.input.len)),
             Ok(false) => {
                 let (events, work) = (linux_raw_sys::general::POLLOUT, Work::Send(rest));
-                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work })
+                self.wait_for(file, request.handle, Waiter { cpu, tag: request.tag, events, work, tried: false })
             }
             Err(errno) => Outcome::Done(Err(errno)),
         }
@@ -170,30 +172,37 @@ impl Server {
         let Some(set) = sets.get_mut(&handle) else { return };
         let (mut due, mut rests) = (Vec::new(), Vec::new());
         let before = set.interest();
-        set.waiters.retain(|waiter| {
+        set.waiters.retain_mut(|waiter| {
             let events = ready & (waiter.events | ALWAYS);
             let tells = matches!(waiter.work, Work::Tell);
             if events != 0 && tells {
                 self.complete(waiter.cpu, waiter.tag, Ok(u64::from(events)));
             } else if events != 0 {
+                waiter.tried = true;
                 due.push(*waiter);
             }
             // What is tried again stays until it is answered.
             events == 0 || !tells
         });
+        let file = set.file.clone();
         if !due.is_empty() {
-            let file = set.file.clone();
             drop(sets);
-            due.retain(|waiter| self.try_again(&file, waiter, &mut rests));
+            due.retain(|waiter| !self.try_again(&file, waiter, &mut rests));
             sets = lock(&self.polls.sets);
         }
-        let Some(set) = sets.get_mut(&handle) else { return };
-        set.waiters.retain(|waiter| !due.iter().any(|answered| answered.is(waiter)));
-        for waiter in &mut set.waiters {
+        // Closed meanwhile, and perhaps the handle is another file's by now: what waited is told so.
+        let Some(set) = sets.get_mut(&handle).filter(|set| Arc::ptr_eq(&set.file, &file)) else {
+            drop(sets);
+            return due.iter().for_each(|waiter| self.complete(waiter.cpu, waiter.tag, Ok(POLLNVAL)));
+        };
+        set.waiters.retain_mut(|waiter| {
+            let answered = waiter.tried && !due.iter().any(|unanswered| unanswered.is(waiter));
             if let Some(rest) = rests.iter().find(|rest: &&Waiter| rest.is(waiter)) {
                 *waiter = *rest;
             }
-        }
+            waiter.tried = false;
+            !answered
+        });
         if set.waiters.is_empty() {
             let _ = epoll::delete(&self.polls.epoll, &*set.file);
             sets.remove(&handle);
@@ -233,7 +242,7 @@ impl Server {
         let set = lock(&self.polls.sets).remove(&handle);
         if let Some(set) = set {
             let _ = epoll::delete(&self.polls.epoll, file);
-            for waiter in set.waiters {
+            for waiter in set.waiters.iter().filter(|waiter| !waiter.tried) {
                 self.complete(waiter.cpu, waiter.tag, Ok(POLLNVAL));
             }
         }
