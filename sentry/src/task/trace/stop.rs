@@ -110,12 +110,14 @@ fn park(current: &Current, task: &Arc<Task>, deaf: bool) -> Resume {
         task.is_doomed() && (!deaf || ending().is_some_and(by_kill))
     };
     loop {
+        // Before the state's lock: it looks behind the process's. Who ends us unparks us, so what comes later is seen.
+        let killed = killed();
         let (wanted, again) = {
             let mut state = task.trace.state.lock();
             if let Some(resume) = state.resume.take() {
                 return resume;
             }
-            if killed() || !task.trace.is_traced() {
+            if killed || !task.trace.is_traced() {
                 return Resume::default();
             }
             (state.vector_wanted && state.vector.is_none(), state.listening && task.signals.take_trap())

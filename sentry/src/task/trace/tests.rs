@@ -1,11 +1,14 @@
 //! Two threads on the fake machine: a tracer and its tracee.
 
-use super::{Mode, News, Resume, attach, detach, interrupt, news, resume, signal_stop, stopped, trace_me, wanted_stop};
+use super::{
+    Mode, News, Resume, attach, detach, exiting, interrupt, news, resume, signal_stop, stopped, trace_me, wanted_stop,
+};
 use crate::errno::Errno;
 use crate::fake::{current, join};
 use crate::platform::{ThreadRef, platform};
 use crate::signal::{SigInfo, Signal};
-use crate::task::{Current, Tid, registry};
+use crate::task::exit::end_process;
+use crate::task::{Current, ExitStatus, Tid, registry};
 use std::boxed::Box;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -101,6 +104,27 @@ fn a_thread_that_is_traced_again_before_it_could_leave_its_stop_leaves_it() {
         assert_eq!(resume(&tracer, tid, Resume::default()), Err(Errno::ESRCH), "it runs");
         assert_eq!(given.recv().unwrap(), (Some(Signal::SIGUSR2), 7));
         super::end(&registry().task(tid).unwrap());
+        join(&thread);
+    }
+}
+
+#[test]
+fn a_thread_that_stops_at_its_end_waits_for_its_tracer_unless_its_process_is_killed() {
+    let tracer = current();
+    for kill in [false, true] {
+        let (tid, go, given, thread) = tracee(|current| exiting(current, ExitStatus::Code(1)));
+        attach(&tracer, tid, Some(linux_raw_sys::ptrace::PTRACE_O_TRACEEXIT)).unwrap();
+        go.send(()).unwrap();
+        assert_eq!(wait_for_stop(tid), Signal::SIGTRAP.number() | linux_raw_sys::ptrace::PTRACE_EVENT_EXIT << 8);
+        let task = registry().task(tid).unwrap();
+        let killed = ExitStatus::Signal { number: Signal::SIGKILL.number() as u8, core: false };
+        end_process(task.process(), if kill { killed } else { ExitStatus::Code(2) });
+        if !kill {
+            assert!(given.recv_timeout(std::time::Duration::from_millis(50)).is_err(), "it waits");
+            resume(&tracer, tid, Resume::default()).unwrap();
+        }
+        given.recv().unwrap();
+        super::end(&task);
         join(&thread);
     }
 }
