@@ -69,9 +69,6 @@ pub struct PerCpu {
     pub tick_tsc: Cell<u64>,
     /// TSC value of the last sample of CPU time accounting.
     pub sampled_tsc: Cell<u64>,
-    /// Whether the last sample saw the kernel, and how many in a row saw the same.
-    pub sampled_kernel: Cell<bool>,
-    pub alike: Cell<u32>,
     /// Where user mode faulted last.
     pub fault_rip: Cell<u64>,
 
@@ -145,8 +142,6 @@ impl PerCpu {
             timer_tsc: Cell::new(u64::MAX),
             tick_tsc: Cell::new(u64::MAX),
             sampled_tsc: Cell::new(0),
-            sampled_kernel: Cell::new(false),
-            alike: Cell::new(0),
             fault_rip: Cell::new(0),
             current: Cell::new(core::ptr::null()),
             previous: Cell::new(core::ptr::null()),

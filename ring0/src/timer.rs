@@ -16,12 +16,8 @@ use sentry::platform::Thread;
 
 type Key = (u64, usize);
 
-/// While threads run, a look at whether it is the program or the kernel that uses the CPU comes this often: a tick leaves
-/// the machine three times.
+/// While threads run, a look at whether it is the program or the kernel that uses the CPU comes this often.
 const TICK_NS: u64 = 10_000_000;
-/// After so many looks that saw the same, half as often, and after twice as many once more.
-const ALIKE: u32 = 4;
-const MOST_HALVINGS: u32 = 2;
 /// As often as that where an interrupt is dear.
 const DEAR_TICK_NS: u64 = 100_000_000;
 
@@ -73,15 +69,14 @@ fn slice_ns() -> u64 {
 #[inline]
 pub fn start_ticks(this: &PerCpu) {
     if this.tick_tsc.get() == u64::MAX {
-        let tick = rdtsc() + tick_ticks(this);
+        let tick = rdtsc() + tick_ticks();
         this.tick_tsc.set(tick);
         program(this, tick);
     }
 }
 
-fn tick_ticks(this: &PerCpu) -> u64 {
-    let halvings = (this.alike.get() / ALIKE).min(MOST_HALVINGS);
-    time::ns_to_ticks(if quirk::switches_are_dear() { DEAR_TICK_NS } else { TICK_NS << halvings })
+fn tick_ticks() -> u64 {
+    time::ns_to_ticks(if quirk::switches_are_dear() { DEAR_TICK_NS } else { TICK_NS })
 }
 
 /// The timer ended user mode, or interrupted a long call. What the thread ran since the last look is the kernel's if the
@@ -89,8 +84,6 @@ fn tick_ticks(this: &PerCpu) -> u64 {
 pub fn sample(this: &PerCpu, had_to_wait: bool) {
     let now = rdtsc();
     let since = this.sampled_tsc.replace(now).max(this.switched_tsc.get());
-    let alike = this.sampled_kernel.replace(had_to_wait) == had_to_wait;
-    this.alike.set(if alike { this.alike.get().saturating_add(1) } else { 0 });
     if had_to_wait {
         sched::current().kernel_ticks.fetch_add(now.saturating_sub(since), Ordering::Relaxed);
     }
@@ -115,7 +108,7 @@ pub fn expire(this: &PerCpu) {
     } else {
         let (now, tick) = (rdtsc(), this.tick_tsc.get());
         if tick == u64::MAX || now >= tick {
-            this.tick_tsc.set(now + tick_ticks(this));
+            this.tick_tsc.set(now + tick_ticks());
         }
         next = next.min(this.tick_tsc.get());
     }

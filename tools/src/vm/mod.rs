@@ -49,7 +49,7 @@ pub struct VmArgs {
     /// The CPUs take turns on one thread: slower, and without what QEMU does wrong when they run at once (docs/testing.md)
     #[arg(long)]
     pub one_thread: bool,
-    /// The processor does not claim that it fills and copies bytes fast, which QEMU does not: nobody does it that way (docs/testing.md)
+    /// The processor does not claim fast string instructions, which QEMU executes byte by byte, so that Linux and C libraries leave them alone (docs/testing.md)
     #[arg(long)]
     pub no_erms: bool,
     /// Listen here for orders to QEMU's monitor, to look into a machine that hangs (`socat - UNIX:PATH`, then `info registers -a`)
